@@ -1,0 +1,55 @@
+"""mnsim: how fast a convolutional network runs on an accelerator that does not exist yet.
+
+The public names, loaded when they are first used, so that a command pays only for what it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnsim.errors import CapacityError, MnsimError, ShapeError, SpecError
+    from mnsim.graph.build import build_graph
+    from mnsim.graph.model import Graph
+    from mnsim.interpreters.cost import Estimate, estimate
+    from mnsim.pipeline import analyze
+    from mnsim.plan.model import Plan
+    from mnsim.plan.residency import make_plan
+    from mnsim.report.records import as_dict
+    from mnsim.spec.load import load_hardware, load_network
+    from mnsim.spec.records import Hardware, Network
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "analyze": "mnsim.pipeline",
+    "load_network": "mnsim.spec.load",
+    "load_hardware": "mnsim.spec.load",
+    "build_graph": "mnsim.graph.build",
+    "make_plan": "mnsim.plan.residency",
+    "estimate": "mnsim.interpreters.cost",
+    "as_dict": "mnsim.report.records",
+    "Network": "mnsim.spec.records",
+    "Hardware": "mnsim.spec.records",
+    "Graph": "mnsim.graph.model",
+    "Plan": "mnsim.plan.model",
+    "Estimate": "mnsim.interpreters.cost",
+    "MnsimError": "mnsim.errors",
+    "SpecError": "mnsim.errors",
+    "ShapeError": "mnsim.errors",
+    "CapacityError": "mnsim.errors",
+}
+
+__all__ = [
+    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "ShapeError", "SpecError",
+    "analyze", "as_dict", "build_graph", "estimate", "load_hardware", "load_network", "make_plan",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mnsim' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

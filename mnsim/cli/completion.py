@@ -1,0 +1,31 @@
+"""`mnsim completion`."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.terminal import write_stdout
+
+_INSTALL = {
+    "bash": 'eval "$(mnsim completion bash)"  # in ~/.bashrc',
+    "zsh": 'eval "$(mnsim completion zsh)"  # in ~/.zshrc',
+    "fish": "mnsim completion fish > ~/.config/fish/completions/mnsim.fish",
+}
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(list(_INSTALL)))
+@talk_options
+def command(shell: str, talk: Talk) -> None:
+    """A script that lets SHELL complete commands, options and bundled names.
+
+    \b
+    bash:  eval "$(mnsim completion bash)"      in ~/.bashrc
+    zsh:   eval "$(mnsim completion zsh)"       in ~/.zshrc
+    fish:  mnsim completion fish > ~/.config/fish/completions/mnsim.fish
+    """
+    from mnsim.cli.main import cli
+
+    found = get_completion_class(shell)
+    assert found is not None
+    write_stdout(f"# {_INSTALL[shell]}\n{found(cli, {}, 'mnsim', '_MNSIM_COMPLETE').source()}\n")

@@ -1,0 +1,48 @@
+"""`mnsim list`."""
+
+import sys
+
+import click
+
+from mnsim.cli.options import Output, Talk, output_options, talk_options
+from mnsim.cli.terminal import emit, wants_color, width_of
+
+
+@click.command("list")
+@output_options
+@talk_options
+def command(output: Output, talk: Talk) -> None:
+    """The networks and hardware that come with mnsim, one line each.
+
+    A name stands for its file wherever a network or a piece of hardware is asked for.
+    """
+    chosen = output.chosen
+    from mnsim.graph.build import build_graph
+    from mnsim.report import text
+    from mnsim.spec.load import bundled, load_hardware, load_network
+
+    rows = []
+    for name, path in bundled("network").items():
+        network = load_network(path)
+        operators = build_graph(network).operators
+        counts = {"layers": len(operators), "macs": sum(each.macs for each in operators)}
+        counts["parameters"] = sum(each.parameters for each in operators)
+        rows.append({"kind": "network", "name": name, **counts, "title": network.title})
+    nothing = {"layers": None, "macs": None, "parameters": None}
+    for name, path in bundled("hardware").items():
+        rows.append({"kind": "hardware", "name": name, **nothing, "title": load_hardware(path).title})
+    headings = ["kind", "name", "layers", "macs", "parameters", "title"]
+    cells = [
+        ["" if row[key] is None else f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in headings] for row in rows
+    ]
+    if chosen == "csv":
+        result = text.to_csv(rows)
+    elif chosen == "json":
+        result = text.to_json(rows)
+    elif chosen == "markdown":
+        result = text.to_markdown(headings, cells, [True, True, False, False, False, True])
+    else:
+        from mnsim.report.table import render, simple_grid
+
+        result = render([simple_grid(headings, cells)], width_of(sys.stdout), wants_color(talk.color, sys.stdout))
+    emit(result, output.path, talk.quiet)

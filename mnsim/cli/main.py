@@ -1,0 +1,79 @@
+"""The command line's entry: the list of commands, loaded one by one when asked for, and the one place that reports errors."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from mnsim import __version__
+from mnsim.errors import MnsimError
+
+COMMANDS = {
+    "analyze": "Where a network's time goes on a piece of hardware, layer by layer.",
+    "check": "Say whether specification files are right, or all that is wrong.",
+    "list": "The networks and hardware that come with mnsim.",
+    "schema": "The JSON Schema of network or hardware files, for editors.",
+    "explain": "What is counted and how, and what an error code means.",
+    "completion": "A script that lets the shell complete commands and names.",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module only when the command is used: help must not cost what analysis costs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"mnsim.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no such command '{args[0]}'", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="mnsim %(version)s")
+def cli() -> None:
+    """Predict how fast a convolutional network runs on an accelerator that does not exist yet.
+
+    \b
+    mnsim analyze mobilenet_cifar               a bundled network on the bundled machine
+    mnsim analyze my.yaml --sram 256KiB         your own network, less memory
+    mnsim analyze mobilenet_v1 --layer pw1      every figure of one layer, derived
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0 done, 1 the model or a check says no, 2 usage or input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = cli.main(args=arguments, prog_name="mnsim", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except (MnsimError, click.UsageError) as error:
+        from mnsim.cli.faults import report, usage_problem
+
+        problem = error if isinstance(error, MnsimError) else usage_problem(error, arguments, COMMANDS)
+        report(problem, arguments)
+        return problem.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("interrupted\n")
+        return 130

@@ -1,0 +1,157 @@
+"""Options that commands share, each group gathered into one record."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+FORMATS = ("table", "csv", "json", "markdown")
+_SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
+DTYPES = ("int8", "float16", "float32")
+
+Function = Callable[..., Any]
+
+
+class Multiplier(click.ParamType[Fraction]):
+    """A positive decimal or fraction: 0.75, 6/7."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        if isinstance(value, Fraction):
+            return value
+        text = str(value).strip()
+        try:
+            number = Fraction(text) if len(text) <= 30 and "e" not in text.casefold() else None
+        except (ValueError, ZeroDivisionError):
+            number = None
+        if number is None:
+            self.fail(f"'{text}' is not a number; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
+        if not 0 < number <= 16:
+            self.fail(f"'{text}' is not above 0 and at most 16; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
+        return number
+
+
+class SpecName(click.ParamType[str]):
+    """A file, `-`, or a bundled name, which the shell can complete."""
+
+    name = "text"
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        from mnsim.spec.load import bundled
+
+        names = [CompletionItem(name) for name in bundled(self.kind) if name.startswith(incomplete)]
+        return [*names, CompletionItem(incomplete, type="file")]
+
+
+class Variant(NamedTuple):
+    """Which variant of a network: the multipliers and the data type."""
+
+    alpha: Fraction
+    rho: Fraction
+    dtype: Any
+
+
+class Machine(NamedTuple):
+    """Which hardware, and what is different about it."""
+
+    hw: str
+    settings: tuple[str, ...]
+    sram: str | None
+
+    @property
+    def all_settings(self) -> tuple[str, ...]:
+        return (*self.settings, *((f"internal_memory.capacity={self.sram}",) if self.sram is not None else ()))
+
+
+class Output(NamedTuple):
+    """Where the result goes, and in which format."""
+
+    format: str | None
+    output: str | None
+
+    @property
+    def path(self) -> Path | None:
+        return None if self.output in (None, "-") else Path(self.output or "")
+
+    @property
+    def chosen(self) -> str:
+        """The format as said, else as the file's suffix says, else a table."""
+        if self.format:
+            return self.format
+        if self.path is None:
+            return "table"
+        if self.path.suffix.lower() not in _SUFFIXES:
+            known = ", ".join(_SUFFIXES)
+            message = f"'{self.output}' has no suffix that names a format; end it in one of {known}, or say --format"
+            raise click.BadParameter(message, param_hint="--output", param=click.Option(["--output"]))
+        return _SUFFIXES[self.path.suffix.lower()]
+
+
+class Talk(NamedTuple):
+    """How much to say, and in colour or not."""
+
+    color: str
+    quiet: bool
+    verbose: bool
+
+    @property
+    def verbosity(self) -> int:
+        return -1 if self.quiet else int(self.verbose)
+
+
+def _gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """A decorator that adds the options and hands their values to the command as one record."""
+    keys: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def call(**values: Any) -> Any:
+            gathered = record(**{key: values.pop(key) for key in keys})
+            return function(**values, **{name: gathered})
+
+        for option in reversed(options):
+            option(call)
+        return call
+
+    return decorate
+
+
+variant_options = _gather(
+    "variant",
+    Variant,
+    click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier: channels become int(alpha * C)."),
+    click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7."),
+    click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters."),
+)
+machine_options = _gather(
+    "machine",
+    Machine,
+    click.option("--hw", type=SpecName("hardware"), default="seed", show_default=True, help="Hardware: a YAML file or a bundled name."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."),
+    click.option("--sram", metavar="SIZE", help="Short for --set internal_memory.capacity=SIZE."),
+)
+output_options = _gather(
+    "output",
+    Output,
+    click.option("--format", type=click.Choice(FORMATS), help="Format of the result; table unless --output's suffix says."),
+    click.option("-o", "--output", metavar="FILE", help="Write the result to a file (.csv, .json, .md, .txt)."),
+)
+talk_options = _gather(
+    "talk",
+    Talk,
+    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True, help="Colours."),
+    click.option("-q", "--quiet", is_flag=True, help="The bare result."),
+    click.option("-v", "--verbose", is_flag=True, help="More of the result."),
+)

@@ -1,0 +1,24 @@
+"""`mnsim schema`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.terminal import emit
+
+
+@click.command("schema")
+@click.argument("kind", type=click.Choice(["network", "hardware"]))
+@click.option("-o", "--output", metavar="FILE", help="Write the schema to a file.")
+@talk_options
+def command(kind: Any, output: str | None, talk: Talk) -> None:
+    """The JSON Schema of network or hardware files.
+
+    An editor with a YAML language server checks and completes a file whose first line is
+    `# yaml-language-server: $schema=network.schema.json`.
+    """
+    from mnsim.spec.load import json_schema
+
+    emit(json_schema(kind), Path(output) if output not in (None, "-") else None, talk.quiet)

@@ -1,0 +1,99 @@
+"""From a network to its graph: width and resolution multipliers applied, shapes inferred, operations counted."""
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Literal
+
+from mnsim.errors import MnsimError, ShapeError, raise_all
+from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator, Shape
+from mnsim.graph.operators import RULES, count_macs, count_vector_ops, count_weights, label_of
+from mnsim.graph.storage import share_storage
+from mnsim.spec.expand import INPUT
+from mnsim.spec.records import Layer, Network
+
+Dtype = Literal["int8", "float16", "float32"]
+
+
+def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | float = 1, dtype: Dtype = "int8") -> Graph:
+    """The network at width multiplier alpha and resolution multiplier rho (MobileNets, arXiv:1704.04861, sections 3.3 and 3.4).
+
+    Channels become int(alpha * C), never fewer than `min_depth` (or C, if that is less); the classifier keeps its classes. The
+    input becomes round(rho * H) x round(rho * W), halves to even. Raises ShapeError with all the layers that do not fit.
+    """
+    alpha, rho = _exact(alpha), _exact(rho)
+    layers = _scale_channels(network, alpha)
+    height, width, channels = network.input
+    start = (_scale_extent(height, rho), _scale_extent(width, rho), channels)
+    maps = [FeatureMap(0, INPUT, start, ELEMENT_BYTES[dtype])]
+    index_of: dict[str, int | None] = {INPUT: 0}
+    operators: list[Operator] = []
+    problems: list[MnsimError] = []
+    for written, layer in zip(network.layers, layers, strict=True):
+        inputs = [index_of[name] for name in layer.inputs]
+        index_of[layer.name] = None  # unknown until its shape is
+        known = tuple(index for index in inputs if index is not None)
+        if len(known) < len(inputs):
+            continue  # its input's problem is reported; its own cannot be known
+        try:
+            operator, shape = _operator(layer, known, maps, len(operators))
+        except ShapeError as error:
+            problems.append(error)
+            continue
+        index_of[layer.name] = operator.output
+        maps.append(FeatureMap(operator.output, layer.name, shape, ELEMENT_BYTES[dtype]))
+        operators.append(replace(operator, base_channels=written.channels))
+    if problems:
+        raise_all(problems)
+    shared, storages, slots = share_storage(tuple(maps), operators)
+    read = {source for operator in shared for source in operator.inputs}
+    outputs = tuple(operator.output for operator in shared if operator.output not in read)
+    return Graph(network.name, alpha, rho, network.min_depth, dtype, tuple(maps), shared, outputs, storages, slots)
+
+
+def _exact(multiplier: Fraction | float) -> Fraction:
+    """A multiplier as written: the float 0.1 is one tenth."""
+    return Fraction(repr(multiplier)) if isinstance(multiplier, float) else Fraction(multiplier)
+
+
+def _scale_extent(extent: int, rho: Fraction) -> int:
+    return max(1, round(rho * extent))
+
+
+def _scale_channels(network: Network, alpha: Fraction) -> list[Layer]:
+    """The layers at alpha. A classifier is a layer with channels of its own whose output reaches no other such layer."""
+    feeds_weights: set[str] = set()
+    scaled: list[Layer] = []
+    for layer in reversed(network.layers):
+        has_channels = layer.channels is not None
+        is_classifier = layer.name not in feeds_weights
+        if has_channels or layer.kind == "depthwise" or not is_classifier:
+            feeds_weights.update(layer.inputs)
+        applies = not is_classifier if layer.scaled is None else layer.scaled
+        scaled.append(replace(layer, channels=_scale_channel(layer.channels, alpha, network.min_depth)) if applies else layer)
+    return scaled[::-1]
+
+
+def _scale_channel(channels: int | None, alpha: Fraction, min_depth: int) -> int | None:
+    return None if channels is None else max(int(alpha * channels), min(channels, min_depth))
+
+
+def _operator(layer: Layer, inputs: tuple[int, ...], maps: list[FeatureMap], index: int) -> tuple[Operator, Shape]:
+    shapes = tuple(maps[source].shape for source in inputs)
+    shape, window, groups = RULES[layer.kind].shape(layer, shapes)
+    parameters, filter_bytes, bias_bytes = count_weights(layer, shapes[0], shape, groups, maps[0].element_bytes)
+    operator = Operator(
+        index=index,
+        name=layer.name,
+        kind=layer.kind,
+        label=label_of(layer),
+        inputs=inputs,
+        output=len(maps),
+        window=window,
+        groups=groups,
+        macs=count_macs(layer, shapes[0], shape, groups),
+        vector_ops=count_vector_ops(layer, window, shape),
+        parameters=parameters,
+        filter_bytes=filter_bytes,
+        bias_bytes=bias_bytes,
+    )
+    return operator, shape

@@ -1,0 +1,196 @@
+"""The analytical model: what a plan costs, layer by layer, in closed form.
+
+A layer's time is the sum of its parts, one at a time (policy `serial` and the papers' tables): data movement, matrix unit,
+vector unit. Transfers take `bytes / bandwidth` and the external memory's latency each; a matrix operator takes
+2 * MACs / throughput (1 MAC = 2 FLOP), a vector operation 1 / throughput, each command its launch overhead.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from mnsim.graph.model import Graph, Operator
+from mnsim.graph.operators import RULES
+from mnsim.plan.model import Plan, Segment
+from mnsim.plan.tiling import Traffic, make_geometry, tile_counts, tile_traffic
+from mnsim.spec.records import Engine, Hardware
+
+Bound = Literal["bus", "matrix", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer's figures. `traffic` splits what crosses the bus; `sram_bytes` is all that is in use while the layer runs."""
+
+    index: int
+    macs: int
+    vector_ops: int
+    parameters: int
+    weight_bytes: int
+    traffic: Traffic
+    sram_bytes: int
+    transfer_time_s: float
+    matrix_time_s: float
+    vector_time_s: float
+    time_s: float
+    bound: Bound
+
+    @property
+    def traffic_bytes(self) -> int:
+        return self.traffic.total_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TotalCost:
+    """The network's figures: sums over its layers, the peak of their SRAM, and the lower bound of `bound_times`."""
+
+    macs: int
+    vector_ops: int
+    parameters: int
+    weight_bytes: int
+    traffic_bytes: int
+    peak_sram_bytes: int
+    transfer_time_s: float
+    matrix_time_s: float
+    vector_time_s: float
+    serial_time_s: float
+    bound_time_s: float
+    bound: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A plan's cost on a piece of hardware, with all that it was computed from."""
+
+    graph: Graph
+    plan: Plan
+    hardware: Hardware
+    layers: tuple[LayerCost, ...]
+    total: TotalCost
+
+
+def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
+    """The plan's cost. A function of the plan alone: no schedule is played."""
+    external = external_storages(graph, plan)
+    layers = tuple(
+        _layer_cost(graph, plan, hardware, graph.operators[index], segment, external)
+        for segment in plan.segments
+        for index in segment.operators
+    )
+    return Estimate(graph, plan, hardware, layers, _total(graph, hardware, layers))
+
+
+def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
+    """The storages that the plan puts in external memory."""
+    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
+
+
+def layer_traffic(graph: Graph, operator: Operator, segment: Segment, external: frozenset[int]) -> Traffic:
+    """What crosses the bus for a layer: its tiles' traffic, and the network's input or output whole where it lies in SRAM."""
+    tiles = tile_traffic(make_geometry(graph, operator, external), segment.tiling)
+    loaded = stored = transfers = 0
+    start = graph.storages[graph.slots[0].storage]
+    if start.index not in external and start.first == operator.index:
+        loaded, transfers = graph.maps[0].size_bytes, 1
+    if operator.output in graph.outputs and graph.slots[operator.output].storage not in external:
+        stored, transfers = graph.maps[operator.output].size_bytes, transfers + 1
+    return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, tiles.transfers + transfers)
+
+
+def sram_parts(graph: Graph, plan: Plan, segment_index: int) -> tuple[tuple[str, int, int], ...]:
+    """What is in SRAM while a segment runs, as (name, address, bytes): resident maps, then working space."""
+    parts = []
+    for storage in graph.storages:
+        home = plan.homes[storage.root]
+        if home.address is not None and home.first <= segment_index <= home.last:
+            parts.append((graph.maps[storage.root].name, home.address, storage.size_bytes))
+    buffers = plan.segments[segment_index].buffers
+    return (*parts, *((buffer.name, buffer.address, buffer.size_bytes) for buffer in buffers))
+
+
+def vector_work(operator: Operator, hardware: Hardware) -> tuple[tuple[str, int], ...]:
+    """The operations that reach the vector unit: a matrix operator's fused ones do not."""
+    fused = hardware.fused if RULES[operator.kind].unit == "matrix" else ()
+    return tuple((name, ops) for name, ops in operator.vector_ops if name not in fused)
+
+
+def efficiency(engine: Engine, kind: str) -> float:
+    """The share of the engine's peak that a kind of operation reaches."""
+    return dict(engine.efficiency).get(kind, 1.0)
+
+
+def _layer_cost(graph: Graph, plan: Plan, hardware: Hardware, operator: Operator, segment: Segment, external: frozenset[int]) -> LayerCost:
+    traffic = layer_traffic(graph, operator, segment, external)
+    strips, out_blocks, in_blocks = tile_counts(make_geometry(graph, operator, external), segment.tiling)
+    work = vector_work(operator, hardware)
+    tiles = strips * out_blocks
+    transfer_s = traffic.total_bytes / hardware.bus_bandwidth_bytes_per_s + traffic.transfers * hardware.external_latency_s
+    matrix_s = _matrix_busy_s(operator, hardware) + bool(operator.macs) * tiles * in_blocks * hardware.matrix.launch_overhead_s
+    vector_s = _vector_busy_s(operator, hardware) + len(work) * tiles * hardware.vector.launch_overhead_s
+    return LayerCost(
+        index=operator.index,
+        macs=operator.macs,
+        vector_ops=sum(ops for _, ops in work),
+        parameters=operator.parameters,
+        weight_bytes=operator.weight_bytes,
+        traffic=traffic,
+        sram_bytes=sum(size for _, _, size in sram_parts(graph, plan, operator.index)),
+        transfer_time_s=transfer_s,
+        matrix_time_s=matrix_s,
+        vector_time_s=vector_s,
+        time_s=transfer_s + matrix_s + vector_s,
+        bound=_largest(transfer_s, matrix_s, vector_s),
+    )
+
+
+def _matrix_busy_s(operator: Operator, hardware: Hardware) -> float:
+    return 2 * operator.macs / (hardware.matrix.throughput_per_s * efficiency(hardware.matrix, operator.label))
+
+
+def _vector_busy_s(operator: Operator, hardware: Hardware) -> float:
+    vector = hardware.vector
+    return sum((ops / (vector.throughput_per_s * efficiency(vector, name)) for name, ops in vector_work(operator, hardware)), 0.0)
+
+
+def _largest(transfer_s: float, matrix_s: float, vector_s: float) -> Bound:
+    largest = max(transfer_s, matrix_s, vector_s)
+    return "bus" if largest == transfer_s else "matrix" if largest == matrix_s else "vector"
+
+
+def compulsory_bytes(graph: Graph) -> int:
+    """What any schedule moves: the network's input, its weights and biases, and its outputs, once each."""
+    ends = sum(graph.maps[index].size_bytes for index in (0, *graph.outputs))
+    return ends + sum(operator.weight_bytes for operator in graph.operators)
+
+
+def bound_times(graph: Graph, hardware: Hardware) -> tuple[float, float, float]:
+    """Seconds that the bus, the matrix unit and the vector unit are busy at the very least; the largest bounds any schedule.
+
+    Proof: input, weights, biases and outputs lie in external memory before or after the run, so each of their bytes crosses the
+    bus at least once, at no more than the bandwidth; every operation runs once, on its own unit, at no more than the rate that
+    its kind reaches. Whatever overlaps, the run cannot end before the busiest engine has done its share. Latency and launch
+    overhead only add to that.
+    """
+    bus_s = compulsory_bytes(graph) / hardware.bus_bandwidth_bytes_per_s
+    matrix_s = sum(_matrix_busy_s(operator, hardware) for operator in graph.operators)
+    vector_s = sum(_vector_busy_s(operator, hardware) for operator in graph.operators)
+    return bus_s, matrix_s, vector_s
+
+
+def _total(graph: Graph, hardware: Hardware, layers: Iterable[LayerCost]) -> TotalCost:
+    rows = tuple(layers)
+    bounds = bound_times(graph, hardware)
+    return TotalCost(
+        macs=sum(row.macs for row in rows),
+        vector_ops=sum(row.vector_ops for row in rows),
+        parameters=sum(row.parameters for row in rows),
+        weight_bytes=sum(row.weight_bytes for row in rows),
+        traffic_bytes=sum(row.traffic_bytes for row in rows),
+        peak_sram_bytes=max(row.sram_bytes for row in rows),
+        transfer_time_s=sum(row.transfer_time_s for row in rows),
+        matrix_time_s=sum(row.matrix_time_s for row in rows),
+        vector_time_s=sum(row.vector_time_s for row in rows),
+        serial_time_s=sum(row.time_s for row in rows),
+        bound_time_s=max(bounds),
+        bound=_largest(*bounds),
+    )

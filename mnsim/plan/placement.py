@@ -1,0 +1,73 @@
+"""Addresses: storages over their lifetimes, and each segment's working space in the gaps that they leave."""
+
+from collections.abc import Iterable, Sequence
+
+from mnsim.graph.model import Storage
+
+Gap = tuple[int, int]  # start, size
+
+
+def place_storages(storages: Sequence[Storage], capacity: int) -> dict[int, int] | int:
+    """An address for every storage, no two that live at once overlapping; or the index of one that found no room.
+
+    First fit, largest first; when that fails, in the order of birth.
+    """
+    failed = -1
+    for order in (_largest_first, _birth_order):
+        addresses: dict[int, int] = {}
+        placed: list[Storage] = []
+        for storage in sorted(storages, key=order):
+            alive = [(addresses[other.index], other.size_bytes) for other in placed if _overlap(storage, other)]
+            address = _first_fit(storage.size_bytes, free_gaps(alive, capacity))
+            if address is None:
+                failed = storage.index if failed < 0 else failed
+                break
+            addresses[storage.index] = address
+            placed.append(storage)
+        else:
+            return addresses
+    return failed
+
+
+def _largest_first(storage: Storage) -> tuple[int, int]:
+    return -storage.size_bytes, storage.index
+
+
+def _birth_order(storage: Storage) -> tuple[int, int]:
+    return storage.first, storage.index
+
+
+def _overlap(one: Storage, other: Storage) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def free_gaps(occupied: Iterable[tuple[int, int]], capacity: int) -> tuple[Gap, ...]:
+    """The free intervals between occupied ones (start, size), in order of address."""
+    gaps: list[Gap] = []
+    cursor = 0
+    for start, size in sorted(occupied):
+        if start > cursor:
+            gaps.append((cursor, start - cursor))
+        cursor = max(cursor, start + size)
+    if cursor < capacity:
+        gaps.append((cursor, capacity - cursor))
+    return tuple(gaps)
+
+
+def _first_fit(size: int, gaps: Iterable[Gap]) -> int | None:
+    return next((start for start, room in gaps if room >= size), None)
+
+
+def fit_buffers(sizes: Sequence[int], gaps: Sequence[Gap]) -> tuple[int, ...] | None:
+    """An address for every buffer of one segment, first fit, largest first; None when they do not fit."""
+    room = list(gaps)
+    addresses = [0] * len(sizes)
+    for index in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        for place, (start, size) in enumerate(room):
+            if size >= sizes[index]:
+                addresses[index] = start
+                room[place] = (start + sizes[index], size - sizes[index])
+                break
+        else:
+            return None
+    return tuple(addresses)

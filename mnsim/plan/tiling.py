@@ -1,0 +1,213 @@
+"""What a tiling costs: the bytes of its working space and of its traffic, in closed form.
+
+Weights are read once when they stay, else once a strip (unless one block holds them all). An external input is read once when
+its strips stay or feed one block only, else once an output block. Halo rows stay on chip while strips follow one another, and
+are read again when other data passes between two strips. An external map is always read whole, an output written once.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, prod
+
+from mnsim.graph.model import PARTIAL_SUM_BYTES, Graph, Operator
+from mnsim.graph.operators import RULES
+from mnsim.plan.model import Tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to external memory.
+
+    `in_row_bytes` and `out_row_bytes` are one row of one channel. `in_streams` are how many inputs stream (an addition has
+    several). `writes` is the output's share that this operator writes (a concat writes only what it copies).
+    """
+
+    rows_in: int
+    rows_out: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    kernel_rows: int
+    stride_rows: int
+    pad_top: int
+    in_row_bytes: int
+    out_row_bytes: int
+    filter_bytes: int
+    bias_bytes: int
+    in_streams: int
+    out_streams: bool
+    in_place: bool
+    splits_channels: bool
+    partial_row_bytes: int
+    idle: bool
+
+    @property
+    def group_out(self) -> int:
+        return self.out_channels // self.groups
+
+    @property
+    def group_in(self) -> int:
+        return self.in_channels // self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes that cross the bus, by what they are, and the number of transfers (loads and stores) that they take."""
+
+    weight_bytes: int
+    input_bytes: int
+    output_bytes: int
+    transfers: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weight_bytes + self.input_bytes + self.output_bytes
+
+
+def make_geometry(graph: Graph, operator: Operator, external: Container[int]) -> Geometry:
+    """The operator's geometry when the storages in `external` are in external memory."""
+    slots = graph.slots
+    target = slots[operator.output].storage
+    renames = RULES[operator.kind].memory == "renames"
+    read = operator.copied if renames else operator.inputs
+    in_place = RULES[operator.kind].memory == "in_place" and slots[operator.inputs[0]] == slots[operator.output]
+    x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
+    element = graph.maps[0].element_bytes
+    streaming = [source for source in read if slots[source].storage in external]
+    kernel, stride, pad_top = (1, 1, 0)
+    if operator.window:
+        kernel, stride, pad_top = operator.window.kernel[0], operator.window.stride[0], operator.window.padding[0]
+    in_channels, streams = x[2], len(streaming)
+    if operator.kind == "dense":  # one row of H * W * C channels
+        x = (1, 1, prod(x))
+        in_channels = x[2]
+    elif read and renames:  # a copy of some inputs, as rows of their channels
+        y = (*x[:2], sum(graph.maps[source].shape[2] for source in read))
+        in_channels = sum(graph.maps[source].shape[2] for source in streaming) or y[2]
+        streams = min(1, len(streaming))
+    return Geometry(
+        rows_in=x[0],
+        rows_out=y[0],
+        in_channels=in_channels,
+        out_channels=y[2],
+        groups=operator.groups,
+        kernel_rows=kernel,
+        stride_rows=stride,
+        pad_top=pad_top,
+        in_row_bytes=x[1] * element,
+        out_row_bytes=y[1] * element,
+        filter_bytes=operator.filter_bytes,
+        bias_bytes=operator.bias_bytes,
+        in_streams=streams,
+        out_streams=target in external,
+        in_place=in_place,
+        splits_channels=operator.groups > 1 or operator.macs > 0,
+        partial_row_bytes=y[1] * PARTIAL_SUM_BYTES,
+        idle=not read,
+    )
+
+
+def groups_a_block(geometry: Geometry, tiling: Tiling) -> int:
+    """How many groups an output block spans (a block is a part of one group or a multiple of whole ones)."""
+    return max(1, tiling.out_channels // geometry.group_out)
+
+
+def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
+    """The number of strips, of output blocks and of input blocks."""
+    strips = ceil(geometry.rows_out / tiling.rows)
+    parts = ceil(geometry.group_out / min(tiling.out_channels, geometry.group_out))
+    spans = ceil(geometry.groups / groups_a_block(geometry, tiling))
+    return strips, parts * spans, ceil(geometry.group_in / tiling.in_channels)
+
+
+@lru_cache(maxsize=4096)
+def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: int, keep_halo: bool) -> tuple[int, int, int]:
+    """Of one pass over a map's strips: rows read in all, loads, and rows of the strip buffer.
+
+    `window` is (kernel rows, stride, top padding). With the halo kept a strip reads only the rows that the one before it did
+    not; the last strip reads to the end of the map.
+    """
+    kernel, stride, pad_top = window
+    read = loads = largest = end_before = 0
+    for start in range(0, rows_out, rows):
+        stop = min(start + rows, rows_out)
+        first = max(0, start * stride - pad_top)
+        end = rows_in if stop == rows_out else min(rows_in, (stop - 1) * stride - pad_top + kernel)
+        first = min(first, end_before)  # rows between two windows are read too: a strip is one run of bytes
+        fresh = max(0, end - (end_before if keep_halo else first))
+        read, loads, largest = read + fresh, loads + (fresh > 0), max(largest, end - first)
+        end_before = max(end_before, end)
+    return read, loads, largest
+
+
+def input_strips(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
+    """Rows read in one pass over a streamed input, loads that it takes (of one slice), and rows of its strip buffer."""
+    _, _, in_blocks = tile_counts(geometry, tiling)
+    one_slice = groups_a_block(geometry, tiling) >= geometry.groups
+    keep_halo = in_blocks == 1 and (tiling.stays != "output" or one_slice)
+    window = (geometry.kernel_rows, geometry.stride_rows, geometry.pad_top)
+    return strip_rows(geometry.rows_in, geometry.rows_out, window, tiling.rows, keep_halo)
+
+
+def working_bytes(geometry: Geometry, tiling: Tiling) -> tuple[tuple[str, int], ...]:
+    """The working space that a tiling needs in SRAM, buffer by buffer."""
+    if geometry.idle:
+        return ()
+    _, _, in_blocks = tile_counts(geometry, tiling)
+    block = min(tiling.out_channels, geometry.out_channels)
+    buffers: list[tuple[str, int]] = []
+    if geometry.filter_bytes:
+        filter_element_bytes = geometry.filter_bytes // (geometry.group_in * geometry.out_channels)
+        buffers.append(("filters", filter_element_bytes * min(tiling.in_channels, geometry.group_in) * block))
+    if geometry.bias_bytes:
+        buffers.append(("biases", geometry.bias_bytes // geometry.out_channels * block))
+    if geometry.in_streams:
+        spans = geometry.groups if tiling.stays == "input" else groups_a_block(geometry, tiling)
+        channels = spans * min(tiling.in_channels, geometry.group_in)
+        strip = input_strips(geometry, tiling)[2] * geometry.in_row_bytes * channels
+        buffers += [(f"input strip {place + 1}" if place else "input strip", strip) for place in range(geometry.in_streams)]
+    if geometry.out_streams and not (geometry.in_place and geometry.in_streams):
+        buffers.append(("output strip", tiling.rows * geometry.out_row_bytes * block))
+    if in_blocks > 1:
+        rows = geometry.rows_out if tiling.stays == "weights" else tiling.rows
+        channels = geometry.out_channels if tiling.stays == "input" else block
+        buffers.append(("partial sums", rows * geometry.partial_row_bytes * channels))
+    return tuple(buffers)
+
+
+def tile_traffic(geometry: Geometry, tiling: Tiling) -> Traffic:
+    """The bytes that a tiling moves between external memory and SRAM, and in how many transfers."""
+    if geometry.idle:
+        return Traffic(0, 0, 0, 0)
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    filter_passes, bias_passes = weight_passes(geometry, tiling)
+    transfers = out_blocks * (filter_passes * in_blocks * (geometry.filter_bytes > 0) + bias_passes * (geometry.bias_bytes > 0))
+    input_bytes = output_bytes = 0
+    if geometry.in_streams:
+        read, loads, _ = input_strips(geometry, tiling)
+        passes, slices = input_passes(geometry, tiling)
+        input_bytes = geometry.in_streams * passes * read * geometry.in_row_bytes * geometry.in_channels
+        transfers += geometry.in_streams * passes * slices * in_blocks * loads
+    if geometry.out_streams:
+        output_bytes = geometry.rows_out * geometry.out_row_bytes * geometry.out_channels
+        transfers += strips * out_blocks
+    weight_bytes = filter_passes * geometry.filter_bytes + bias_passes * geometry.bias_bytes
+    return Traffic(weight_bytes, input_bytes, output_bytes, transfers)
+
+
+def weight_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
+    """How often the filters are read, and how often the biases: once a strip where they neither stay nor fit one block."""
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    passes = 1 if tiling.stays == "weights" else strips
+    return (passes if out_blocks * in_blocks > 1 else 1), (passes if out_blocks > 1 else 1)
+
+
+def input_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
+    """How often each byte of a streamed input is read, and in how many slices of channels one pass comes."""
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    if tiling.stays == "input":
+        return 1, 1
+    slices = ceil(geometry.groups / groups_a_block(geometry, tiling))
+    held = in_blocks == 1 and (tiling.stays == "output" or strips == 1)
+    return (1 if held else out_blocks // slices), slices

@@ -1,0 +1,221 @@
+"""`--layer`: every figure of a layer with its formula and the numbers put in, so that a person can check it by hand.
+
+The `numbers` of a step are plain arithmetic (also valid Python, with ceil): they are derived here from extents, and a test
+evaluates them against the model's own figures.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mnsim.graph.model import BIAS_BYTES, Graph, Operator
+from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_parts, vector_work
+from mnsim.plan.tiling import Geometry, input_passes, input_strips, make_geometry, tile_counts, weight_passes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One figure: its value and unit, the formula in words and letters, the same with its numbers."""
+
+    figure: str
+    value: int | float
+    unit: str
+    formula: str
+    numbers: str
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """A layer's steps, after a few lines that say what it is, how it is cut, and where its bytes lie."""
+
+    title: str
+    facts: tuple[str, ...]
+    steps: tuple[Step, ...]
+    bound: str
+
+
+def derive(estimate: Estimate, index: int) -> Derivation:
+    """All the figures of the layer at this index."""
+    operator, row = estimate.graph.operators[index], estimate.layers[index]
+    steps = (
+        *_shape_steps(estimate.graph, operator),
+        *_count_steps(estimate, operator, row),
+        *_traffic_steps(estimate, operator, row),
+        *_time_steps(estimate, operator, row),
+    )
+    return Derivation(f"{operator.name}: {operator.label}", tuple(_facts(estimate, operator)), steps, row.bound)
+
+
+def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
+    graph, plan = estimate.graph, estimate.plan
+    for role, indices in (("reads", operator.inputs), ("writes", (operator.output,))):
+        for place in indices:
+            feature_map, home = graph.maps[place], plan.homes[place]
+            where = "external memory" if home.address is None else f"SRAM at {home.address}"
+            first, last = graph.operators[home.first].name, graph.operators[home.last].name
+            lives = f", in use from {first} to {last}" if first != last else ""
+            yield f"{role} {feature_map.name}: {_times(*feature_map.shape)}, {feature_map.size_bytes} bytes in {where}{lives}"
+    if operator.window:
+        top, bottom, left, right = operator.window.padding
+        kernel, stride = _times(*operator.window.kernel), _times(*operator.window.stride)
+        yield f"window {kernel}, stride {stride}, padding ({operator.window.rule}): top {top}, bottom {bottom}, left {left}, right {right}"
+    yield _cut(estimate, operator)
+
+
+def _cut(estimate: Estimate, operator: Operator) -> str:
+    geometry, tiling = _geometry(estimate, operator), estimate.plan.segments[operator.index].tiling
+    if geometry.idle:
+        return "moves and computes nothing: its bytes are its input's"
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    if strips * out_blocks * in_blocks == 1:
+        return "cut: not at all (one tile)"
+    sums = f", {in_blocks} blocks of {tiling.in_channels} input channels" if in_blocks > 1 else ""
+    return (
+        f"cut: {strips} strips of {tiling.rows} output rows, {out_blocks} blocks of {tiling.out_channels} output channels{sums}; "
+        f"what stays: {tiling.stays}"
+    )
+
+
+def _geometry(estimate: Estimate, operator: Operator) -> Geometry:
+    return make_geometry(estimate.graph, operator, external_storages(estimate.graph, estimate.plan))
+
+
+def _times(*factors: int) -> str:
+    return " * ".join(map(str, factors))
+
+
+def _shape_steps(graph: Graph, operator: Operator) -> Iterator[Step]:
+    x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
+    if operator.window:
+        window = operator.window
+        pads = (window.padding[:2], window.padding[2:])
+        for axis, name in enumerate(("H", "W")):
+            formula = f"floor(({name}_in + padding - kernel) / stride) + 1"
+            numbers = f"({x[axis]} + {sum(pads[axis])} - {window.kernel[axis]}) // {window.stride[axis]} + 1"
+            yield Step(f"output {'height' if axis == 0 else 'width'}", y[axis], "", formula, numbers)
+    if operator.base_channels and y[2] != operator.base_channels:
+        alpha, channels = graph.alpha, operator.base_channels
+        numbers = f"max({alpha.numerator} * {channels} // {alpha.denominator}, min({channels}, {graph.min_depth}))"
+        yield Step("output channels", y[2], "", "max(floor(alpha * C), min(C, min_depth))", numbers)
+
+
+def _count_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
+    graph = estimate.graph
+    x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
+    if operator.kind == "dense":
+        inputs = _times(*x) if x[0] * x[1] > 1 else str(x[2])
+        filters, sizes = "K * C_out", f"{inputs} * {y[2]}"
+        yield Step("macs", row.macs, "MACs", filters, sizes)
+    elif operator.window and operator.macs:
+        filters = "k_h * k_w * C_in / groups * C_out"
+        sizes = f"{_times(*operator.window.kernel)} * {x[2]} // {operator.groups} * {y[2]}"
+        yield Step("macs", row.macs, "MACs", f"{filters} * H_out * W_out", f"{sizes} * {y[0]} * {y[1]}")
+    else:
+        yield Step("macs", 0, "MACs", "none: this operator runs on the vector unit", "0")
+        filters, sizes = "filters", "0"
+    yield _vector_ops(estimate, operator, row)
+    channels = y[2]
+    extra = (operator.parameters - operator.filter_bytes // x_bytes(graph)) // channels
+    per_channel = {0: "", 1: " + C_out (bias)", 2: " + 2 * C_out (batch norm)", 3: " + 3 * C_out (bias, batch norm)"}[extra]
+    if operator.parameters:
+        yield Step("parameters", row.parameters, "", filters + per_channel, f"{sizes} + {extra} * {channels}")
+        biases = operator.bias_bytes // channels
+        formula = f"filters * {x_bytes(graph)} B ({graph.dtype}) + C_out * {biases} B ({biases // BIAS_BYTES or 'no'} numbers of 4 B)"
+        numbers = f"{sizes} * {x_bytes(graph)} + {channels} * {biases}"
+        yield Step("weight_bytes", row.weight_bytes, "B", formula, numbers)
+    else:
+        yield Step("parameters", 0, "", "none", "0")
+        yield Step("weight_bytes", 0, "B", "none", "0")
+
+
+def x_bytes(graph: Graph) -> int:
+    """Bytes of one element of a feature map or a filter."""
+    return graph.maps[0].element_bytes
+
+
+def _vector_ops(estimate: Estimate, operator: Operator, row: LayerCost) -> Step:
+    y = estimate.graph.maps[operator.output].shape
+    work = vector_work(operator, estimate.hardware)
+    elements = y[0] * y[1] * y[2]
+    if not work:
+        why = "none" if not operator.vector_ops else "none: fused into the matrix unit"
+        return Step("vector_ops", 0, "ops", why, "0")
+    parts = [(name, ops // elements, _times(*y)) if ops % elements == 0 else (name, 1, str(ops)) for name, ops in work]
+    formula = " + ".join(f"{per} * outputs ({name})" for name, per, _ in parts)
+    return Step("vector_ops", row.vector_ops, "ops", formula, " + ".join(f"{per} * {size}" for _, per, size in parts))
+
+
+def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
+    graph, traffic = estimate.graph, row.traffic
+    geometry, tiling = _geometry(estimate, operator), estimate.plan.segments[operator.index].tiling
+    filters, biases = weight_passes(geometry, tiling)
+    numbers = f"{operator.filter_bytes} * {filters} + {operator.bias_bytes} * {biases}" if operator.weight_bytes else "0"
+    formula = "bytes of filters * times read + bytes of biases * times read" if operator.weight_bytes else "none"
+    yield Step("weight_traffic_bytes", traffic.weight_bytes, "B", formula, numbers)
+    if geometry.in_streams and not geometry.idle:
+        times, _ = input_passes(geometry, tiling)
+        rows, _, _ = input_strips(geometry, tiling)
+        formula = "inputs in external memory * times read * rows read (halo included) * bytes a row"
+        numbers = _times(geometry.in_streams, times, rows, geometry.in_row_bytes * geometry.in_channels)
+        yield Step("input_traffic_bytes", traffic.input_bytes, "B", formula, numbers)
+    elif traffic.input_bytes:
+        yield Step("input_traffic_bytes", traffic.input_bytes, "B", "the network's input, loaded whole", _size(graph, 0))
+    else:
+        yield Step("input_traffic_bytes", 0, "B", "nothing: all that it reads is in SRAM", "0")
+    if geometry.out_streams and not geometry.idle:
+        numbers = _times(geometry.rows_out, geometry.out_row_bytes, geometry.out_channels)
+        yield Step("output_traffic_bytes", traffic.output_bytes, "B", "rows * bytes a row of one channel * channels", numbers)
+    elif traffic.output_bytes:
+        formula = "the network's output, stored whole"
+        yield Step("output_traffic_bytes", traffic.output_bytes, "B", formula, _size(graph, operator.output))
+    else:
+        yield Step("output_traffic_bytes", 0, "B", "nothing: the output stays in SRAM", "0")
+    parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes)
+    yield Step("traffic_bytes", row.traffic_bytes, "B", "filters and biases + input + output", " + ".join(map(str, parts)))
+    held = sram_parts(graph, estimate.plan, operator.index)
+    formula = " + ".join(f"{name} (at {address})" for name, address, _ in held) or "nothing"
+    yield Step("sram_bytes", row.sram_bytes, "B", formula, " + ".join(str(size) for _, _, size in held) or "0")
+
+
+def _size(graph: Graph, index: int) -> str:
+    return f"{_times(*graph.maps[index].shape)} * {x_bytes(graph)}"
+
+
+def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
+    hardware = estimate.hardware
+    geometry, tiling = _geometry(estimate, operator), estimate.plan.segments[operator.index].tiling
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    formula, numbers = "traffic_bytes / bandwidth", f"{row.traffic_bytes} / {_number(hardware.bus_bandwidth_bytes_per_s)}"
+    if hardware.external_latency_s:
+        formula, numbers = f"{formula} + transfers * latency", f"{numbers} + {row.traffic.transfers} * {hardware.external_latency_s!r}"
+    yield Step("transfer_time_s", row.transfer_time_s, "s", formula, numbers)
+    share, rate = efficiency(hardware.matrix, operator.label), _number(hardware.matrix.throughput_per_s)
+    formula, numbers = "2 * MACs / matrix throughput", f"2 * {row.macs} / {rate}"
+    if share != 1:
+        formula = f"2 * MACs / (matrix throughput * efficiency of {operator.label})"
+        numbers = f"2 * {row.macs} / ({rate} * {share!r})"
+    if hardware.matrix.launch_overhead_s and operator.macs:
+        formula += " + tiles * launch overhead"
+        numbers += f" + {_times(strips, out_blocks, in_blocks)} * {hardware.matrix.launch_overhead_s!r}"
+    yield Step("matrix_time_s", row.matrix_time_s, "s", formula, numbers)
+    yield _vector_time(estimate, operator, row, strips * out_blocks)
+    parts = (row.transfer_time_s, row.matrix_time_s, row.vector_time_s)
+    yield Step("time_s", row.time_s, "s", "transfer_time_s + matrix_time_s + vector_time_s", " + ".join(map(repr, parts)))
+
+
+def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: int) -> Step:
+    vector = estimate.hardware.vector
+    terms, formulas = [], []
+    for name, ops in vector_work(operator, estimate.hardware):
+        share = efficiency(vector, name)
+        rate = _number(vector.throughput_per_s)
+        terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")
+        formulas.append(f"{name} ops / vector throughput" + ("" if share == 1 else " * efficiency"))
+        if vector.launch_overhead_s:
+            terms.append(f"{tiles} * {vector.launch_overhead_s!r}")
+            formulas.append("tiles * launch overhead")
+    return Step("vector_time_s", row.vector_time_s, "s", " + ".join(formulas) or "none", " + ".join(terms) or "0.0")
+
+
+def _number(rate: float) -> str:
+    short = f"{rate:.0e}".replace("e+0", "e").replace("e+", "e")
+    return short if float(short) == rate else repr(rate)

@@ -1,0 +1,122 @@
+"""An estimate as plain data: the JSON of `mnsim analyze --format json`, and its rows for CSV. The names are a public contract."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from mnsim.graph.model import Operator
+from mnsim.interpreters.cost import Estimate, LayerCost
+from mnsim.plan.model import Home
+
+Record = dict[str, Any]
+
+
+def as_dict(estimate: Estimate) -> Record:
+    """The estimate as dictionaries, lists, numbers and strings. Shapes are [height, width, channels]; address null is external."""
+    graph = estimate.graph
+    return {
+        "network": {
+            "name": graph.name,
+            "alpha": float(graph.alpha),
+            "rho": float(graph.rho),
+            "dtype": graph.dtype,
+            "input_shape": list(graph.maps[0].shape),
+        },
+        "hardware": _hardware_record(estimate),
+        "layers": [_layer_record(estimate, row) for row in estimate.layers],
+        "total": {**asdict(estimate.total)},
+        "plan": _plan_record(estimate),
+    }
+
+
+def _hardware_record(estimate: Estimate) -> Record:
+    record = asdict(estimate.hardware)
+    for unit in ("matrix", "vector"):
+        record[unit]["efficiency"] = dict(record[unit]["efficiency"])
+    return {**record, "fused": list(record["fused"])}
+
+
+def _map_record(estimate: Estimate, index: int) -> Record:
+    feature_map, home = estimate.graph.maps[index], estimate.plan.homes[index]
+    return {"name": feature_map.name, "shape": list(feature_map.shape), "bytes": feature_map.size_bytes, "address": home.address}
+
+
+def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
+    operator = estimate.graph.operators[row.index]
+    return {
+        "index": row.index,
+        "name": operator.name,
+        "type": operator.label,
+        "stride": _window_part(operator, "stride"),
+        "kernel": _window_part(operator, "kernel"),
+        "inputs": [_map_record(estimate, source) for source in operator.inputs],
+        "output": _map_record(estimate, operator.output),
+        "macs": row.macs,
+        "vector_ops": row.vector_ops,
+        "parameters": row.parameters,
+        "weight_bytes": row.weight_bytes,
+        "weight_traffic_bytes": row.traffic.weight_bytes,
+        "input_traffic_bytes": row.traffic.input_bytes,
+        "output_traffic_bytes": row.traffic.output_bytes,
+        "traffic_bytes": row.traffic_bytes,
+        "sram_bytes": row.sram_bytes,
+        "transfer_time_s": row.transfer_time_s,
+        "matrix_time_s": row.matrix_time_s,
+        "vector_time_s": row.vector_time_s,
+        "time_s": row.time_s,
+        "bound": row.bound,
+    }
+
+
+def _window_part(operator: Operator, part: str) -> list[int] | None:
+    return None if operator.window is None else list(getattr(operator.window, part))
+
+
+def _plan_record(estimate: Estimate) -> Record:
+    """The plan: each map's home over its layers (first and last included), each segment's cut and working space."""
+    graph, plan = estimate.graph, estimate.plan
+    names = [operator.name for operator in graph.operators]
+
+    def home_record(name: str, home: Home) -> Record:
+        return {"name": name, "address": home.address, "first_layer": names[home.first], "last_layer": names[home.last]}
+
+    return {
+        "policy": plan.policy,
+        "homes": [home_record(feature_map.name, home) for feature_map, home in zip(graph.maps, plan.homes, strict=True)],
+        "segments": [
+            {
+                "layers": [names[index] for index in segment.operators],
+                "tiling": asdict(segment.tiling),
+                "buffers": [asdict(buffer) for buffer in segment.buffers],
+            }
+            for segment in plan.segments
+        ],
+    }
+
+
+def flat_rows(record: Mapping[str, Any]) -> list[Record]:
+    """One flat row a layer, for CSV: a shape is 28x28x3, several inputs are joined with `;`, external memory is an empty address."""
+    rows = []
+    for layer in record["layers"]:
+        flat: Record = {}
+        for key, value in layer.items():
+            if key == "inputs":
+                flat |= _flat_maps("input", value)
+            elif key == "output":
+                flat |= _flat_maps("output", [value])
+            else:
+                flat[key] = "x".join(map(str, value)) if isinstance(value, list) else value
+        rows.append(flat)
+    return rows
+
+
+def _flat_maps(prefix: str, maps: list[Record]) -> Record:
+    def joined(values: list[Any]) -> Any:
+        return values[0] if len(values) == 1 else ";".join("" if value is None else str(value) for value in values)
+
+    return {
+        prefix: joined([each["name"] for each in maps]),
+        f"{prefix}_shape": joined(["x".join(map(str, each["shape"])) for each in maps]),
+        f"{prefix}_bytes": joined([each["bytes"] for each in maps]),
+        f"{prefix}_address": joined([each["address"] for each in maps]),
+    }

@@ -1,0 +1,91 @@
+"""Tables for a terminal, with rich."""
+
+import io
+from collections.abc import Sequence
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mnsim.interpreters.cost import Estimate
+from mnsim.report.columns import Column, layer_columns, type_rows
+from mnsim.report.records import as_dict
+from mnsim.report.words import headline, sentences
+
+_STYLES = {"bus": "cyan", "matrix": "magenta", "vector": "yellow"}
+_PADDING = (0, 1, 0, 0)
+_GAP = 2  # spaces between two columns: the padding and the box's divider
+_NO_MARKS = str.maketrans("", "", ",.")
+
+
+def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int = 0) -> str:
+    """The table of layers and totals in the columns that fit the width, the shares by type, and the sentences.
+
+    Verbosity -1 gives the table of layers alone, 1 adds how each layer is cut.
+    """
+    record, columns = as_dict(estimate), layer_columns(estimate, verbosity > 0)
+    rows = [[column.cell(layer) for column in columns] for layer in record["layers"]]
+    totals = [column.total(record["total"]) for column in columns]
+    kept = _that_fit(columns, [*rows, totals], width)
+    table = _grid([columns[place] for place in kept], [totals[place] for place in kept])
+    for row in rows:
+        table.add_row(*(_cell(row[place]) for place in kept))
+    shares = simple_grid(*type_rows(record))
+    if verbosity < 0:
+        return render([table], width, color)
+    hidden = len(columns) - len(kept)
+    note = [f"({hidden} more columns in a wider terminal; every figure: --format csv, or --layer NAME)"] if hidden else []
+    return render([headline(estimate), table, shares, "\n".join([*sentences(estimate), *note])], width, color)
+
+
+def _cell(text: str) -> Text:
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def _that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that the width holds: the first by rank."""
+    widths = [max(len(column.heading), *(len(row[place]) for row in rows)) for place, column in enumerate(columns)]
+    kept = sorted(range(len(columns)), key=lambda place: columns[place].rank)
+    while len(kept) > 1 and sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) > width:
+        dropped = columns[kept[-1]].rank
+        kept = [place for place in kept if columns[place].rank < dropped]
+    return sorted(kept)
+
+
+def _grid(columns: Sequence[Column], totals: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE, pad_edge=False, padding=_PADDING, header_style="bold", show_edge=False, show_footer=True)
+    for column, total in zip(columns, totals, strict=True):
+        table.add_column(column.heading, _cell(total), justify="left" if column.is_text else "right", no_wrap=True)
+    return table
+
+
+def simple_grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Rows of words and numbers under headings; numbers are aligned to the right, the last column wraps."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=_PADDING, header_style="bold", show_edge=False)
+    for place, heading in enumerate(headings):
+        numeric = all(not row[place] or row[place].translate(_NO_MARKS).isdigit() for row in rows)
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=place < len(headings) - 1)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def render(parts: Sequence[object], width: int, color: bool) -> str:
+    """The parts as text of that width, with ANSI colours or without."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        console.print(part)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())

@@ -1,0 +1,89 @@
+"""An estimate in words: what bounds the network, how far from the bound it is, which layers cost most."""
+
+from mnsim.interpreters.cost import Estimate, compulsory_bytes
+from mnsim.units import format_binary, format_peak, format_scaled
+
+_ENGINES = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
+
+
+def headline(estimate: Estimate) -> str:
+    """The network, the machine, and the totals that have no column: three lines."""
+    graph, hardware = estimate.graph, estimate.hardware
+    shape = " x ".join(map(str, graph.maps[0].shape))
+    network = f"{graph.name}, alpha {float(graph.alpha):.4g}, rho {float(graph.rho):.4g}, input {shape}, {graph.dtype}"
+    machine = ", ".join(
+        (
+            f"{hardware.external_kind} over {format_peak(hardware.bus_bandwidth_bytes_per_s, 'B/s')}",
+            f"{format_binary(hardware.sram_capacity_bytes)} SRAM",
+            f"matrix {format_peak(hardware.matrix.throughput_per_s, 'FLOPS')}",
+            f"vector {format_peak(hardware.vector.throughput_per_s, 'FLOPS')}",
+        )
+    )
+    total = estimate.total
+    sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} bytes of weights"
+    peak = f"SRAM peak {total.peak_sram_bytes:,} of {hardware.sram_capacity_bytes:,} bytes"
+    return f"{network}\non {hardware.name}: {machine}\n{sums}, {peak}"
+
+
+def sentences(estimate: Estimate) -> tuple[str, str, str]:
+    """Three lines: what the time goes to, what bounds any schedule, which layers cost most."""
+    return _where_time_goes(estimate), _what_bounds(estimate), _costly_layers(estimate)
+
+
+def _where_time_goes(estimate: Estimate) -> str:
+    total = estimate.total
+    parts = {"bus": total.transfer_time_s, "matrix": total.matrix_time_s, "vector": total.vector_time_s}
+    first, *others = sorted(parts, key=lambda engine: -parts[engine])
+    rest = " and ".join(f"{_ENGINES[engine]} {_share(parts[engine], total.serial_time_s)}" for engine in others)
+    return (
+        f"One thing at a time it takes {format_scaled(total.serial_time_s, 's')}: {_ENGINES[first]} is busy for "
+        f"{_share(parts[first], total.serial_time_s)} of it, {rest}."
+    )
+
+
+def _what_bounds(estimate: Estimate) -> str:
+    total, graph, hardware = estimate.total, estimate.graph, estimate.hardware
+    work = {
+        "bus": f"{format_scaled(compulsory_bytes(graph), 'B')} of weights, input and output at "
+        f"{format_peak(hardware.bus_bandwidth_bytes_per_s, 'B/s')}",
+        "matrix": f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
+        "vector": f"{format_scaled(total.vector_ops, 'ops')} on the vector unit",
+    }[total.bound]
+    ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
+    extra = total.traffic_bytes - compulsory_bytes(graph)
+    spilled = sum(home.address is None for home in estimate.plan.homes)
+    detour = f"; {format_scaled(extra, 'B')} more cross it because {_maps(spilled)}" if extra and total.bound == "bus" else ""
+    if extra and not spilled:
+        detour = f"; {format_scaled(extra, 'B')} more are read again"
+    return (
+        f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {_ENGINES[total.bound]} sets ({work}): "
+        f"one thing at a time is {ratio:.2f}x that{detour}."
+    )
+
+
+def _maps(spilled: int) -> str:
+    return "1 feature map does not fit the SRAM" if spilled == 1 else f"{spilled} feature maps do not fit the SRAM"
+
+
+def _costly_layers(estimate: Estimate) -> str:
+    """The three groups of like layers (one type, one time) that cost most together."""
+    total_s = estimate.total.serial_time_s
+    groups: dict[tuple[str, float, str], list[str]] = {}
+    for row in estimate.layers:
+        operator = estimate.graph.operators[row.index]
+        groups.setdefault((operator.label, row.time_s, row.bound), []).append(operator.name)
+    costly = sorted(groups.items(), key=lambda group: -group[0][1] * len(group[1]))[:3]
+    named = ", ".join(_group(names, time_s, bound, total_s) for (_, time_s, bound), names in costly)
+    together = sum(time_s * len(names) for (_, time_s, _), names in costly)
+    return f"Most costly: {named}; together {_share(together, total_s)} of the time."
+
+
+def _group(names: list[str], time_s: float, bound: str, total_s: float) -> str:
+    listed = names[0] if len(names) == 1 else f"{len(names)} like {names[0]}"
+    each = " each" if len(names) > 1 else ""
+    engine = "bus" if bound == "bus" else f"{bound} unit"
+    return f"{listed} {format_scaled(time_s, 's')}{each} ({_share(time_s * len(names), total_s)}, {engine})"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "0 %"

@@ -1,0 +1,83 @@
+"""pydantic's findings as errors that point into the file, in the words of someone who wrote the file."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mnsim.errors import MnsimError, SpecError, did_you_mean
+from mnsim.spec.document import Document, Path
+from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
+
+
+def problems(error: ValidationError, document: Document, model: type[BaseModel]) -> list[MnsimError]:
+    """One error for each finding."""
+    if not isinstance(document.data, dict):
+        message = f"expected `key: value` lines, got {_shown(document.data)}"
+        return [SpecError("S004", message, document.locate(()), "start from a bundled file: `mnsim list` names them")]
+    return [_problem(details, document, model) for details in error.errors(include_url=False)]
+
+
+def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> MnsimError:
+    path = _path_in_file(details["loc"], document)
+    key = ".".join(str(part) for part in path)
+    kind, context = details["type"], details.get("ctx", {})
+    name = str(details["loc"][-1])
+    if kind == "missing":
+        remedy = f"add `{name}: ...`"
+        return SpecError("S101", f"missing key '{name}'{_inside(path)}", document.locate(path), remedy, f"{key}.{name}".strip("."))
+    if kind == "extra_forbidden":
+        remedy = did_you_mean(name, _siblings(details["loc"], model))
+        return SpecError("S102", f"unknown key '{name}'{_inside(path[:-1])}", document.locate_key(path), remedy, key)
+    if "remedy" in context:  # one of ours: its type is the code
+        to_blame = context["key"]
+        place = document.locate_key((*path, to_blame)) if to_blame else document.locate(path)
+        return SpecError(kind, str(context["message"]), place, str(context["remedy"]), key)
+    shown = _shown(details["input"])
+    messages = {
+        "list_type": (f"'{name}' must be a list, got {shown}", "write it like [a, b], or one `- item` a line"),
+        "model_type": (f"'{name}' must be a mapping, got {shown}", "write it like {key: value}"),
+        "none_required": (f"'{name}' takes no value, got {shown}", f"write it alone: {name}"),
+        "too_short": (f"'{name}' has too few entries", f"give it at least {context.get('min_length', 1)}"),
+    }
+    message, remedy = messages.get(kind, (f"'{name}': {details['msg']}", "see `mnsim schema network` and `mnsim schema hardware`"))
+    return SpecError("S103", message, document.locate(path), remedy, key)
+
+
+def _path_in_file(loc: tuple[int | str, ...], document: Document) -> Path:
+    """pydantic's path without the names of union members, as far as the file goes."""
+    path: Path = ()
+    for part in loc:
+        if (*path, part) in document.values:
+            path = (*path, part)
+    return path
+
+
+def _siblings(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The keys that are valid where the unknown one stands."""
+    here: type[BaseModel] = model
+    for part in loc[:-1]:
+        if isinstance(part, str) and part.startswith("<"):
+            kind = part.strip("<>")
+            here = GroupSpec if kind == GROUP else OPERATORS[kind]
+        elif isinstance(part, str) and part in here.model_fields:
+            annotation: Any = here.model_fields[part].annotation
+            here = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else here
+    return [field.alias or name for name, field in here.model_fields.items()]
+
+
+def _inside(path: Path) -> str:
+    if not path:
+        return ""
+    if isinstance(path[-1], int):
+        return f" in entry {path[-1] + 1} of '{path[-2]}'" if len(path) > 1 else ""
+    return f" in '{path[-1]}'"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:36]}...{text[-1]}"

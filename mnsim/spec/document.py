@@ -1,0 +1,232 @@
+"""A YAML text as plain data in which every value knows its place.
+
+YAML 1.2's core schema: `no` and `on` are words, `1e9` is a number, `0o17` is octal. Duplicate keys are errors. Aliases are
+allowed but what they expand to is counted, so that a small text cannot become a large tree.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mnsim.errors import Location, MnsimError, SpecError, raise_all
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without libyaml: slower, the same events
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+Path = tuple[str | int, ...]
+
+MAX_TEXT_BYTES = 1_000_000
+MAX_VALUES = 50_000
+MAX_DEPTH = 32
+
+_WORDS = dict.fromkeys(("", "~", "null", "Null", "NULL"))
+_WORDS |= {word: word[0] in "tT" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_WORDS |= {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
+_WORDS |= {word: float("nan") for word in (".nan", ".NaN", ".NAN")}
+_NUMBER = re.compile(r"(?P<int>[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The text of a specification and the name that messages call it by."""
+
+    name: str
+    content: str
+    lines: tuple[str, ...]
+
+    def at(self, line: int, column: int, length: int = 1) -> Location:
+        """The place at a 0-based line and column."""
+        shown = self.lines[line] if line < len(self.lines) else ""
+        return Location(self.name, line + 1, column + 1, shown, max(1, min(length, len(shown) - column)))
+
+
+def make_text(name: str, content: str) -> Text:
+    """A text cut into lines where YAML cuts them."""
+    lines = content.replace("\r\n", "\n")
+    for other in "\r\x85\u2028\u2029":
+        lines = lines.replace(other, "\n")
+    return Text(name, content, tuple(lines.split("\n")))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data (dict, list, str, int, float, bool, None) and the place of every key and value by its path."""
+
+    text: Text
+    data: Any
+    values: Mapping[Path, Location]
+    keys: Mapping[Path, Location]
+
+    def locate(self, path: Path) -> Location:
+        """The value at the path, or what holds it when there is no such value."""
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, self.text.at(0, 0))
+
+    def locate_key(self, path: Path) -> Location:
+        """The key at the end of the path, or the value there when it has none."""
+        return self.keys.get(path) or self.locate(path)
+
+
+class _Node:
+    """One YAML node: a scalar's value, a list's items or a mapping's pairs, in the order of the text."""
+
+    __slots__ = ("closed", "is_list", "is_map", "items", "place", "value")
+
+    def __init__(self, place: Location, value: Any = None, is_list: bool = False, is_map: bool = False) -> None:
+        self.place = place
+        self.value = value
+        self.items: list[_Node] = []
+        self.is_list = is_list
+        self.is_map = is_map
+        self.closed = not (is_list or is_map)
+
+
+def read_document(text: Text) -> Document:
+    """Parse one YAML document. Raises SpecError S003 (not YAML), S004 (empty), S005 (duplicate key), S006 (too large)."""
+    root = _compose(text)
+    if root is None:
+        raise SpecError("S004", "the file is empty", text.at(0, 0), "start from a bundled one: `mnsim list` names them")
+    builder = _Builder()
+    data = builder.build(root, ())
+    if builder.problems:
+        raise_all(builder.problems)
+    return Document(text, data, builder.values, builder.keys)
+
+
+def _compose(text: Text) -> _Node | None:
+    """The tree of nodes, built from parser events without recursion: depth is counted, never suffered."""
+    root: _Node | None = None
+    stack: list[_Node] = []
+    anchors: dict[str, _Node] = {}
+    for event in _events(text):
+        place = text.at(event.start_mark.line, event.start_mark.column, _length(event))
+        if isinstance(event, yaml.CollectionEndEvent):
+            stack.pop().closed = True
+            continue
+        if isinstance(event, yaml.DocumentStartEvent):
+            if root is not None:
+                raise SpecError("S003", "a second document starts here", place, "keep one document a file")
+            continue
+        if isinstance(event, yaml.AliasEvent):
+            node = _aliased(anchors, event.anchor or "", place)
+        elif isinstance(event, yaml.NodeEvent):
+            node = _node(event, place)
+            if event.anchor:
+                anchors[event.anchor] = node
+        else:
+            continue
+        if stack:
+            stack[-1].items.append(node)
+        else:
+            root = node
+        if not node.closed and not isinstance(event, yaml.AliasEvent):
+            stack.append(node)
+            if len(stack) > MAX_DEPTH:
+                raise SpecError("S006", f"nested deeper than {MAX_DEPTH} levels", place, "a specification is a few levels deep")
+    return root
+
+
+def _events(text: Text) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text.content, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = _place_of_error(text, [mark, error.context_mark]) if mark else text.at(0, 0)
+        what = " ".join(part for part in (error.problem, error.context) if part)
+        raise SpecError("S003", f"not YAML: {what}", place, "check indentation, quotes, brackets and colons here") from None
+    except yaml.reader.ReaderError as error:
+        before = text.content.encode()[: error.position].decode(errors="ignore")
+        line, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
+        message = f"a control character ({error.character!r}) is not text"
+        raise SpecError("S003", message, text.at(line, column), "remove the character") from None
+
+
+def _place_of_error(text: Text, marks: list[Any]) -> Location:
+    """Where the parser stopped; if that is past the last character, what is not closed there is to blame, else that character."""
+    for mark in marks:
+        if mark and "".join(text.lines[mark.line :])[mark.column :].strip():
+            return text.at(mark.line, mark.column)
+    last = max((index for index, line in enumerate(text.lines) if line.strip()), default=0)
+    return text.at(last, max(0, len(text.lines[last].rstrip()) - 1))
+
+
+def _length(event: Any) -> int:
+    start, end = event.start_mark, event.end_mark
+    return int(end.column - start.column) if start.line == end.line else 1
+
+
+def _aliased(anchors: Mapping[str, _Node], name: str, place: Location) -> _Node:
+    node = anchors.get(name)
+    if node is None:
+        raise SpecError("S003", f"alias '*{name}' has no anchor", place, f"put '&{name}' before the value that it repeats")
+    if not node.closed:
+        raise SpecError("S006", f"alias '*{name}' contains itself", place, "write the value out")
+    return node
+
+
+def _node(event: Any, place: Location) -> _Node:
+    if isinstance(event, yaml.SequenceStartEvent):
+        return _Node(place, is_list=True)
+    if isinstance(event, yaml.MappingStartEvent):
+        return _Node(place, is_map=True)
+    tag = event.tag
+    if tag not in (None, "!", "tag:yaml.org,2002:str"):
+        raise SpecError("S003", f"tags such as '{tag}' mean nothing here", place, "write the plain value")
+    plain = event.implicit[0] and tag is None
+    return _Node(place, value=_scalar(event.value, place) if plain else event.value)
+
+
+def _scalar(word: str, place: Location) -> Any:
+    """A plain scalar by YAML 1.2's core schema (section 10.3.2)."""
+    if word in _WORDS:
+        return _WORDS[word]
+    number = _NUMBER.fullmatch(word)
+    if number is None:
+        return word
+    if number["int"] is None:
+        return float(word)
+    if len(word) > 40:
+        raise SpecError("S104", f"a number of {len(word)} digits is too large", place, "write a smaller number")
+    return int(word, 0) if word[:2] in ("0o", "0x") else int(word)
+
+
+class _Builder:
+    """Nodes to data, with the places; counts what aliases expand to."""
+
+    def __init__(self) -> None:
+        self.values: dict[Path, Location] = {}
+        self.keys: dict[Path, Location] = {}
+        self.problems: list[MnsimError] = []
+
+    def build(self, node: _Node, path: Path) -> Any:
+        self.values[path] = node.place
+        if len(self.values) > MAX_VALUES or len(path) > MAX_DEPTH:
+            message = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases are written out"
+            raise SpecError("S006", message, node.place, "use `repeat` for repeated layers")
+        if node.is_list:
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.items)]
+        if node.is_map:
+            return self._build_map(node, path)
+        return node.value
+
+    def _build_map(self, node: _Node, path: Path) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in zip(node.items[::2], node.items[1::2], strict=True):
+            key = key_node.value
+            if not isinstance(key, str):
+                message = "a key must be a word" + ("" if key_node.is_list or key_node.is_map else f", got {key!r}")
+                self.problems.append(SpecError("S103", message, key_node.place, "write `key: value`"))
+            elif key in data:
+                first = self.keys[(*path, key)].line
+                remedy = "keep one of the two"
+                self.problems.append(SpecError("S005", f"key '{key}' stands twice (first in line {first})", key_node.place, remedy, key))
+            else:
+                self.keys[(*path, key)] = key_node.place
+                data[key] = self.build(value_node, (*path, key))
+        return data

@@ -1,0 +1,255 @@
+"""The network file: what its YAML may say. One class an operator; `OPERATORS` is the table of them.
+
+A layer is a mapping with one operator's key, whose value is what the operator needs most (the channels of a convolution, the
+window of a pooling), and options beside it: `{conv: 32, kernel: 3, stride: 2}`. An operator that needs nothing is a word.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from mnsim.errors import did_you_mean
+from mnsim.spec.fields import (
+    Activation,
+    BatchNorm,
+    Channels,
+    Count,
+    Flag,
+    Kernel,
+    Name,
+    Names,
+    PaddingField,
+    Shape,
+    Stride,
+    Word,
+    refuse,
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class LayerSpec(_Strict):
+    """What every layer may say: its name, the layer whose output it reads (default: the one above), how often it stands."""
+
+    kind: ClassVar[str]
+    name: Name | None = None
+    input: Name | None = None
+    repeat: Count = 1
+
+
+class _Window(LayerSpec):
+    stride: Stride = (1, 1)
+    padding: PaddingField = "same"
+
+
+class _Trained(_Window):
+    bias: Flag | None = None
+    batch_norm: BatchNorm | None = None
+    activation: Activation | None = None
+
+
+class ConvSpec(_Trained):
+    """A convolution with this many filters; bias by default unless batch norm follows."""
+
+    kind = "conv"
+    channels: Channels = Field(alias="conv")
+    kernel: Kernel
+    groups: Channels = 1
+    scaled: Flag | None = None
+
+
+class DepthwiseSpec(_Trained):
+    """A depthwise convolution: this kernel on each channel by itself, `multiplier` outputs a channel."""
+
+    kind = "depthwise"
+    kernel: Kernel = Field(alias="depthwise")
+    multiplier: Channels = 1
+
+
+class SeparableSpec(_Trained):
+    """A depthwise-separable block: a depthwise convolution, then a pointwise one with this many filters."""
+
+    kind = "separable"
+    channels: Channels = Field(alias="separable")
+    kernel: Kernel = (3, 3)
+    scaled: Flag | None = None
+
+
+class DenseSpec(LayerSpec):
+    """A fully connected layer with this many outputs; a feature map is flattened first. The defaults do not apply to it."""
+
+    kind = "dense"
+    channels: Channels = Field(alias="dense")
+    bias: Flag = True
+    batch_norm: BatchNorm = False
+    activation: Activation = "none"
+    scaled: Flag | None = None
+
+
+class _Pool(LayerSpec):
+    stride: Stride | None = None
+    padding: PaddingField = "valid"
+
+
+class MaxPoolSpec(_Pool):
+    """Max pooling over this window; the stride is the window unless said."""
+
+    kind = "max_pool"
+    kernel: Kernel = Field(alias="max_pool")
+
+
+class AvgPoolSpec(_Pool):
+    """Average pooling over this window; the stride is the window unless said."""
+
+    kind = "avg_pool"
+    kernel: Kernel = Field(alias="avg_pool")
+
+
+class GlobalAvgPoolSpec(LayerSpec):
+    """The average of each channel."""
+
+    kind = "global_avg_pool"
+    nothing: None = Field(alias="global_avg_pool")
+
+
+class GlobalMaxPoolSpec(LayerSpec):
+    """The maximum of each channel."""
+
+    kind = "global_max_pool"
+    nothing: None = Field(alias="global_max_pool")
+
+
+class BatchNormSpec(LayerSpec):
+    """A batch norm of its own, on the vector unit. `batch_norm: true` on a convolution is folded into its weights instead."""
+
+    kind = "batch_norm"
+    nothing: None = Field(alias="batch_norm")
+
+
+class ReluSpec(LayerSpec):
+    """max(x, 0), in place."""
+
+    kind = "relu"
+    nothing: None = Field(alias="relu")
+
+
+class Relu6Spec(LayerSpec):
+    """min(max(x, 0), 6), in place."""
+
+    kind = "relu6"
+    nothing: None = Field(alias="relu6")
+
+
+class FlattenSpec(LayerSpec):
+    """The same bytes as one row of channels, in height, width, channel order."""
+
+    kind = "flatten"
+    nothing: None = Field(alias="flatten")
+
+
+class SoftmaxSpec(LayerSpec):
+    """Softmax over the channels."""
+
+    kind = "softmax"
+    nothing: None = Field(alias="softmax")
+
+
+class _Join(_Strict):
+    kind: ClassVar[str]
+    name: Name | None = None
+    repeat: Count = 1
+
+
+class AddSpec(_Join):
+    """The sum of two or more layers of one shape."""
+
+    kind = "add"
+    inputs: Names = Field(alias="add")
+    activation: Activation = "none"
+
+
+class ConcatSpec(_Join):
+    """The channels of two or more layers one after another."""
+
+    kind = "concat"
+    inputs: Names = Field(alias="concat")
+
+
+OPERATORS: dict[str, type[LayerSpec] | type[_Join]] = {
+    spec.kind: spec
+    for spec in (
+        ConvSpec, DepthwiseSpec, SeparableSpec, DenseSpec, MaxPoolSpec, AvgPoolSpec, GlobalAvgPoolSpec, GlobalMaxPoolSpec,
+        BatchNormSpec, ReluSpec, Relu6Spec, FlattenSpec, SoftmaxSpec, AddSpec, ConcatSpec,
+    )
+}  # fmt: skip
+WORDS = tuple(kind for kind, spec in OPERATORS.items() if "nothing" in spec.model_fields)
+GROUP = "layers"
+
+
+def _tag(value: Any) -> str:
+    """The union's tag; in angle brackets, so that it cannot be taken for a key of the file."""
+    kinds = value if isinstance(value, dict) else (value.kind,)
+    return next(f"<{kind}>" for kind in kinds if kind in OPERATORS or kind == GROUP)
+
+
+def _recognise(item: Any) -> Any:
+    """A layer's mapping, with the one operator that it has; a lone word is an operator that needs nothing."""
+    if isinstance(item, str) and item in WORDS:
+        return {item: None}
+    if isinstance(item, str):
+        remedy = f"write {{{item}: ...}} with its value" if item in OPERATORS else did_you_mean(item, OPERATORS)
+        fault = "needs a value" if item in OPERATORS else "is not an operator"
+        raise refuse("S106", f"'{item}' {fault}", remedy)
+    if not isinstance(item, dict):
+        raise refuse("S103", f"a layer must be a mapping or a word, got {item!r}", "write it like {conv: 32, kernel: 3} or softmax")
+    if GROUP in item:
+        return item
+    found = [key for key in item if key in OPERATORS and key != "batch_norm"]
+    found = found or [key for key in item if key == "batch_norm"]  # beside another operator it is that one's option
+    if len(found) == 1:
+        return item if next(iter(item)) == found[0] else {found[0]: item[found[0]], **item}
+    if found:
+        raise refuse("S106", f"two operators in one layer: {' and '.join(found)}", "make them two layers", found[1])
+    unknown = [key for key in item if key not in ConvSpec.model_fields]
+    word = unknown[0] if unknown else ""
+    message = f"'{word}' is not an operator" if word else "this layer has no operator"
+    raise refuse("S106", message, did_you_mean(word, OPERATORS), word)
+
+
+class GroupSpec(_Strict):
+    """Layers that stand together `repeat` times."""
+
+    kind: ClassVar[str] = GROUP
+    repeat: Count
+    layers: list["LayerItem"] = Field(min_length=1)
+
+
+if TYPE_CHECKING:
+    LayerItem = Any
+else:
+    LayerItem = Annotated[
+        Union[tuple(Annotated[spec, Tag(f"<{spec.kind}>")] for spec in (*OPERATORS.values(), GroupSpec))],  # noqa: UP007
+        Discriminator(_tag),
+        BeforeValidator(_recognise, json_schema_input_type=Union[(Literal[WORDS], *OPERATORS.values(), GroupSpec)]),
+    ]
+
+
+class Defaults(_Strict):
+    """What convolutions get unless they say otherwise (fully connected layers do not)."""
+
+    batch_norm: BatchNorm = False
+    activation: Activation = "none"
+
+
+class NetworkSpec(_Strict):
+    """A convolutional network: its input and its layers, in the order in which they run."""
+
+    name: Name
+    title: Word = ""
+    source: Word = ""
+    input: Shape
+    min_depth: Count = 8
+    defaults: Defaults = Defaults()
+    layers: list[LayerItem] = Field(min_length=1)

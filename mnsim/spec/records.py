@@ -1,0 +1,69 @@
+"""What the specifications become: frozen records, with defaults applied, repeats written out and units gone."""
+
+from dataclasses import dataclass
+
+from mnsim.errors import Location
+
+Pair = tuple[int, int]
+Padding = str | tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer as the file gives it, before multipliers: `kind` is a key of the operator table, None means not applicable.
+
+    `channels` are output channels, `scaled` says whether alpha applies to them (None: to all but the classifier), `padding` is
+    same, valid or (top, bottom, left, right), `batch_norm` is none, folded or unfolded.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    location: Location
+    channels: int | None = None
+    scaled: bool | None = None
+    kernel: Pair | None = None
+    stride: Pair | None = None
+    padding: Padding = "valid"
+    groups: int = 1
+    multiplier: int = 1
+    bias: bool = False
+    batch_norm: str = "none"
+    activation: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network: `input` is (height, width, channels), the layers are in the order in which they run."""
+
+    name: str
+    title: str
+    source: str
+    input: tuple[int, int, int]
+    min_depth: int
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A compute unit: peak operations per second, seconds to launch a command, share of the peak by kind of operation."""
+
+    throughput_per_s: float
+    launch_overhead_s: float = 0.0
+    efficiency: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the matrix unit's output stage."""
+
+    name: str
+    title: str
+    external_kind: str
+    external_capacity_bytes: int | None
+    external_latency_s: float
+    bus_bandwidth_bytes_per_s: float
+    sram_capacity_bytes: int
+    matrix: Engine
+    vector: Engine
+    fused: tuple[str, ...] = ()

@@ -1,0 +1,151 @@
+"""Quantities with units: read strictly, printed shortly.
+
+Decimal prefixes (kB, MB, GB: powers of 1000) and binary ones (KiB, MiB, GiB: powers of 1024) are different units, and a bit
+is never written `b`: 1 Gbit/s is an eighth of 1 GB/s. A number without its unit is refused, whatever its size.
+"""
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+_NUMBER = re.compile(r"\s*([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE]([+-]?\d+))?)\s*(\D.*?|)\s*", re.DOTALL)
+
+_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _prefixed(prefixes: Mapping[str, int], unit: str, scale: Fraction = Fraction(1)) -> dict[str, Fraction]:
+    return {f"{prefix}{unit}": factor * scale for prefix, factor in prefixes.items()}
+
+
+_SIZES = _prefixed({**_DECIMAL, **_BINARY}, "B") | _prefixed({**_DECIMAL, **_BINARY}, "bit", Fraction(1, 8))
+_RATES = {f"{unit}/s": factor for unit, factor in _SIZES.items()}
+_THROUGHPUTS = {
+    name: factor
+    for unit in ("FLOPS", "FLOP/s", "OPS", "OP/s")
+    for name, factor in _prefixed(_DECIMAL, unit).items()
+}  # fmt: skip
+_TIMES = {
+    "s": Fraction(1),
+    "ms": Fraction(1, 10**3),
+    "us": Fraction(1, 10**6),
+    "µs": Fraction(1, 10**6),
+    "ns": Fraction(1, 10**9),
+    "ps": Fraction(1, 10**12),
+}
+
+
+class Dimension(NamedTuple):
+    """A kind of quantity: its units, each with its factor to the base unit, and a spelling to show."""
+
+    name: str
+    units: Mapping[str, Fraction]
+    example: str
+
+
+SIZE = Dimension("size", _SIZES, "1 MiB")
+RATE = Dimension("bandwidth", _RATES, "1 GB/s")
+THROUGHPUT = Dimension("throughput", _THROUGHPUTS, "1 TFLOPS")
+TIME = Dimension("time", _TIMES, "5 ns")
+_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME)
+
+
+class UnitError(ValueError):
+    """A quantity that cannot be read; `remedy` says what would be right."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def parse_quantity(text: object, dimension: Dimension) -> Fraction:
+    """Read `1 GB/s` and the like exactly, in the dimension's base unit (bytes, bytes/s, op/s, seconds).
+
+    Raises UnitError for a bare number, an unknown or ambiguous unit, a unit of another dimension, and a negative amount.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise UnitError(f"expected a {dimension.name} with its unit, got {_shown(text)}", f"write it like {dimension.example}")
+    match = _NUMBER.fullmatch(str(text))
+    if not match:
+        raise UnitError(f"{_shown(text)} is not a {dimension.name}", f"write a number and a unit, like {dimension.example}")
+    number, exponent, unit = match.groups()
+    if exponent and len(exponent) > 3:
+        raise UnitError(f"{_shown(text)} is out of range", f"write it like {dimension.example}")
+    if not unit:
+        raise UnitError(f"{_shown(text)} has no unit", _remedy_for_bare(number, dimension))
+    if unit not in dimension.units:
+        raise UnitError(*_explain_unit(number, unit, dimension))
+    amount = Fraction(number) * dimension.units[unit]
+    if amount < 0:
+        raise UnitError(f"{dimension.name} must not be negative, got {text}", f"write it like {dimension.example}")
+    return amount
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:36]}...{text[-1]}"
+
+
+def _remedy_for_bare(number: str, dimension: Dimension) -> str:
+    units = {"size": ("B", "KiB", "MB", "MiB"), "bandwidth": ("B/s", "GB/s"), "throughput": ("GFLOPS", "TFLOPS"), "time": ("ns", "s")}
+    return "write the unit: " + " or ".join(f"{number} {unit}" for unit in units[dimension.name])
+
+
+def _explain_unit(number: str, unit: str, dimension: Dimension) -> tuple[str, str]:
+    """Message and remedy for a unit that the dimension does not have."""
+    for other in _DIMENSIONS:
+        if unit in other.units:
+            return f"'{unit}' is a unit of {other.name}, not of {dimension.name}", f"write it like {dimension.example}"
+    bits = re.fullmatch(r"([kKMGTP]i?)?b(/s|ps)?", unit)
+    if bits and dimension in (SIZE, RATE):
+        prefix, per_second = (bits[1] or "").replace("K", "k").replace("ki", "Ki"), "/s" if dimension is RATE else ""
+        choices = f"{number} {prefix}bit{per_second} (bits) or {number} {prefix}B{per_second} (bytes)"
+        return f"'{unit}' could be bits or bytes", f"write {choices}"
+    if unit in ("KB", "KB/s", "K", "KBps"):
+        tail = "/s" if dimension is RATE else ""
+        return f"unknown unit '{unit}'", f"write {number} kB{tail} (1000 bytes) or {number} KiB{tail} (1024 bytes)"
+    return f"unknown unit '{unit}'", f"did you mean {number} {_nearest_unit(unit, dimension)}?"
+
+
+def _nearest_unit(unit: str, dimension: Dimension) -> str:
+    import difflib  # only for an error message: not worth a millisecond of every start
+
+    folded = unit.replace(" ", "").casefold()
+    candidates: dict[str, str] = {name.casefold(): name for name in reversed(list(dimension.units))}
+    for spelling in (folded, folded.removesuffix("ps") + "/s"):
+        if spelling in candidates:
+            return candidates[spelling]
+    close = difflib.get_close_matches(folded, candidates, n=1, cutoff=0.4)
+    return candidates[close[0]] if close else dimension.example.split()[1]
+
+
+def format_scaled(value: float, unit: str, digits: int = 4) -> str:
+    """A value with a decimal prefix and that many significant digits: 5211208, 'B' -> '5.211 MB'."""
+    if value == 0:
+        return f"0 {unit}"
+    steps = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("u", 1e-6), ("n", 1e-9))
+    prefix, factor = next((step for step in steps if abs(value) >= step[1] * (1 - 0.5 * 10.0**-digits)), steps[-1])
+    if unit == "B" and factor < 1e3:
+        return f"{value:.0f} B"
+    scaled = value / factor
+    decimals = max(0, digits - len(str(int(abs(scaled) + 0.5 * 10.0 ** (1 - digits)))))
+    return f"{scaled:.{decimals}f} {prefix}{unit}"
+
+
+def format_peak(value: float, unit: str) -> str:
+    """A given value, without the zeros that a measured one would keep: 1e9, 'B/s' -> '1 GB/s'."""
+    number, prefixed = format_scaled(value, unit, 6).split(" ")
+    return f"{float(number):g} {prefixed}"
+
+
+def format_binary(size_bytes: int) -> str:
+    """A size with a binary prefix, exact where it is short: 1048576 -> '1 MiB', 401408 -> '392 KiB'."""
+    for prefix, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.4g} {prefix}"
+    return f"{size_bytes} B"
