@@ -8,7 +8,7 @@ import pytest
 
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
-from mnsim.interpreters.cost import compulsory_bytes, estimate, external_storages, sram_parts
+from mnsim.interpreters.cost import compulsory_bytes, estimate, external_storages, sram_in_use
 from mnsim.plan.model import Plan, Tiling
 from mnsim.plan.placement import fit_buffers, free_gaps
 from mnsim.plan.residency import make_plan
@@ -32,7 +32,7 @@ def test_every_variant_has_a_sound_plan(network: str, sram: str) -> None:
         graph = build_graph(loaded, alpha, rho, dtype)  # type: ignore[arg-type]
         plan = make_plan(graph, hardware)
         for index in range(len(plan.segments)):
-            parts = sorted((address, size) for _, address, size in sram_parts(graph, plan, index))
+            parts = sorted((address, size) for _, address, size in sram_in_use(graph, plan)[index])
             assert all(start + size <= following for (start, size), (following, _) in pairwise(parts))
             assert not parts or parts[-1][0] + parts[-1][1] <= hardware.sram_capacity_bytes
         found = estimate(graph, plan, hardware)
@@ -141,6 +141,45 @@ def test_weights_that_do_not_stay_are_read_again() -> None:
         assert (traffic.weight_bytes, traffic.input_bytes) == (weight_bytes, input_bytes)
     split = tile_traffic(geometry, Tiling(2, 4, 2, "output"))
     assert split.input_bytes == 2 * (8 + 3 * halo) * 8 * 4
+
+
+def test_a_copying_concat_moves_what_it_copies() -> None:
+    """Of a (4 channels, two concats want it), b (2, its own slice) and the network's input (3) the first and last are copied."""
+    lines = ("{conv: 4, kernel: 1, name: a}", "{conv: 2, kernel: 1, name: b}", "{concat: [a, b]}", "{concat: [a, b, input], name: c}")
+    graph = build_graph(chain(*lines, shape="[6, 5, 3]"))
+    operator = graph.operators[3]
+    assert operator.copied == (1, 2, 0)
+    geometry = make_geometry(graph, operator, {graph.slots[index].storage for index in (0, 1, 4)})
+    tiling = Tiling(4, 9, geometry.in_channels, "weights")
+    assert dict(working_bytes(geometry, tiling)) == {"input strip": 4 * 5 * 9, "output strip": 4 * 5 * 9}
+    traffic = tile_traffic(geometry, tiling)
+    assert (traffic.input_bytes, traffic.output_bytes, traffic.transfers) == (6 * 5 * 9, 6 * 5 * 9, 2 * 3 + 2)
+
+
+def test_outputs_have_bytes_of_their_own() -> None:
+    graph = build_graph(chain("{conv: 4, kernel: 1, name: a}", "{flatten: , name: b}", "{flatten: , input: a, name: c}"))
+    assert [operator.copied for operator in graph.operators] == [(), (), (1,)]
+
+
+def test_thousands_of_layers_and_huge_maps_are_planned_at_once() -> None:
+    """Counted, not timed: the search asks for few tilings however large a map is."""
+    from mnsim.plan import residency
+
+    graph = build_graph(chain("{conv: 1000000, kernel: 999}", "{dense: 1000000}", shape="[1000000, 1000000, 1000000]"))
+    asked = 0
+    original = residency._fits
+
+    def counting(*arguments: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        return original(*arguments)
+
+    residency._fits = counting
+    try:
+        make_plan(graph, seed_with("internal_memory.capacity=4 PB"))
+    finally:
+        residency._fits = original
+    assert asked < 30_000
 
 
 def test_gaps_and_buffers() -> None:

@@ -7,7 +7,7 @@ two concats want, the network's own input, a slice that is flattened), the opera
 """
 
 from dataclasses import replace
-from math import prod
+from math import inf, prod
 from typing import NamedTuple
 
 from mnsim.graph.model import FeatureMap, Operator, Slot, Storage
@@ -21,11 +21,21 @@ class _Sharing(NamedTuple):
     operators: list[Operator]
     root: list[int]
     offset: list[int]
+    members: dict[int, list[int]]  # the maps of each root
+    until: dict[int, float]  # the last operator that reads any map of a root; infinity where one is an output of the network
     slices: set[int]  # maps that are slices of a concat's output
     flat: set[int]  # roots that have a flattened name
 
-    def sharing(self, index: int) -> list[int]:
-        return [other for other in range(len(self.maps)) if self.root[other] == self.root[index]]
+    def move(self, index: int, root: int, offset: int) -> None:
+        """Make a map a part of another root, at an offset in its channels."""
+        self.until[root] = max(self.until[root], self.until[self.root[index]])
+        self.members[self.root[index]].remove(index)
+        self.members[root].append(index)
+        self.root[index], self.offset[index] = root, offset
+
+    def has_end(self, root: int) -> bool:
+        """Whether the network's input or an output is there: each of those has bytes of its own in external memory."""
+        return root == 0 or self.until[root] == inf
 
 
 Shared = tuple[tuple[Operator, ...], tuple[Storage, ...], tuple[Slot, ...]]
@@ -33,18 +43,19 @@ Shared = tuple[tuple[Operator, ...], tuple[Storage, ...], tuple[Slot, ...]]
 
 def share_storage(maps: tuple[FeatureMap, ...], operators: list[Operator]) -> Shared:
     """The operators (with the copies counted that could not be avoided), the storages, and each map's slot."""
-    state = _Sharing(maps, operators, list(range(len(maps))), [0] * len(maps), set(), set())
     readers: list[list[int]] = [[] for _ in maps]
     for operator in operators:
         for read in operator.inputs:
             readers[read].append(operator.index)
+    members, until = {index: [index] for index in range(len(maps))}, {index: max(read, default=inf) for index, read in enumerate(readers)}
+    state = _Sharing(maps, operators, list(range(len(maps))), [0] * len(maps), members, until, set(), set())
     for operator in list(operators):
-        memory = RULES[operator.kind].memory
+        memory, source = RULES[operator.kind].memory, operator.inputs[0]
         copied: tuple[int, ...] = ()
-        if memory == "in_place" and _may_overwrite(state, operator, readers):
-            _join(state, operator.output, operator.inputs[0])
+        if memory == "in_place" and state.root[source] != 0 and state.until[state.root[source]] <= operator.index:
+            state.move(operator.output, state.root[source], state.offset[source])  # nobody needs the input's bytes afterwards
         elif operator.kind == "flatten":
-            copied = _flatten(state, operator, is_output=not readers[operator.output])
+            copied = _flatten(state, operator)
         elif operator.kind == "concat":
             copied = _concat(state, operator)
         if copied:
@@ -54,24 +65,14 @@ def share_storage(maps: tuple[FeatureMap, ...], operators: list[Operator]) -> Sh
     return tuple(operators), storages, slots
 
 
-def _join(state: _Sharing, output: int, source: int) -> None:
-    state.root[output] = state.root[source]
-    state.offset[output] = state.offset[source]
-
-
-def _may_overwrite(state: _Sharing, operator: Operator, readers: list[list[int]]) -> bool:
-    """Whether nothing needs the input's bytes afterwards: no later reader under any name, no network output, not its input."""
-    sharing = state.sharing(operator.inputs[0])
-    return 0 not in sharing and all(readers[other] and max(readers[other]) <= operator.index for other in sharing)
-
-
-def _flatten(state: _Sharing, operator: Operator, is_output: bool) -> tuple[int, ...]:
-    """Give the input's bytes a second name; a slice has gaps, and the network's input cannot be its output: those are copied."""
+def _flatten(state: _Sharing, operator: Operator) -> tuple[int, ...]:
+    """Give the input's bytes a second name. Copied are a slice, which has gaps, and what would be two ends of the network at once."""
     (source,) = operator.inputs
     height, width, _ = state.maps[source].shape
-    if (source in state.slices and height * width > 1) or (is_output and state.root[source] == 0):
+    two_ends = state.has_end(operator.output) and state.has_end(state.root[source])
+    if (source in state.slices and height * width > 1) or two_ends:
         return operator.inputs
-    _join(state, operator.output, source)
+    state.move(operator.output, state.root[source], state.offset[source])
     if height * width > 1:
         state.flat.add(state.root[source])
     return ()
@@ -85,12 +86,13 @@ def _concat(state: _Sharing, operator: Operator) -> tuple[int, ...]:
         channels = state.maps[source].shape[2]
         root = state.root[source]
         fills_root = state.maps[root].shape[2] == channels and state.offset[source] == 0
-        if root in (0, operator.output) or not fills_root or root in state.flat or operator.inputs.count(source) > 1:
+        two_ends = state.has_end(operator.output) and state.has_end(root)
+        unfit = root in (0, operator.output) or not fills_root or root in state.flat
+        if unfit or two_ends or operator.inputs.count(source) > 1:
             copied.append(source)
         else:
-            for member in state.sharing(source):
-                state.root[member] = operator.output
-                state.offset[member] += offset * state.maps[source].element_bytes
+            for member in tuple(state.members[root]):
+                state.move(member, operator.output, state.offset[member] + offset * state.maps[source].element_bytes)
                 state.slices.add(member)
         offset += channels
     return tuple(copied)
@@ -101,7 +103,7 @@ def _collect(state: _Sharing, readers: list[list[int]]) -> tuple[tuple[Storage, 
     storages: list[Storage] = []
     number: dict[int, int] = {}
     for root in sorted(set(state.root)):
-        members = tuple(index for index in range(len(state.maps)) if state.root[index] == root)
+        members = tuple(sorted(state.members[root]))
         used = [step for member in members for step in (*readers[member], *([writers[member]] if member in writers else []))]
         number[root] = len(storages)
         storages.append(Storage(len(storages), root, state.maps[root].size_bytes, members, min(used), max(used)))

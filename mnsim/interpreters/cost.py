@@ -72,8 +72,9 @@ class Estimate:
 def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
     """The plan's cost. A function of the plan alone: no schedule is played."""
     external = external_storages(graph, plan)
+    in_use = sram_in_use(graph, plan)
     layers = tuple(
-        _layer_cost(graph, plan, hardware, graph.operators[index], segment, external)
+        _layer_cost(graph, hardware, graph.operators[index], segment, external, sum(size for _, _, size in in_use[index]))
         for segment in plan.segments
         for index in segment.operators
     )
@@ -97,15 +98,17 @@ def layer_traffic(graph: Graph, operator: Operator, segment: Segment, external: 
     return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, tiles.transfers + transfers)
 
 
-def sram_parts(graph: Graph, plan: Plan, segment_index: int) -> tuple[tuple[str, int, int], ...]:
-    """What is in SRAM while a segment runs, as (name, address, bytes): resident maps, then working space."""
-    parts = []
+def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
+    """What is in SRAM while each segment runs, as (name, address, bytes): resident maps, then working space."""
+    parts: list[list[tuple[str, int, int]]] = [[] for _ in plan.segments]
     for storage in graph.storages:
         home = plan.homes[storage.root]
-        if home.address is not None and home.first <= segment_index <= home.last:
-            parts.append((graph.maps[storage.root].name, home.address, storage.size_bytes))
-    buffers = plan.segments[segment_index].buffers
-    return (*parts, *((buffer.name, buffer.address, buffer.size_bytes) for buffer in buffers))
+        if home.address is not None:
+            for step in range(home.first, home.last + 1):
+                parts[step].append((graph.maps[storage.root].name, home.address, storage.size_bytes))
+    for step, segment in enumerate(plan.segments):
+        parts[step] += [(buffer.name, buffer.address, buffer.size_bytes) for buffer in segment.buffers]
+    return parts
 
 
 def vector_work(operator: Operator, hardware: Hardware) -> tuple[tuple[str, int], ...]:
@@ -119,7 +122,9 @@ def efficiency(engine: Engine, kind: str) -> float:
     return dict(engine.efficiency).get(kind, 1.0)
 
 
-def _layer_cost(graph: Graph, plan: Plan, hardware: Hardware, operator: Operator, segment: Segment, external: frozenset[int]) -> LayerCost:
+def _layer_cost(
+    graph: Graph, hardware: Hardware, operator: Operator, segment: Segment, external: frozenset[int], sram_bytes: int
+) -> LayerCost:
     traffic = layer_traffic(graph, operator, segment, external)
     strips, out_blocks, in_blocks = tile_counts(make_geometry(graph, operator, external), segment.tiling)
     work = vector_work(operator, hardware)
@@ -134,7 +139,7 @@ def _layer_cost(graph: Graph, plan: Plan, hardware: Hardware, operator: Operator
         parameters=operator.parameters,
         weight_bytes=operator.weight_bytes,
         traffic=traffic,
-        sram_bytes=sum(size for _, _, size in sram_parts(graph, plan, operator.index)),
+        sram_bytes=sram_bytes,
         transfer_time_s=transfer_s,
         matrix_time_s=matrix_s,
         vector_time_s=vector_s,

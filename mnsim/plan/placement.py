@@ -7,7 +7,16 @@ from mnsim.graph.model import Storage
 Gap = tuple[int, int]  # start, size
 
 
-def place_storages(storages: Sequence[Storage], capacity: int) -> dict[int, int] | int:
+def alive_by_step(storages: Iterable[Storage], steps: int) -> list[list[Storage]]:
+    """For every step (operator) the storages that are in use while it runs."""
+    alive: list[list[Storage]] = [[] for _ in range(steps)]
+    for storage in storages:
+        for step in range(storage.first, storage.last + 1):
+            alive[step].append(storage)
+    return alive
+
+
+def place_storages(storages: Sequence[Storage], steps: int, capacity: int) -> dict[int, int] | int:
     """An address for every storage, no two that live at once overlapping; or the index of one that found no room.
 
     First fit, largest first; when that fails, in the order of birth.
@@ -15,15 +24,16 @@ def place_storages(storages: Sequence[Storage], capacity: int) -> dict[int, int]
     failed = -1
     for order in (_largest_first, _birth_order):
         addresses: dict[int, int] = {}
-        placed: list[Storage] = []
+        placed: list[list[tuple[int, int]]] = [[] for _ in range(steps)]
         for storage in sorted(storages, key=order):
-            alive = [(addresses[other.index], other.size_bytes) for other in placed if _overlap(storage, other)]
-            address = _first_fit(storage.size_bytes, free_gaps(alive, capacity))
+            life = range(storage.first, storage.last + 1)
+            address = _first_fit(storage.size_bytes, free_gaps({interval for step in life for interval in placed[step]}, capacity))
             if address is None:
                 failed = storage.index if failed < 0 else failed
                 break
             addresses[storage.index] = address
-            placed.append(storage)
+            for step in life:
+                placed[step].append((address, storage.size_bytes))
         else:
             return addresses
     return failed
@@ -35,10 +45,6 @@ def _largest_first(storage: Storage) -> tuple[int, int]:
 
 def _birth_order(storage: Storage) -> tuple[int, int]:
     return storage.first, storage.index
-
-
-def _overlap(one: Storage, other: Storage) -> bool:
-    return one.first <= other.last and other.first <= one.last
 
 
 def free_gaps(occupied: Iterable[tuple[int, int]], capacity: int) -> tuple[Gap, ...]:

@@ -1,7 +1,8 @@
 """The search for a plan: which maps stay in SRAM, and the tiles that move the fewest bytes.
 
 A greedy search. All maps start in SRAM; where a segment has no room for its smallest tile, the map there whose absence costs the
-fewest bytes goes external, until every segment fits. Then each spilled map is brought back if that moves fewer bytes.
+fewest bytes goes external, until every segment fits: first by the sum of bytes, then by the addresses that a placement finds. Then
+each spilled map is brought back if that moves fewer bytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,10 @@ from math import ceil
 from typing import NamedTuple
 
 from mnsim.errors import CapacityError
-from mnsim.graph.model import Graph, Storage
+from mnsim.graph.model import Graph, Operator, Storage
+from mnsim.graph.operators import RULES
 from mnsim.plan.model import STAYS, Buffer, Home, Plan, Segment, Tiling
-from mnsim.plan.placement import Gap, fit_buffers, free_gaps, place_storages
+from mnsim.plan.placement import Gap, alive_by_step, fit_buffers, free_gaps, place_storages
 from mnsim.plan.tiling import Geometry, make_geometry, tile_traffic, working_bytes
 from mnsim.spec.records import Hardware
 
@@ -27,10 +29,15 @@ class _Layout(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """What the search works on, and the best tilings that it found so far, by geometry and sizes of the gaps."""
+    """What the search works on: for every operator the storages alive, for every storage the bytes that its absence costs.
+
+    `best` are the best tilings found so far, by geometry and sizes of the gaps.
+    """
 
     graph: Graph
     capacity: int
+    alive: list[list[Storage]]
+    spill_costs: tuple[int, ...]
     best: dict[tuple[Geometry, tuple[int, ...]], Tiling | None]
 
 
@@ -40,9 +47,10 @@ def make_plan(graph: Graph, hardware: Hardware) -> Plan:
     It depends on the graph and the SRAM's capacity, never on rates. Raises CapacityError when not even the smallest tile of a
     layer fits, or the network's bytes do not fit external memory.
     """
-    search = _Search(graph, hardware.sram_capacity_bytes, {})
-    layout = _spill_until_it_fits(search)
-    layout = _bring_back(search, layout)
+    alive = alive_by_step(graph.storages, len(graph.operators))
+    search = _Search(graph, hardware.sram_capacity_bytes, alive, _spill_costs(graph), {})
+    layouts = (_bring_back(search, _spill_until_it_fits(search, tie)) for tie in (1, -1))
+    layout = min(layouts, key=lambda layout: _total_bytes(search, layout))
     segments = tuple(_segment(search, layout, index) for index in range(len(graph.operators)))
     homes = tuple(_home(graph, layout, index) for index in range(len(graph.maps)))
     _check_external(graph, hardware, layout.external)
@@ -68,77 +76,144 @@ def _segment(search: _Search, layout: _Layout, index: int) -> Segment:
     return Segment((index,), tiling, buffers)
 
 
-def _spill_until_it_fits(search: _Search) -> _Layout:
+def _spill_until_it_fits(search: _Search, tie: int) -> _Layout:
     external: frozenset[int] = frozenset()
-    while True:
-        found = _lay_out(search, external)
-        if isinstance(found, _Layout):
-            return found
-        alive = [s for s in search.graph.storages if s.first <= found <= s.last and s.index not in external]
-        if not alive:
-            geometry = make_geometry(search.graph, search.graph.operators[found], external)
-            needed = min(sum(size for _, size in working_bytes(geometry, tiling)) for tiling in _smallest_tilings(geometry))
-            raise CapacityError(INTERNAL, needed, search.capacity, search.graph.operators[found].name)
-        cheapest = min(alive, key=lambda storage: (_spill_cost(search.graph, storage), -storage.size_bytes, storage.index))
-        external |= {cheapest.index}
+    for operator in search.graph.operators:
+        while not _fits_by_sum(search, operator, external):
+            external |= {_cheapest(search, operator.index, external, tie)}
+    while isinstance(found := _lay_out(search, external), int):
+        external |= {_cheapest(search, found, external, tie)}
+    return found
+
+
+def _fits_by_sum(search: _Search, operator: Operator, external: frozenset[int]) -> bool:
+    """Whether the resident maps and the smallest tile fit, wherever they lie."""
+    resident = _resident_bytes(search, operator.index, external)
+    return resident + _smallest_bytes(make_geometry(search.graph, operator, external)) <= search.capacity
+
+
+def _smallest_bytes(geometry: Geometry) -> int:
+    return min(sum(size for _, size in working_bytes(geometry, tiling)) for tiling in _smallest_tilings(geometry))
+
+
+def _cheapest(search: _Search, step: int, external: frozenset[int], tie: int) -> int:
+    """The storage alive at the step whose absence costs least: of equals the largest, then the oldest (tie 1) or youngest (-1).
+
+    Raises CapacityError when there is none.
+    """
+    resident = [storage for storage in search.alive[step] if storage.index not in external]
+    if not resident:
+        operator = search.graph.operators[step]
+        needed = _smallest_bytes(make_geometry(search.graph, operator, external))
+        raise CapacityError(INTERNAL, needed, search.capacity, operator.name)
+    return min(resident, key=lambda storage: (search.spill_costs[storage.index], -storage.size_bytes, tie * storage.first)).index
 
 
 def _bring_back(search: _Search, layout: _Layout) -> _Layout:
     """The layout with spilled storages brought back where that fits and moves fewer bytes, the most costly first."""
-    moved = _total_bytes(search, layout)
-    costs = {index: _spill_cost(search.graph, search.graph.storages[index]) for index in layout.external}
-    for index in sorted(costs, key=lambda index: (-costs[index], index)):
-        other = _lay_out(search, layout.external - {index})
-        if isinstance(other, _Layout) and (fewer := _total_bytes(search, other)) < moved:
-            layout, moved = other, fewer
+    tried: set[int] = set()
+    while batch := _candidates(search, layout, tried):
+        layout = _restore(search, layout, batch)
+        tried.update(batch)
     return layout
+
+
+def _candidates(search: _Search, layout: _Layout, tried: set[int]) -> list[int]:
+    """Untried storages that could pay, the most costly first, no two alive at one operator: they do not compete for room."""
+    busy: set[int] = set()
+    batch = []
+    for index in sorted(layout.external - tried, key=lambda index: (-search.spill_costs[index], index)):
+        storage = search.graph.storages[index]
+        life = set(range(storage.first, storage.last + 1))
+        if not life & busy and _could_pay(search, layout, storage):
+            batch.append(index)
+            busy |= life
+    return batch
+
+
+def _restore(search: _Search, layout: _Layout, batch: list[int]) -> _Layout:
+    """The layout with the batch in SRAM if that is better as a whole, else with what each half of it gains."""
+    other = _lay_out(search, layout.external.difference(batch))
+    if isinstance(other, _Layout) and _total_bytes(search, other) < _total_bytes(search, layout):
+        return other
+    if len(batch) == 1:
+        return layout
+    middle = len(batch) // 2
+    return _restore(search, _restore(search, layout, batch[:middle]), batch[middle:])
+
+
+def _could_pay(search: _Search, layout: _Layout, storage: Storage) -> bool:
+    """Whether the operators in the storage's life would move fewer bytes with it in SRAM, if all free space there were one gap."""
+    external = layout.external - {storage.index}
+    before, after = 0, _crossing_bytes(search.graph, storage)
+    for operator in search.graph.operators[storage.first : storage.last + 1]:
+        room = search.capacity - _resident_bytes(search, operator.index, external)
+        bytes_then = _tile_bytes(search, operator, external, ((0, room),)) if room >= 0 else None
+        bytes_now = _tile_bytes(search, operator, layout.external, layout.gaps[operator.index])
+        if bytes_then is None or bytes_now is None:
+            return False
+        before, after = before + bytes_now, after + bytes_then
+    return after < before
+
+
+def _crossing_bytes(graph: Graph, storage: Storage) -> int:
+    """Bytes of the network's input or outputs in a storage: they cross the bus once even when it is in SRAM."""
+    return sum(graph.maps[index].size_bytes for index in storage.members if index == 0 or index in graph.outputs)
+
+
+def _resident_bytes(search: _Search, step: int, external: frozenset[int]) -> int:
+    return sum(storage.size_bytes for storage in search.alive[step] if storage.index not in external)
+
+
+def _tile_bytes(search: _Search, operator: Operator, external: frozenset[int], gaps: Sequence[Gap]) -> int | None:
+    """Traffic of an operator's best tiling in the gaps, None when nothing fits."""
+    geometry = make_geometry(search.graph, operator, external)
+    tiling = _best_tiling(search, geometry, gaps)
+    return None if tiling is None else tile_traffic(geometry, tiling).total_bytes
 
 
 def _lay_out(search: _Search, external: frozenset[int]) -> _Layout | int:
     """Addresses for all storages that are not external, or the operator at which they leave no room for a tile."""
     storages = [storage for storage in search.graph.storages if storage.index not in external]
-    addresses = place_storages(storages, search.capacity)
+    addresses = place_storages(storages, len(search.graph.operators), search.capacity)
     if isinstance(addresses, int):
-        return _busiest_step(storages, search.graph.storages[addresses])
+        return _busiest_step(search, search.graph.storages[addresses], external)
     gaps = []
     for operator in search.graph.operators:
-        alive = ((addresses[s.index], s.size_bytes) for s in storages if s.first <= operator.index <= s.last)
-        gaps.append(free_gaps(alive, search.capacity))
+        resident = (storage for storage in search.alive[operator.index] if storage.index not in external)
+        gaps.append(free_gaps(((addresses[storage.index], storage.size_bytes) for storage in resident), search.capacity))
         geometry = make_geometry(search.graph, operator, external)
         if not any(_fits(geometry, tiling, gaps[-1]) for tiling in _smallest_tilings(geometry)):
             return operator.index
     return _Layout(external, addresses, tuple(gaps))
 
 
-def _busiest_step(storages: Sequence[Storage], failed: Storage) -> int:
+def _busiest_step(search: _Search, failed: Storage, external: frozenset[int]) -> int:
     """The operator in the failed storage's life at which the most bytes are alive."""
-
-    def alive_bytes(step: int) -> int:
-        return sum(storage.size_bytes for storage in storages if storage.first <= step <= storage.last)
-
-    return max(range(failed.first, failed.last + 1), key=alive_bytes)
+    return max(range(failed.first, failed.last + 1), key=lambda step: _resident_bytes(search, step, external))
 
 
-def _spill_cost(graph: Graph, storage: Storage) -> int:
-    """Bytes that cross the bus because a storage is external: a write and a read by each of its readers, less what crosses anyway."""
-    cost = 0
-    for member in storage.members:
-        size = graph.maps[member].size_bytes
-        reads = sum(member in (op.copied if op.kind in ("concat", "flatten") else op.inputs) for op in graph.operators)
-        written = member != 0 and member not in graph.outputs
-        cost += size * (reads - (member == 0) + written)
-    return cost
+def _spill_costs(graph: Graph) -> tuple[int, ...]:
+    """For every storage the bytes that cross the bus because it is external.
+
+    Each of its maps is written once and read by each of its readers, less what crosses anyway: the network's input, the outputs.
+    """
+    reads = [0] * len(graph.maps)
+    for operator in graph.operators:
+        for source in operator.copied if RULES[operator.kind].memory == "renames" else operator.inputs:
+            reads[source] += 1
+    crossings = [reads[index] - (index == 0) + (index != 0 and index not in graph.outputs) for index in range(len(graph.maps))]
+    return tuple(sum(crossings[member] * graph.maps[member].size_bytes for member in storage.members) for storage in graph.storages)
 
 
 def _total_bytes(search: _Search, layout: _Layout) -> int:
-    """Traffic of the whole network under a layout; what crosses in any case (input and output in SRAM) counts too."""
+    """Traffic of the whole network under a layout."""
     graph = search.graph
-    total = sum(graph.maps[index].size_bytes for index in (0, *graph.outputs) if graph.slots[index].storage not in layout.external)
+    total = sum(_crossing_bytes(graph, storage) for storage in graph.storages if storage.index not in layout.external)
     for operator, gaps in zip(graph.operators, layout.gaps, strict=True):
-        geometry = make_geometry(graph, operator, layout.external)
-        tiling = _best_tiling(search, geometry, gaps)
-        assert tiling is not None
-        total += tile_traffic(geometry, tiling).total_bytes
+        moved = _tile_bytes(search, operator, layout.external, gaps)
+        assert moved is not None
+        total += moved
     return total
 
 
@@ -157,17 +232,27 @@ def _fits(geometry: Geometry, tiling: Tiling, gaps: Sequence[Gap]) -> bool:
     return fit_buffers([size for _, size in working_bytes(geometry, tiling)], gaps) is not None
 
 
-def _blocks(geometry: Geometry) -> list[int]:
-    """Output blocks that a tile may have, ascending: parts of a group, or whole groups."""
+def _block(geometry: Geometry, index: int) -> int:
+    """The output blocks that a tile may have, by size: parts of a group, then multiples of whole groups; or only all channels."""
     if not geometry.splits_channels:
-        return [geometry.out_channels]
-    parts = range(1, geometry.group_out + 1)
-    return [*parts, *range(2 * geometry.group_out, geometry.out_channels + 1, geometry.group_out)]
+        return geometry.out_channels
+    parts = geometry.group_out
+    return index + 1 if index < parts else (index - parts + 2) * parts
+
+
+def _block_count(geometry: Geometry) -> int:
+    return geometry.group_out + geometry.groups - 1 if geometry.splits_channels else 1
+
+
+def _heights(rows_out: int) -> list[int]:
+    """Heights of strips to try, tallest first: up to 64 strips of any number, then twice as many each time, then single rows."""
+    counts = [*range(1, min(64, rows_out) + 1), *(64 << step for step in range(1, rows_out.bit_length())), rows_out]
+    return sorted({ceil(rows_out / strips) for strips in counts}, reverse=True)
 
 
 def _smallest_tilings(geometry: Geometry) -> Iterator[Tiling]:
     """The tilings among which the smallest working space is."""
-    block = _blocks(geometry)[0]
+    block = _block(geometry, 0)
     for in_channels in {geometry.group_in, 1 if geometry.filter_bytes else geometry.group_in}:
         for stays in STAYS:
             yield Tiling(1, block, in_channels, stays)
@@ -193,17 +278,16 @@ def _rank(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
 
 def _fitting(geometry: Geometry, gaps: Sequence[Gap], in_channels: int) -> Iterator[Tiling]:
     """For every height of strip and order of loops, the tiling with the largest output block that fits."""
-    blocks = _blocks(geometry)
     streams = geometry.in_streams or geometry.out_streams or in_channels < geometry.group_in
-    heights = {ceil(geometry.rows_out / strips) for strips in range(1, geometry.rows_out + 1)} if streams else {geometry.rows_out}
+    heights = _heights(geometry.rows_out) if streams else [geometry.rows_out]
     for stays in STAYS if in_channels < geometry.group_in else STAYS[:2]:
-        for rows in sorted(heights, reverse=True):
-            low, high = 0, len(blocks)
+        for rows in heights:
+            low, high = 0, _block_count(geometry)
             while low < high:  # the largest block that fits: the working space grows with it
                 middle = (low + high) // 2
-                if _fits(geometry, Tiling(rows, blocks[middle], in_channels, stays), gaps):
+                if _fits(geometry, Tiling(rows, _block(geometry, middle), in_channels, stays), gaps):
                     low = middle + 1
                 else:
                     high = middle
             if low:
-                yield Tiling(rows, blocks[low - 1], in_channels, stays)
+                yield Tiling(rows, _block(geometry, low - 1), in_channels, stays)

@@ -1,13 +1,13 @@
 """What a tiling costs: the bytes of its working space and of its traffic, in closed form.
 
 Weights are read once when they stay, else once a strip (unless one block holds them all). An external input is read once when
-its strips stay or feed one block only, else once an output block. Halo rows stay on chip while strips follow one another, and
-are read again when other data passes between two strips. An external map is always read whole, an output written once.
+its strips stay, feed one block only, or are the whole map, else once an output block. Halo rows stay on chip while strips of the
+same channels follow one another, and are read again when other data passes between two strips. An external map is always read
+whole, an output written once.
 """
 
 from collections.abc import Container
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil, prod
 
 from mnsim.graph.model import PARTIAL_SUM_BYTES, Graph, Operator
@@ -20,7 +20,7 @@ class Geometry:
     """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to external memory.
 
     `in_row_bytes` and `out_row_bytes` are one row of one channel. `in_streams` are how many inputs stream (an addition has
-    several). `writes` is the output's share that this operator writes (a concat writes only what it copies).
+    several) and `in_sources` in how many transfers one tile of them comes: a concat that copies is one stream of many sources.
     """
 
     rows_in: int
@@ -36,6 +36,7 @@ class Geometry:
     filter_bytes: int
     bias_bytes: int
     in_streams: int
+    in_sources: int
     out_streams: bool
     in_place: bool
     splits_channels: bool
@@ -100,6 +101,7 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
         filter_bytes=operator.filter_bytes,
         bias_bytes=operator.bias_bytes,
         in_streams=streams,
+        in_sources=len(streaming),
         out_streams=target in external,
         in_place=in_place,
         splits_channels=operator.groups > 1 or operator.macs > 0,
@@ -121,33 +123,39 @@ def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     return strips, parts * spans, ceil(geometry.group_in / tiling.in_channels)
 
 
-@lru_cache(maxsize=4096)
 def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: int, keep_halo: bool) -> tuple[int, int, int]:
     """Of one pass over a map's strips: rows read in all, loads, and rows of the strip buffer.
 
     `window` is (kernel rows, stride, top padding). With the halo kept a strip reads only the rows that the one before it did
-    not; the last strip reads to the end of the map.
+    not; rows between two windows are read too, and the last strip reads to the end of the map. Only the strips at the edges are
+    looked at one by one: those between them, which no edge of the map cuts short, are all like the middle one.
     """
     kernel, stride, pad_top = window
-    read = loads = largest = end_before = 0
-    for start in range(0, rows_out, rows):
-        stop = min(start + rows, rows_out)
-        first = max(0, start * stride - pad_top)
-        end = rows_in if stop == rows_out else min(rows_in, (stop - 1) * stride - pad_top + kernel)
-        first = min(first, end_before)  # rows between two windows are read too: a strip is one run of bytes
-        fresh = max(0, end - (end_before if keep_halo else first))
-        read, loads, largest = read + fresh, loads + (fresh > 0), max(largest, end - first)
-        end_before = max(end_before, end)
+    strips = ceil(rows_out / rows)
+    edge = kernel // (rows * stride) + 2
+    edges = range(strips) if strips <= 2 * edge + 1 else (*range(edge), strips // 2, *range(strips - edge, strips))
+
+    def end_of(strip: int) -> int:
+        if strip == strips - 1:
+            return rows_in
+        return min(rows_in, ((strip + 1) * rows - 1) * stride - pad_top + kernel) if strip >= 0 else 0
+
+    read = loads = largest = 0
+    for strip in edges:
+        like_it = strips - 2 * edge if len(edges) < strips and strip == strips // 2 else 1
+        before, end = end_of(strip - 1), end_of(strip)
+        first = min(max(0, strip * rows * stride - pad_top), before)
+        fresh = end - (before if keep_halo else first)
+        read, loads, largest = read + like_it * fresh, loads + like_it * (fresh > 0), max(largest, end - first)
     return read, loads, largest
 
 
 def input_strips(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     """Rows read in one pass over a streamed input, loads that it takes (of one slice), and rows of its strip buffer."""
-    _, _, in_blocks = tile_counts(geometry, tiling)
-    one_slice = groups_a_block(geometry, tiling) >= geometry.groups
-    keep_halo = in_blocks == 1 and (tiling.stays != "output" or one_slice)
+    in_blocks = ceil(geometry.group_in / tiling.in_channels)
+    one_slice = in_blocks == 1 and (tiling.stays == "input" or groups_a_block(geometry, tiling) >= geometry.groups)
     window = (geometry.kernel_rows, geometry.stride_rows, geometry.pad_top)
-    return strip_rows(geometry.rows_in, geometry.rows_out, window, tiling.rows, keep_halo)
+    return strip_rows(geometry.rows_in, geometry.rows_out, window, tiling.rows, keep_halo=tiling.stays == "weights" or one_slice)
 
 
 def working_bytes(geometry: Geometry, tiling: Tiling) -> tuple[tuple[str, int], ...]:
@@ -188,7 +196,7 @@ def tile_traffic(geometry: Geometry, tiling: Tiling) -> Traffic:
         read, loads, _ = input_strips(geometry, tiling)
         passes, slices = input_passes(geometry, tiling)
         input_bytes = geometry.in_streams * passes * read * geometry.in_row_bytes * geometry.in_channels
-        transfers += geometry.in_streams * passes * slices * in_blocks * loads
+        transfers += geometry.in_sources * passes * slices * in_blocks * loads
     if geometry.out_streams:
         output_bytes = geometry.rows_out * geometry.out_row_bytes * geometry.out_channels
         transfers += strips * out_blocks
@@ -204,10 +212,14 @@ def weight_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
 
 
 def input_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
-    """How often each byte of a streamed input is read, and in how many slices of channels one pass comes."""
-    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    """How often each byte of a streamed input is read, and in how many slices of channels one pass comes.
+
+    One pass serves all output blocks of a group when the strips stay, or when the strip buffer holds the whole map.
+    """
+    _, out_blocks, in_blocks = tile_counts(geometry, tiling)
     if tiling.stays == "input":
         return 1, 1
     slices = ceil(geometry.groups / groups_a_block(geometry, tiling))
-    held = in_blocks == 1 and (tiling.stays == "output" or strips == 1)
+    whole_map = input_strips(geometry, tiling)[2] == geometry.rows_in
+    held = in_blocks == 1 and (tiling.stays == "output" or whole_map)
     return (1 if held else out_blocks // slices), slices

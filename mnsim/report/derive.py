@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
-from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_parts, vector_work
+from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_in_use, vector_work
 from mnsim.plan.tiling import Geometry, input_passes, input_strips, make_geometry, tile_counts, weight_passes
 
 
@@ -171,7 +171,7 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
         yield Step("output_traffic_bytes", 0, "B", "nothing: the output stays in SRAM", "0")
     parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes)
     yield Step("traffic_bytes", row.traffic_bytes, "B", "filters and biases + input + output", " + ".join(map(str, parts)))
-    held = sram_parts(graph, estimate.plan, operator.index)
+    held = sram_in_use(graph, estimate.plan)[operator.index]
     formula = " + ".join(f"{name} (at {address})" for name, address, _ in held) or "nothing"
     yield Step("sram_bytes", row.sram_bytes, "B", formula, " + ".join(str(size) for _, _, size in held) or "0")
 

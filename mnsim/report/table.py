@@ -31,12 +31,19 @@ def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int =
     table = _grid([columns[place] for place in kept], [totals[place] for place in kept])
     for row in rows:
         table.add_row(*(_cell(row[place]) for place in kept))
-    shares = simple_grid(*type_rows(record))
     if verbosity < 0:
         return render([table], width, color)
+    headings, shares = type_rows(record)
+    narrow = width < sum(_widths(headings, shares)) + _GAP * (len(headings) - 1)
     hidden = len(columns) - len(kept)
     note = [f"({hidden} more columns in a wider terminal; every figure: --format csv, or --layer NAME)"] if hidden else []
-    return render([headline(estimate), table, shares, "\n".join([*sentences(estimate), *note])], width, color)
+    words = "\n".join([*sentences(estimate), *note])
+    return render([headline(estimate), table, *([] if narrow else [simple_grid(headings, shares)]), words], width, color)
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The width that each column needs."""
+    return [max(len(heading), *(len(row[place]) for row in rows)) for place, heading in enumerate(headings)]
 
 
 def _cell(text: str) -> Text:
@@ -45,7 +52,7 @@ def _cell(text: str) -> Text:
 
 def _that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """The columns that the width holds: the first by rank."""
-    widths = [max(len(column.heading), *(len(row[place]) for row in rows)) for place, column in enumerate(columns)]
+    widths = _widths([column.heading for column in columns], rows)
     kept = sorted(range(len(columns)), key=lambda place: columns[place].rank)
     while len(kept) > 1 and sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) > width:
         dropped = columns[kept[-1]].rank
@@ -65,7 +72,7 @@ def simple_grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table
     table = Table(box=SIMPLE, pad_edge=False, padding=_PADDING, header_style="bold", show_edge=False)
     for place, heading in enumerate(headings):
         numeric = all(not row[place] or row[place].translate(_NO_MARKS).isdigit() for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=place < len(headings) - 1)
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         table.add_row(*row)
     return table
