@@ -88,19 +88,73 @@ class CapacityError(MnsimError):
 def raise_all(problems: Sequence[MnsimError]) -> NoReturn:
     """Raise the first of the problems, carrying all of them, in the order of their places."""
     ordered = sorted(problems, key=lambda problem: (problem.location.line, problem.location.column) if problem.location else (0, 0))
+    distinct: dict[object, MnsimError] = {}
+    for problem in ordered:
+        distinct.setdefault(_identity(problem), problem)
     first = ordered[0]
-    first.problems = tuple(ordered)
+    first.problems = tuple(distinct.values())
     raise first
 
 
+def _identity(problem: MnsimError) -> tuple[str, Location | None, str]:
+    """What makes two problems one: a line that a repeat or an alias uses several times is wrong once.
+
+    Missing keys are told apart by their message, for several can be missing at one place.
+    """
+    in_a_text = problem.location is not None and problem.location.text
+    return problem.code, problem.location, "" if in_a_text and problem.code != "S101" else problem.message
+
+
+def shown(value: object, most: int = 40) -> str:
+    """A value in a message: in YAML's words, text in quotes, without control characters, and never long."""
+    if value is None:
+        return "an empty value"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, float):
+        return _shown_float(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**15 else f"a number of {len(str(abs(value)))} digits"
+    text = str(value)
+    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def _shown_float(value: float) -> str:
+    """As a person writes it: 1e9, not 1000000000.0."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return str(value).replace("inf", ".inf").replace("nan", ".nan")
+    short = f"{value:g}"
+    if "e" not in short or float(short) != value:
+        return repr(value)
+    digits, _, exponent = short.partition("e")
+    return f"{digits}e{int(exponent)}"
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """A remedy that names the nearest valid word, or all of them when few and none is near."""
+    """A remedy that names the nearest valid word, or those that start with it, or as many of all as a line holds."""
     import difflib  # only for an error message: not worth a millisecond of every start
 
     known = list(choices)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or [
-        name for name in known if name.casefold().replace("-", "_") == word.casefold().replace("-", "_")
+    folded = word.casefold().replace("-", "_")
+    starting = [name for name in known if folded and name.casefold().startswith(folded)]
+    if len(starting) > 1 and word not in known:
+        return f"did you mean one of {_listed(starting)}?"
+    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6) or [
+        name for name in known if name.casefold().replace("-", "_") == folded
     ]
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else ""
+    return f"known: {_listed(known)}" if known else ""
+
+
+def _listed(words: Sequence[str]) -> str:
+    listed = words[0]
+    for place, word in enumerate(words[1:], 1):
+        if len(listed) + len(word) > 150:
+            return f"{listed} and {len(words) - place} more"
+        listed += f", {word}"
+    return listed

@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE]([+-]?\d+))?)\s*(\D.*?|)\s*", re.DOTALL)
+from mnsim.errors import shown
 
-_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
-_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+# Digits are 0 to 9: \d would take any script's.
+_NUMBER = re.compile(
+    r"\s*([+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?0*([0-9]+))?)\s*([^0-9].*?|)\s*", re.DOTALL
+)  # fmt: skip
+
+_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 
 
 def _prefixed(prefixes: Mapping[str, int], unit: str, scale: Fraction = Fraction(1)) -> dict[str, Fraction]:
@@ -68,27 +73,32 @@ def parse_quantity(text: object, dimension: Dimension) -> Fraction:
 
     Raises UnitError for a bare number, an unknown or ambiguous unit, a unit of another dimension, and a negative amount.
     """
+    like = f"write it like {dimension.example}"
     if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise UnitError(f"expected a {dimension.name} with its unit, got {_shown(text)}", f"write it like {dimension.example}")
-    match = _NUMBER.fullmatch(str(text))
-    if not match:
-        raise UnitError(f"{_shown(text)} is not a {dimension.name}", f"write a number and a unit, like {dimension.example}")
+        raise UnitError(f"expected a {dimension.name} with its unit, got {shown(text)}", like)
+    written = text if isinstance(text, str) else shown(text)
+    match = _NUMBER.fullmatch(written)
+    if not match or any(letter.isdigit() for letter in match[3]):
+        raise UnitError(f"{shown(text)} is not a {dimension.name}", _remedy_for_number(written, dimension))
     number, exponent, unit = match.groups()
-    if exponent and len(exponent) > 3:
-        raise UnitError(f"{_shown(text)} is out of range", f"write it like {dimension.example}")
+    if exponent and len(exponent) > 2:
+        raise UnitError(f"{shown(text)} is out of range", like)
     if not unit:
-        raise UnitError(f"{_shown(text)} has no unit", _remedy_for_bare(number, dimension))
+        raise UnitError(f"{shown(text)} has no unit", _remedy_for_bare(number, dimension))
     if unit not in dimension.units:
         raise UnitError(*_explain_unit(number, unit, dimension))
     amount = Fraction(number) * dimension.units[unit]
     if amount < 0:
-        raise UnitError(f"{dimension.name} must not be negative, got {text}", f"write it like {dimension.example}")
+        raise UnitError(f"{dimension.name} must not be negative, got {number} {unit}", like)
     return amount
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:36]}...{text[-1]}"
+def _remedy_for_number(written: str, dimension: Dimension) -> str:
+    """What to write for `1,000 MB/s`, and for what is no number at all."""
+    match = _NUMBER.fullmatch(re.sub(r"(?<=[0-9])[,_' ](?=[0-9]{3})", "", written))
+    if match and match[3] in dimension.units:
+        return f"write {match[1]} {match[3]}"
+    return f"write a number and a unit, like {dimension.example}"
 
 
 def _remedy_for_bare(number: str, dimension: Dimension) -> str:
@@ -101,7 +111,7 @@ def _explain_unit(number: str, unit: str, dimension: Dimension) -> tuple[str, st
     for other in _DIMENSIONS:
         if unit in other.units:
             return f"'{unit}' is a unit of {other.name}, not of {dimension.name}", f"write it like {dimension.example}"
-    bits = re.fullmatch(r"([kKMGTP]i?)?b(/s|ps)?", unit)
+    bits = re.fullmatch(r"([kKMGTPE]i?)?b(/s|ps)?", unit)
     if bits and dimension in (SIZE, RATE):
         prefix, per_second = (bits[1] or "").replace("K", "k").replace("ki", "Ki"), "/s" if dimension is RATE else ""
         choices = f"{number} {prefix}bit{per_second} (bits) or {number} {prefix}B{per_second} (bytes)"
@@ -109,19 +119,18 @@ def _explain_unit(number: str, unit: str, dimension: Dimension) -> tuple[str, st
     if unit in ("KB", "KB/s", "K", "KBps"):
         tail = "/s" if dimension is RATE else ""
         return f"unknown unit '{unit}'", f"write {number} kB{tail} (1000 bytes) or {number} KiB{tail} (1024 bytes)"
-    return f"unknown unit '{unit}'", f"did you mean {number} {_nearest_unit(unit, dimension)}?"
+    meant = _respelled(unit, dimension)
+    return f"unknown unit {shown(unit)}", f"did you mean {number} {meant}?" if meant else f"write it like {dimension.example}"
 
 
-def _nearest_unit(unit: str, dimension: Dimension) -> str:
-    import difflib  # only for an error message: not worth a millisecond of every start
-
-    folded = unit.replace(" ", "").casefold()
-    candidates: dict[str, str] = {name.casefold(): name for name in reversed(list(dimension.units))}
-    for spelling in (folded, folded.removesuffix("ps") + "/s"):
-        if spelling in candidates:
-            return candidates[spelling]
-    close = difflib.get_close_matches(folded, candidates, n=1, cutoff=0.4)
-    return candidates[close[0]] if close else dimension.example.split()[1]
+def _respelled(unit: str, dimension: Dimension) -> str:
+    """The unit that is the same quantity in other letters: gb/s, GByte/s, GBps. '' if there is none: a guess could be another quantity."""
+    known = {name.casefold(): name for name in reversed(list(dimension.units))}
+    folded = re.sub(r"bytes?", "b", re.sub(r"bits", "bit", re.sub(r"\s", "", unit).casefold()))
+    spellings = [folded, folded.removesuffix("ps") + "/s"]
+    if dimension in (SIZE, THROUGHPUT):
+        spellings.append(folded + ("b" if dimension is SIZE else "s"))  # 256k, 1 TFLOP
+    return next((known[spelling] for spelling in spellings if spelling in known), "")
 
 
 def format_scaled(value: float, unit: str, digits: int = 4) -> str:

@@ -54,7 +54,7 @@ def test_nothing_to_do_is_not_success() -> None:
         (["analyze", "mobilenet_v1", "--set", "bus.bandwith=1 GB/s"], 5, ["unknown key 'bandwith'", "did you mean 'bus.bandwidth'?"]),
         (["analyze", "mobilenet_v1", "--set", "bus"], 1, ["'bus' is not KEY=VALUE"]),
         (["analyze", "mobilenet_v1", "--set", "bus.bandwidth=2"], 15, ["2 has no unit", "2 GB/s"]),
-        (["analyze", "mobilenet_v1", "--sram", "256"], 26, ["256", "KiB"]),
+        (["analyze", "mobilenet_v1", "--sram", "256"], 1, ["256", "KiB"]),
         (["analyze"], 1, ["missing", "NETWORK"]),
         (["schema", "net"], 14, ["cannot be 'net'", "did you mean 'network'?"]),
         (["explain", "S999"], 15, ["no topic 'S999'"]),
@@ -151,7 +151,9 @@ def test_completion_scripts(shell: str) -> None:
 
 
 def test_the_shell_completes_names_and_commands() -> None:
-    for words, current, wanted in (("mnsim an", 1, "analyze"), ("mnsim analyze mobilenet_v", 2, "mobilenet_v1")):
+    lines = [("mnsim an", 1, "analyze"), ("mnsim analyze mobilenet_v", 2, "mobilenet_v1"), ("mnsim check se", 2, "seed")]
+    lines += [("mnsim check my", 2, "file,my"), ("mnsim analyze x -o my", 4, "file,my"), ("mnsim schema network -o my", 4, "file,my")]
+    for words, current, wanted in lines:
         environment = {**os.environ, "_MNSIM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(current)}
         done = subprocess.run([MNSIM], env=environment, capture_output=True, text=True)
         assert wanted in done.stdout
@@ -171,6 +173,22 @@ def test_results_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert run("analyze", "mobilenet_cifar", "-q", "-o", str(target)).err == ""
 
 
+def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 251 + ".csv")
+    assert run("analyze", "mobilenet_cifar", "-o", str(target)).code == 0
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_may_not_be_written_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x.csv"
+    target.write_text("old")
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) == target))  # root may write anything
+    ran = run("analyze", "mobilenet_cifar", "-o", str(target))
+    assert (ran.code, ran.out, target.read_text()) == (2, "", "old")
+    assert "error[U003]" in ran.err
+    assert "Permission denied" in ran.err
+
+
 def test_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to("real.json")
@@ -184,6 +202,17 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     assert ran.code == 2
     assert "error[U003]" in ran.err
     assert "make the folder first" in ran.err
+
+
+@pytest.mark.parametrize(("name", "reason"), [("folder.csv/", "Is a directory"), ("file/x.csv", "Not a directory")])
+def test_what_cannot_be_a_file_is_said(name: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = run("analyze", "mobilenet_cifar", "-o", f"{tmp_path}/{name}")
+    assert ran.code == 2
+    assert "error[U003]" in ran.err
+    assert reason in ran.err
+    assert "make the folder" not in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +239,46 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     done = subprocess.run(f"{MNSIM} analyze mobilenet_v1 | head -1", shell=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.startswith("mobilenet_v1, ")
+
+
+def test_a_closed_pipe_given_as_a_file_is_no_error() -> None:
+    command = f"{MNSIM} analyze mobilenet_v1 --format csv -o /dev/stdout | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "") or done.stdout == "0\n"  # all of it may have been written before
+
+
+def test_rules_of_a_table_in_ascii() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([MNSIM, "analyze", "mobilenet_cifar"], env=environment, capture_output=True, text=True)
+    assert "?" not in done.stdout
+    assert "-----" in done.stdout
+
+
+def test_talk_options_may_stand_before_the_command() -> None:
+    assert run("-q", "analyze", "mobilenet_cifar").out == run("analyze", "mobilenet_cifar", "-q").out
+    assert run("-v", "analyze", "mobilenet_cifar").out == run("analyze", "mobilenet_cifar", "-v").out
+    for before, after, colored in (("always", [], True), ("always", ["--color", "never"], False), ("never", ["--color=always"], True)):
+        for network in ("mobilenet_cifar", "nothing"):
+            ran = run("--color", before, "analyze", network, *after)
+            assert ("\x1b[" in ran.out + ran.err) == colored
+
+
+def test_check_separates_the_errors_of_files(tmp_path: Path) -> None:
+    single = tmp_path / "single.yaml"
+    single.write_text("name: x\ninput: [8, 8, 3]\nlayers: [relu]\n")
+    out = run("check", str(single), "nope", "nope", "seed").out
+    assert "single.yaml: fine (network x, 1 layer, 0 MACs)\n\nnope:1:1: error" in out
+    assert out.count("\n\nnope:1:1: error") == 2
+    assert "\n\nseed: fine (hardware seed)\n\n2 errors in 2 of 4 files\n" in out
+    assert run("check", str(single), "seed").out.count("\n") == 2
+
+
+def test_a_mistyped_layer_of_many_gets_a_short_answer(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("name: x\ninput: [8, 8, 3]\nlayers: [{relu: , repeat: 9000}]\n")
+    ran = run("analyze", str(path), "--layer", "zzz")
+    assert ran.code == 2
+    assert max(map(len, ran.err.splitlines())) < 200
 
 
 @pytest.mark.parametrize(

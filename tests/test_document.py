@@ -92,12 +92,16 @@ def test_all_duplicates_are_listed() -> None:
     assert [problem.location.line for problem in caught.value.problems if problem.location] == [2, 4]
 
 
-_plain = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), st.text(max_size=8))
+def _of_both_versions(word: str) -> bool:
+    """Not 0E0, 1.5e3 or 0o7: words to YAML 1.1, so PyYAML leaves the quotes out, but numbers to YAML 1.2."""
+    return word[:1] not in tuple("+-.0123456789") or not set(word) & set("eEo")
 
 
-@given(
-    st.recursive(_plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)
-)
+_words = st.text(max_size=8).filter(_of_both_versions)
+_plain = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), _words)
+
+
+@given(st.recursive(_plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_words, inner, max_size=3), max_leaves=8))
 def test_reads_what_pyyaml_writes(data: object) -> None:
     """PyYAML's own emitter is the oracle: strings are quoted wherever YAML 1.1 or 1.2 could read them otherwise."""
     text = yaml.safe_dump({"data": data}, allow_unicode=False, default_style='"' if isinstance(data, str) else None)

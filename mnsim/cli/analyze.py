@@ -17,7 +17,7 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.terminal import PIPE_WIDTH, emit, wants_color, width_of
-from mnsim.errors import Location, SpecError, did_you_mean
+from mnsim.errors import Location, SpecError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from mnsim.interpreters.cost import Estimate
@@ -38,11 +38,16 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     schedule. `mnsim explain counting` says what is counted.
     """
     chosen = output.chosen  # a wrong suffix is found before any work is done
+    if network == machine.hw == "-":
+        raise SpecError("U001", "standard input can be one file only", _typed("--hw", "-"), "give the network or the hardware as a file")
     from mnsim.pipeline import analyze
+    from mnsim.spec.load import load_hardware, load_network
 
-    estimate = analyze(network, machine.hw, variant.alpha, variant.rho, variant.dtype, machine.all_settings)
+    loaded = load_network(network)
+    hardware = load_hardware(machine.hw, machine.settings, machine.sram)
+    estimate = analyze(loaded, hardware, variant.alpha, variant.rho, variant.dtype)
     text = _layer_text(estimate, layer, chosen) if layer is not None else _estimate_text(estimate, chosen, output, talk)
-    emit(text, output.path, talk.quiet)
+    emit(text, output.output, talk.quiet)
 
 
 def _estimate_text(estimate: "Estimate", chosen: str, output: Output, talk: Talk) -> str:
@@ -56,19 +61,21 @@ def _estimate_text(estimate: "Estimate", chosen: str, output: Output, talk: Talk
         return text.estimate_markdown(estimate)
     from mnsim.report.table import estimate_table  # rich is worth its import only for a table
 
-    to_screen = output.path is None
-    width = width_of(sys.stdout) if to_screen else PIPE_WIDTH
-    color = wants_color(talk.color, sys.stdout) and (to_screen or talk.color == "always")
+    width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
+    color = wants_color(talk.color, sys.stdout) and (output.to_screen or talk.color == "always")
     return estimate_table(estimate, width, color, talk.verbosity)
 
 
 def _layer_text(estimate: "Estimate", name: str, chosen: str) -> str:
-    from mnsim.cli.faults import COMMAND_LINE
     from mnsim.report.derive import derive
     from mnsim.report.derived_text import derivation_text
 
     names = [operator.name for operator in estimate.graph.operators]
     if name not in names:
-        place = Location(COMMAND_LINE, 1, len("--layer ") + 1, f"--layer {name}", len(name))
-        raise SpecError("U004", f"{estimate.graph.name} has no layer '{name}'", place, did_you_mean(name, names))
+        message = f"{estimate.graph.name} has no layer {shown(name)}"
+        raise SpecError("U004", message, _typed("--layer", name), did_you_mean(name, names))
     return derivation_text(derive(estimate, names.index(name)), chosen)
+
+
+def _typed(option: str, value: str) -> Location:
+    return Location("command line", 1, len(option) + 2, f"{option} {value}", len(value))

@@ -4,14 +4,14 @@ import sys
 
 import click
 
-from mnsim.cli.faults import format_problem
-from mnsim.cli.options import Talk, talk_options
-from mnsim.cli.terminal import wants_color, write_stdout
-from mnsim.errors import MnsimError
+from mnsim.cli.faults import command_line, format_problem
+from mnsim.cli.options import SpecName, Talk, talk_options
+from mnsim.cli.terminal import printable, wants_color, write_stdout
+from mnsim.errors import MnsimError, SpecError
 
 
 @click.command("check")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=SpecName("network", "hardware"), metavar="FILE...")
 @talk_options
 def command(files: tuple[str, ...], talk: Talk) -> int:
     """Say of each FILE that it is fine, or list all that is wrong with it.
@@ -19,31 +19,45 @@ def command(files: tuple[str, ...], talk: Talk) -> int:
     A FILE is a network or a piece of hardware (its keys tell), `-` for standard input, or a bundled name. The exit code is 0 when
     all are fine and 2 when one is not.
     """
+    if files.count("-") > 1:
+        raise SpecError(
+            "U001",
+            "standard input can be one file only",
+            command_line(["check", *files], len(files) - files[::-1].index("-")),
+            "give the other as a file",
+        )
     color = wants_color(talk.color, sys.stdout)
-    faults = [problems for file in files if (problems := _check(file, talk, color))]
-    wrong = sum(len(problems) for problems in faults)
+    wrong, wrong_files = 0, 0
+    above: tuple[MnsimError, ...] | None = None  # the problems of the file above, if anything was said of it
+    for file in files:
+        problems, what = _check(file)
+        if problems or not talk.quiet:
+            gap = "\n" if above or (problems and above is not None) else ""
+            text = "\n".join(format_problem(problem, color) for problem in problems) or f"{printable(file)}: fine ({what})\n"
+            write_stdout(gap + text)
+            above = problems
+        wrong, wrong_files = wrong + len(problems), wrong_files + bool(problems)
     if wrong and not talk.quiet:
-        write_stdout(f"{wrong} {'error' if wrong == 1 else 'errors'} in {len(faults)} of {len(files)} files\n")
-    return 2 if faults else 0
+        write_stdout(f"\n{_counted(wrong, 'error')} in {wrong_files} of {_counted(len(files), 'file')}\n")
+    return 2 if wrong else 0
 
 
-def _check(file: str, talk: Talk, color: bool) -> tuple[MnsimError, ...]:
-    """Report on one file; its problems."""
+def _check(file: str) -> tuple[tuple[MnsimError, ...], str]:
+    """The problems of a file, and what it is if it has none."""
     from mnsim.graph.build import build_graph
     from mnsim.spec.load import load_any
     from mnsim.spec.records import Network
 
     try:
         loaded = load_any(file)
-        if isinstance(loaded, Network):
-            graph = build_graph(loaded)
-            macs = sum(operator.macs for operator in graph.operators)
-            what = f"network {loaded.name}, {len(graph.operators)} layers, {macs:,} MACs"
-        else:
-            what = f"hardware {loaded.name}"
+        if not isinstance(loaded, Network):
+            return (), f"hardware {loaded.name}"
+        graph = build_graph(loaded)
     except MnsimError as error:
-        write_stdout("\n".join(format_problem(problem, color) for problem in error.problems))
-        return error.problems
-    if not talk.quiet:
-        write_stdout(f"{file}: fine ({what})\n")
-    return ()
+        return error.problems, ""
+    macs = sum(operator.macs for operator in graph.operators)
+    return (), f"network {loaded.name}, {_counted(len(graph.operators), 'layer')}, {macs:,} MACs"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 from mnsim.cli.faults import command_line
 from mnsim.cli.options import Talk, talk_options
 from mnsim.cli.terminal import write_stdout
-from mnsim.errors import SpecError, did_you_mean
+from mnsim.errors import SpecError, did_you_mean, shown
 
 
 def topics() -> dict[str, tuple[str, str]]:
@@ -44,6 +44,6 @@ def command(topic: str | None, talk: Talk) -> None:
     word = next((word for word in known if word.casefold() == topic.casefold()), None)
     if word is None:
         remedy = did_you_mean(topic, known)
-        raise SpecError("U001", f"no topic '{topic}'", command_line(["explain", topic], topic), remedy)
+        raise SpecError("U001", f"no topic {shown(topic)}", command_line(["explain", topic], 1), remedy)
     title, body = known[word]
     write_stdout(f"{word}: {title}\n\n{body}\n")

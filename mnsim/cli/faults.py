@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from mnsim.cli.terminal import wants_color
-from mnsim.errors import Location, MnsimError, SpecError, did_you_mean
+from mnsim.cli.terminal import printable, wants_color
+from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, shown
 
 COMMAND_LINE = "command line"
 _MOST_SHOWN = 20
@@ -25,11 +25,11 @@ def report(error: MnsimError, arguments: Sequence[str]) -> None:
 
 
 def _color_choice(arguments: Sequence[str]) -> str:
-    """The --color of a command line that may not have parsed."""
-    for place, argument in enumerate(arguments):
-        if argument.startswith("--color"):
-            return argument.partition("=")[2] or next(iter(arguments[place + 1 : place + 2]), "auto")
-    return "auto"
+    """The last --color of a command line that may not have parsed."""
+    at = _place_of(arguments, ["--color"])
+    if at < 0:
+        return "auto"
+    return arguments[at].partition("=")[2] or next(iter(arguments[at + 1 : at + 2]), "auto")
 
 
 def format_problem(problem: MnsimError, color: bool = False) -> str:
@@ -39,47 +39,54 @@ def format_problem(problem: MnsimError, color: bool = False) -> str:
         return click.style(text, **style) if color else text  # type: ignore[arg-type]
 
     place = problem.location
-    where = f"{place.file}:{place.line}:{place.column}: " if place else ""
-    lines = [f"{paint(where, bold=True)}{paint(f'error[{problem.code}]', fg='red', bold=True)}: {problem.message}"]
+    where = f"{printable(place.file)}:{place.line}:{place.column}: " if place else ""
+    lines = [f"{paint(where, bold=True)}{paint(f'error[{problem.code}]', fg='red', bold=True)}: {printable(problem.message)}"]
     if place:
-        shown, caret_at = _excerpt(place)
+        excerpt, caret_at = _excerpt(place)
         gutter = f"{place.line:>4} | "
-        carets = "^" * max(1, min(place.length, len(shown) - caret_at))
-        lines.append(f"{gutter}{shown}")
+        carets = "^" * max(1, min(place.length, len(excerpt) - caret_at))
+        lines.append(f"{gutter}{excerpt}")
         lines.append(f"{' ' * (len(gutter) - 2)}| {' ' * caret_at}{paint(carets, fg='red', bold=True)}")
     if problem.remedy:
-        lines.append(f"     {paint('help', fg='cyan', bold=True)}: {problem.remedy}")
+        lines.append(f"     {paint('help', fg='cyan', bold=True)}: {printable(problem.remedy)}")
     return "\n".join(lines) + "\n"
 
 
 def _excerpt(place: Location) -> tuple[str, int]:
-    """The line with tabs and control characters as single spaces or marks, cut to a window around the caret."""
-    clean = "".join(" " if letter == "\t" else letter if letter.isprintable() else "?" for letter in place.text)
-    start = max(0, place.column - 1 - _WIDEST // 2) if len(clean) > _WIDEST else 0
-    return clean[start : start + _WIDEST], place.column - 1 - start
+    """The line, cut to a window around the caret."""
+    start = max(0, place.column - 1 - _WIDEST // 2) if len(place.text) > _WIDEST else 0
+    return printable(place.text[start : start + _WIDEST]), place.column - 1 - start
 
 
 def usage_problem(error: click.UsageError, arguments: Sequence[str], commands: Iterable[str]) -> MnsimError:
     """A click usage error in mnsim's words, pointing into the command line."""
     message = error.format_message().rstrip(".")
-    token, remedy = "", "see `mnsim --help`" if error.ctx is None else f"see `{error.ctx.command_path} --help`"
+    path = error.ctx.command_path if error.ctx else " ".join(["mnsim", *[word for word in arguments if word in commands][:1]])
+    at, part, remedy = -1, "", f"see `{path} --help`"
     if isinstance(error, click.NoSuchOption):
-        token, message = error.option_name, f"no such option '{error.option_name}'"
+        at, message = _place_of(arguments, [error.option_name]), f"no such option {shown(error.option_name)}"
         known = [name for param in _params(error.ctx) for name in param.opts if name.startswith("--")]
-        remedy = did_you_mean(token, known) if token.startswith("--") else remedy
-        remedy = remedy if remedy.startswith("did") else f"see `{error.ctx.command_path if error.ctx else 'mnsim'} --help`"
+        near = did_you_mean(error.option_name, known) if error.option_name.startswith("--") else ""
+        part, remedy = error.option_name, near if near.startswith("did") else remedy
     elif isinstance(error, click.MissingParameter):
         message = f"missing {error.param.human_readable_name if error.param else 'argument'}"
         remedy = f"usage: {_usage(error.ctx)}"
     elif isinstance(error, click.BadParameter):
-        token = _value_of(error, arguments)
-        message, remedy = _bad_value(error, token, remedy)
-    elif message.startswith("no such command"):
-        token = message.split("'")[1]
-        remedy = did_you_mean(token, commands)
+        at, part = _value_of(error, arguments)
+        message, remedy = _bad_value(error, part, remedy)
     elif isinstance(error, click.BadOptionUsage):
-        token = error.option_name
-    return SpecError("U001", message, command_line(arguments, token), remedy)
+        at, part = _place_of(arguments, [error.option_name]), error.option_name
+        message = f"{error.option_name} needs a value" if "requires" in message else f"{error.option_name} takes no value"
+    elif message.startswith("no such command"):
+        part = message.partition("'")[2][:-1]
+        at, message, remedy = _place_of(arguments, [part]), f"no such command {shown(part)}", did_you_mean(part, commands)
+    elif "extra argument" in message:
+        extra = message.partition("(")[2][:-1]  # all of them; the last of the command line that can be the first of them is
+        at = max((at for at, word in enumerate(arguments) if word and f"{extra} ".startswith(f"{word} ")), default=-1)
+        message = f"unexpected extra argument {shown(arguments[at] if at >= 0 else extra)}"
+    elif message.startswith("Missing command"):
+        message, remedy = "missing command", did_you_mean("", commands)
+    return SpecError("U001", message, command_line(arguments, at, part), remedy)
 
 
 def _params(ctx: click.Context | None) -> list[click.Parameter]:
@@ -90,15 +97,22 @@ def _usage(ctx: click.Context | None) -> str:
     return " ".join([ctx.command_path, *ctx.command.collect_usage_pieces(ctx)]) if ctx else "mnsim --help"
 
 
-def _value_of(error: click.BadParameter, arguments: Sequence[str]) -> str:
-    """The word on the command line that a parameter got."""
-    names = error.param.opts if error.param else []
-    for place, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name in names:
-            return value if equals else next(iter(arguments[place + 1 : place + 2]), argument)
+def _place_of(arguments: Sequence[str], names: Sequence[str]) -> int:
+    """Where the last of these options (or words) stands on the command line; -1 if it does not."""
+    return max((at for at, argument in enumerate(arguments) if argument.partition("=")[0] in names), default=-1)
+
+
+def _value_of(error: click.BadParameter, arguments: Sequence[str]) -> tuple[int, str]:
+    """The word on the command line that a parameter got, and which part of it is the value."""
+    at = _place_of(arguments, error.param.opts if error.param else [])
+    if at >= 0 and "=" in arguments[at]:
+        return at, arguments[at].partition("=")[2]
+    if at >= 0:
+        at = min(at + 1, len(arguments) - 1)
+        return at, arguments[at]
     quoted = error.message.split("'")
-    return quoted[1] if len(quoted) > 2 else ""
+    value = quoted[1] if len(quoted) > 2 else ""
+    return max((at for at, argument in enumerate(arguments) if value and argument.endswith(value)), default=-1), value
 
 
 def _bad_value(error: click.BadParameter, token: str, remedy: str) -> tuple[str, str]:
@@ -107,19 +121,18 @@ def _bad_value(error: click.BadParameter, token: str, remedy: str) -> tuple[str,
     if isinstance(choice, click.Choice):
         words = [str(word) for word in choice.choices]
         near = did_you_mean(token, words)
-        return f"{name} cannot be '{token}'", near if near.startswith("did") else f"write one of {', '.join(words)}"
+        return f"{name} cannot be {shown(token)}", near if near.startswith("did") else f"write one of {', '.join(words)}"
     message, _, own_remedy = error.message.partition("; ")
     return f"{name}: {message.rstrip('.')}", own_remedy or remedy
 
 
-def command_line(arguments: Sequence[str], token: str) -> Location:
-    """The place of a word of the command line, as a person would have typed it."""
-    text, column = "mnsim", 1
-    for argument in arguments:
-        quoted = shlex.quote(argument)
-        at = argument.find(token) if token else -1
-        if column == 1 and token and (argument == token or argument.partition("=")[0] == token or argument.endswith("=" + token)):
-            column = len(text) + 2 + (quoted.find(token) if token in quoted and at >= 0 else 0)
-        text += f" {quoted}"
-    length = len(token) if column > 1 else len(text)
-    return Location(COMMAND_LINE, 1, column, text, length)
+def command_line(arguments: Sequence[str], at: int, part: str = "") -> Location:
+    """A word of the command line as a person would have typed it, or a part of the word; all of the line where `at` is -1."""
+    words = ["mnsim", *map(shlex.quote, arguments)]
+    text = " ".join(words)
+    if at < 0:
+        return Location(COMMAND_LINE, 1, 1, text, len(text))
+    word = words[at + 1]
+    start = word.rfind(part) if part and part in word else 0
+    length = len(part) if part and part in word else len(word)
+    return Location(COMMAND_LINE, 1, len(" ".join(words[: at + 1])) + 2 + start, text, length)

@@ -45,4 +45,4 @@ def command(output: Output, talk: Talk) -> None:
         from mnsim.report.table import render, simple_grid
 
         result = render([simple_grid(headings, cells)], width_of(sys.stdout), wants_color(talk.color, sys.stdout))
-    emit(result, output.path, talk.quiet)
+    emit(result, output.output, talk.quiet)

@@ -2,8 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -34,7 +36,7 @@ class Commands(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS:
             raise click.UsageError(f"no such command '{args[0]}'", ctx)
         return super().resolve_command(ctx, args)
 
@@ -43,9 +45,25 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+TALK_OPTIONS = (
+    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True, help="Colours."),
+    click.option("-q", "--quiet", is_flag=True, help="The bare result."),
+    click.option("-v", "--verbose", is_flag=True, help="More of the result."),
+)
+
+
+def talk(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator for the options that say how to talk, which stand before a command or behind it."""
+    for option in reversed(TALK_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="mnsim %(version)s")
-def cli() -> None:
+@talk
+@click.pass_context
+def cli(context: click.Context, /, **talking: Any) -> None:
     """Predict how fast a convolutional network runs on an accelerator that does not exist yet.
 
     \b
@@ -53,15 +71,18 @@ def cli() -> None:
     mnsim analyze my.yaml --sram 256KiB         your own network, less memory
     mnsim analyze mobilenet_v1 --layer pw1      every figure of one layer, derived
     """
+    context.default_map = dict.fromkeys(COMMANDS, talking)  # what the command says itself wins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0 done, 1 the model or a check says no, 2 usage or input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
+    code = 1
     try:
-        code = cli.main(args=arguments, prog_name="mnsim", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="mnsim", standalone_mode=False) or 0
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
@@ -69,11 +90,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnsim.cli.faults import report, usage_problem
 
         problem = error if isinstance(error, MnsimError) else usage_problem(error, arguments, COMMANDS)
-        report(problem, arguments)
+        with suppress(OSError):  # nobody can be told: the exit code says it
+            report(problem, arguments)
         return problem.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
-        return 1
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere at exit
+        if not isinstance(error, BrokenPipeError):  # a reader that has gone needs no words
+            with suppress(OSError):
+                sys.stderr.write(f"mnsim: cannot write the result: {error.strerror or error}\n")
+        return code or 1
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("interrupted\n")
         return 130
+
+
+def _open_closed_streams() -> None:
+    """Streams that the shell closed (`>&-`) are None in Python: stdout becomes one that fails, stderr one that forgets."""
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123

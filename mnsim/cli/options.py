@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mnsim.cli.main import talk
+from mnsim.errors import shown
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -28,30 +31,30 @@ class Multiplier(click.ParamType[Fraction]):
             return value
         text = str(value).strip()
         try:
-            number = Fraction(text) if len(text) <= 30 and "e" not in text.casefold() else None
+            number = Fraction(text) if len(text) <= 30 and text.isascii() and not set(text) & set("eE_") else None
         except (ValueError, ZeroDivisionError):
             number = None
         if number is None:
-            self.fail(f"'{text}' is not a number; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
+            self.fail(f"{shown(text)} is not a number; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
         if not 0 < number <= 16:
-            self.fail(f"'{text}' is not above 0 and at most 16; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
+            self.fail(f"{shown(text)} is not above 0 and at most 16; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
         return number
 
 
 class SpecName(click.ParamType[str]):
-    """A file, `-`, or a bundled name, which the shell can complete."""
+    """A file, or the name of something bundled of these kinds; the shell can complete both."""
 
     name = "text"
 
-    def __init__(self, kind: Any) -> None:
-        self.kind = kind
+    def __init__(self, *kinds: Any) -> None:
+        self.kinds = kinds
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
         from click.shell_completion import CompletionItem
 
         from mnsim.spec.load import bundled
 
-        names = [CompletionItem(name) for name in bundled(self.kind) if name.startswith(incomplete)]
+        names = [CompletionItem(name) for kind in self.kinds for name in bundled(kind) if name.startswith(incomplete)]
         return [*names, CompletionItem(incomplete, type="file")]
 
 
@@ -70,10 +73,6 @@ class Machine(NamedTuple):
     settings: tuple[str, ...]
     sram: str | None
 
-    @property
-    def all_settings(self) -> tuple[str, ...]:
-        return (*self.settings, *((f"internal_memory.capacity={self.sram}",) if self.sram is not None else ()))
-
 
 class Output(NamedTuple):
     """Where the result goes, and in which format."""
@@ -82,21 +81,23 @@ class Output(NamedTuple):
     output: str | None
 
     @property
-    def path(self) -> Path | None:
-        return None if self.output in (None, "-") else Path(self.output or "")
+    def to_screen(self) -> bool:
+        return self.output in (None, "-")
 
     @property
     def chosen(self) -> str:
         """The format as said, else as the file's suffix says, else a table."""
         if self.format:
             return self.format
-        if self.path is None:
+        if self.output is None or self.to_screen:
             return "table"
-        if self.path.suffix.lower() not in _SUFFIXES:
-            known = ", ".join(_SUFFIXES)
-            message = f"'{self.output}' has no suffix that names a format; end it in one of {known}, or say --format"
-            raise click.BadParameter(message, param_hint="--output", param=click.Option(["--output"]))
-        return _SUFFIXES[self.path.suffix.lower()]
+        suffix = Path(self.output).suffix.lower()
+        if suffix not in _SUFFIXES:
+            message = (
+                f"{shown(self.output, 100)} has no suffix that names a format; end it in one of {', '.join(_SUFFIXES)}, or say --format"
+            )
+            raise click.BadParameter(message, param_hint="--output", param=click.Option(["--output", "-o"]))
+        return _SUFFIXES[suffix]
 
 
 class Talk(NamedTuple):
@@ -146,12 +147,6 @@ output_options = _gather(
     "output",
     Output,
     click.option("--format", type=click.Choice(FORMATS), help="Format of the result; table unless --output's suffix says."),
-    click.option("-o", "--output", metavar="FILE", help="Write the result to a file (.csv, .json, .md, .txt)."),
+    click.option("-o", "--output", type=SpecName(), metavar="FILE", help="Write the result to a file (.csv, .json, .md, .txt)."),
 )
-talk_options = _gather(
-    "talk",
-    Talk,
-    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True, help="Colours."),
-    click.option("-q", "--quiet", is_flag=True, help="The bare result."),
-    click.option("-v", "--verbose", is_flag=True, help="More of the result."),
-)
+talk_options = _gather("talk", Talk, talk)

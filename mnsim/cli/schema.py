@@ -1,17 +1,16 @@
 """`mnsim schema`."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.options import SpecName, Talk, talk_options
 from mnsim.cli.terminal import emit
 
 
 @click.command("schema")
 @click.argument("kind", type=click.Choice(["network", "hardware"]))
-@click.option("-o", "--output", metavar="FILE", help="Write the schema to a file.")
+@click.option("-o", "--output", type=SpecName(), metavar="FILE", help="Write the schema to a file.")
 @talk_options
 def command(kind: Any, output: str | None, talk: Talk) -> None:
     """The JSON Schema of network or hardware files.
@@ -21,4 +20,4 @@ def command(kind: Any, output: str | None, talk: Talk) -> None:
     """
     from mnsim.spec.load import json_schema
 
-    emit(json_schema(kind), Path(output) if output not in (None, "-") else None, talk.quiet)
+    emit(json_schema(kind), output, talk.quiet)

@@ -2,10 +2,12 @@
 
 import os
 import sys
+from errno import EACCES, EISDIR
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO
 
-from mnsim.errors import Location, SpecError
+from mnsim.errors import Location, SpecError, shown
 
 PIPE_WIDTH = 400  # no line of a table is cut where nobody looks at a screen
 
@@ -24,47 +26,72 @@ def width_of(stream: IO[str]) -> int:
     return get_terminal_size().columns if stream.isatty() else PIPE_WIDTH
 
 
+def printable(text: str) -> str:
+    """One line without tabs, line ends and control characters: what came from a file or a name must not command the terminal."""
+    return "".join(letter if letter.isprintable() else " " if letter in "\t\n" else "?" for letter in text)
+
+
 def write_stdout(text: str) -> None:
     """The result, in the stream's encoding; what that cannot say is replaced."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("─", "-").encode(encoding, "replace").decode(encoding)
+    sys.stdout.write(text)
 
 
-def emit(text: str, path: Path | None, quiet: bool) -> None:
+def emit(text: str, output: str | None, quiet: bool) -> None:
     """The result to its file, with a word on stderr unless quiet; or to stdout when there is none."""
-    if path is None:
+    if output in (None, "-"):
         write_stdout(text)
         return
-    write_file(path, text)
+    write_file(str(output), text)
     if not quiet:
-        sys.stderr.write(f"wrote {path}\n")
+        sys.stderr.write(f"wrote {printable(str(output))}\n")
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(name: str, text: str) -> None:
     """Write a file atomically: a reader sees the old content or the new one. Raises SpecError U003 when it cannot be written."""
+    path = Path(name)
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
+        if name.endswith(("/", os.sep)):
+            raise IsADirectoryError(EISDIR, "Is a directory")
+        mode = _mode(path)
+        if mode is not None and not os.access(path, os.W_OK):
+            raise PermissionError(EACCES, "Permission denied")
+        if mode is not None and not S_ISREG(mode):  # a device or a pipe cannot be replaced
             path.write_text(text, encoding="utf-8")
-            return
-        _replace(path.resolve(), text)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = "make the folder first" if not path.parent.is_dir() else "choose a place that you can write to"
-        place = Location("--output", text=str(path), length=len(str(path)))
-        raise SpecError("U003", f"cannot write '{path}': {reason}", place, remedy) from None
+        else:
+            _replace(path.resolve(), text, 0o666 & ~_umask() if mode is None else mode & 0o777)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        remedy = "make the folder first" if isinstance(error, FileNotFoundError) else "choose a place that you can write to"
+        place = Location("--output", text=name or "''", length=len(name))
+        raise SpecError("U003", f"cannot write {shown(name, 100)}: {reason}", place, remedy) from None
 
 
-def _replace(path: Path, text: str) -> None:
+def _mode(path: Path) -> int | None:
+    """What kind of file is there and who may write to it; None if there is none."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
     from tempfile import mkstemp
 
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = mkstemp(dir=path.parent, prefix=".mnsim.")  # a long name of its own would leave no room for more letters
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mnsim.errors import MnsimError, SpecError, did_you_mean
+from mnsim.errors import MnsimError, SpecError, did_you_mean, shown
 from mnsim.spec.document import Document, Path
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
 
@@ -13,7 +13,7 @@ from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
 def problems(error: ValidationError, document: Document, model: type[BaseModel]) -> list[MnsimError]:
     """One error for each finding."""
     if not isinstance(document.data, dict):
-        message = f"expected `key: value` lines, got {_shown(document.data)}"
+        message = f"expected `key: value` lines, got {shown(document.data)}"
         return [SpecError("S004", message, document.locate(()), "start from a bundled file: `mnsim list` names them")]
     return [_problem(details, document, model) for details in error.errors(include_url=False)]
 
@@ -28,16 +28,16 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
         return SpecError("S101", f"missing key '{name}'{_inside(path)}", document.locate(path), remedy, f"{key}.{name}".strip("."))
     if kind == "extra_forbidden":
         remedy = did_you_mean(name, _siblings(details["loc"], model))
-        return SpecError("S102", f"unknown key '{name}'{_inside(path[:-1])}", document.locate_key(path), remedy, key)
+        return SpecError("S102", f"unknown key {shown(name)}{_inside(path[:-1])}", document.locate_key(path), remedy, key)
     if "remedy" in context:  # one of ours: its type is the code
         to_blame = context["key"]
         place = document.locate_key((*path, to_blame)) if to_blame else document.locate(path)
         return SpecError(kind, str(context["message"]), place, str(context["remedy"]), key)
-    shown = _shown(details["input"])
+    got = shown(details["input"])
     messages = {
-        "list_type": (f"'{name}' must be a list, got {shown}", "write it like [a, b], or one `- item` a line"),
-        "model_type": (f"'{name}' must be a mapping, got {shown}", "write it like {key: value}"),
-        "none_required": (f"'{name}' takes no value, got {shown}", f"write it alone: {name}"),
+        "list_type": (f"'{name}' must be a list, got {got}", "write it like [a, b], or one `- item` a line"),
+        "model_type": (f"'{name}' must be a mapping, got {got}", "write it like {key: value}"),
+        "none_required": (f"'{name}' takes no value, got {got}", f"write it alone: {name}"),
         "too_short": (f"'{name}' has too few entries", f"give it at least {context.get('min_length', 1)}"),
     }
     message, remedy = messages.get(kind, (f"'{name}': {details['msg']}", "see `mnsim schema network` and `mnsim schema hardware`"))
@@ -67,17 +67,5 @@ def _siblings(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
 
 
 def _inside(path: Path) -> str:
-    if not path:
-        return ""
-    if isinstance(path[-1], int):
-        return f" in entry {path[-1] + 1} of '{path[-2]}'" if len(path) > 1 else ""
-    return f" in '{path[-1]}'"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:36]}...{text[-1]}"
+    """Which section; which entry of a list, the line shows."""
+    return f" in {shown(path[-1])}" if path and isinstance(path[-1], str) else ""

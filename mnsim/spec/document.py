@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mnsim.errors import Location, MnsimError, SpecError, raise_all
+from mnsim.errors import Location, MnsimError, SpecError, raise_all, shown
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -24,6 +24,7 @@ MAX_TEXT_BYTES = 1_000_000
 MAX_VALUES = 50_000
 MAX_DEPTH = 32
 
+_PLAIN_TAG = "tag:yaml.org,2002:"  # which is written !!
 _WORDS = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= {word: word[0] in "tT" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
 _WORDS |= {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
@@ -74,9 +75,9 @@ class Document:
 
 
 class _Node:
-    """One YAML node: a scalar's value, a list's items or a mapping's pairs, in the order of the text."""
+    """One YAML node: a scalar's value, a list's items or a mapping's pairs in the order of the text, or what an alias stands for."""
 
-    __slots__ = ("closed", "is_list", "is_map", "items", "place", "value")
+    __slots__ = ("closed", "is_list", "is_map", "items", "place", "target", "value")
 
     def __init__(self, place: Location, value: Any = None, is_list: bool = False, is_map: bool = False) -> None:
         self.place = place
@@ -85,15 +86,22 @@ class _Node:
         self.is_list = is_list
         self.is_map = is_map
         self.closed = not (is_list or is_map)
+        self.target: _Node | None = None
 
 
 def read_document(text: Text) -> Document:
     """Parse one YAML document. Raises SpecError S003 (not YAML), S004 (empty), S005 (duplicate key), S006 (too large)."""
+    document = read_value(text)
+    if document.data is None:
+        raise SpecError("S004", "the file is empty", document.locate(()), "start from a bundled one: `mnsim list` names them")
+    return document
+
+
+def read_value(text: Text) -> Document:
+    """The same for a text that may be empty: its data is None then."""
     root = _compose(text)
-    if root is None:
-        raise SpecError("S004", "the file is empty", text.at(0, 0), "start from a bundled one: `mnsim list` names them")
     builder = _Builder()
-    data = builder.build(root, ())
+    data = builder.build(root, ()) if root else None
     if builder.problems:
         raise_all(builder.problems)
     return Document(text, data, builder.values, builder.keys)
@@ -125,7 +133,7 @@ def _compose(text: Text) -> _Node | None:
             stack[-1].items.append(node)
         else:
             root = node
-        if not node.closed and not isinstance(event, yaml.AliasEvent):
+        if not node.closed:
             stack.append(node)
             if len(stack) > MAX_DEPTH:
                 raise SpecError("S006", f"nested deeper than {MAX_DEPTH} levels", place, "a specification is a few levels deep")
@@ -136,15 +144,32 @@ def _events(text: Text) -> Iterator[Any]:
     try:
         yield from yaml.parse(text.content, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = _place_of_error(text, [mark, error.context_mark]) if mark else text.at(0, 0)
-        what = " ".join(part for part in (error.problem, error.context) if part)
-        raise SpecError("S003", f"not YAML: {what}", place, "check indentation, quotes, brackets and colons here") from None
+        raise _not_yaml(text, error) from None
     except yaml.reader.ReaderError as error:
         before = text.content.encode()[: error.position].decode(errors="ignore")
         line, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
         message = f"a control character ({error.character!r}) is not text"
         raise SpecError("S003", message, text.at(line, column), "remove the character") from None
+
+
+def _not_yaml(text: Text, error: yaml.MarkedYAMLError) -> SpecError:
+    """The parser's complaint, moved to where the mistake is: the parser itself often stops a line or more behind it."""
+    mark, context = error.problem_mark or error.context_mark, error.context_mark
+    remedy = "check indentation, quotes, brackets and colons here"
+    what = " ".join(part for part in (error.problem, error.context) if part)
+    if mark is None:
+        return SpecError("S003", f"not YAML: {what}", text.at(0, 0), remedy)
+    if context and "flow" in (error.context or "") and mark.line > context.line:
+        mark = context  # a bracket that is not closed in its line
+    for line in (mark.line, mark.line - 1):
+        glued = re.match(r"[\s-]*[\w-]+:(?=\w)", text.lines[line]) if 0 <= line < len(text.lines) else None
+        if glued:
+            place = text.at(line, glued.end(), len(text.lines[line]) - glued.end())
+            return SpecError("S003", "not YAML: no space after ':'", place, "write a space after the colon")
+    place = _place_of_error(text, [mark, context])
+    if "\t" in place.text[: place.column]:
+        remedy = "indent with spaces, not with a tab"
+    return SpecError("S003", f"not YAML: {what}", place, remedy)
 
 
 def _place_of_error(text: Text, marks: list[Any]) -> Location:
@@ -162,22 +187,24 @@ def _length(event: Any) -> int:
 
 
 def _aliased(anchors: Mapping[str, _Node], name: str, place: Location) -> _Node:
-    node = anchors.get(name)
-    if node is None:
-        raise SpecError("S003", f"alias '*{name}' has no anchor", place, f"put '&{name}' before the value that it repeats")
-    if not node.closed:
-        raise SpecError("S006", f"alias '*{name}' contains itself", place, "write the value out")
+    target = anchors.get(name)
+    if target is None:
+        message = f"alias {shown('*' + name)} has no anchor"
+        raise SpecError("S003", message, place, f"put {shown('&' + name)} before the value that it repeats")
+    if not target.closed:
+        raise SpecError("S006", f"alias {shown('*' + name)} contains itself", place, "write the value out")
+    node = _Node(place)
+    node.target = target
     return node
 
 
 def _node(event: Any, place: Location) -> _Node:
-    if isinstance(event, yaml.SequenceStartEvent):
-        return _Node(place, is_list=True)
-    if isinstance(event, yaml.MappingStartEvent):
-        return _Node(place, is_map=True)
+    is_list, is_map = isinstance(event, yaml.SequenceStartEvent), isinstance(event, yaml.MappingStartEvent)
     tag = event.tag
-    if tag not in (None, "!", "tag:yaml.org,2002:str"):
-        raise SpecError("S003", f"tags such as '{tag}' mean nothing here", place, "write the plain value")
+    if tag is not None and tag not in ("!", _PLAIN_TAG + ("seq" if is_list else "map" if is_map else "str")):
+        raise SpecError("S003", f"tags such as {shown(tag.replace(_PLAIN_TAG, '!!'))} mean nothing here", place, "write the plain value")
+    if is_list or is_map:
+        return _Node(place, None, is_list, is_map)
     plain = event.implicit[0] and tag is None
     return _Node(place, value=_scalar(event.value, place) if plain else event.value)
 
@@ -203,12 +230,18 @@ class _Builder:
         self.values: dict[Path, Location] = {}
         self.keys: dict[Path, Location] = {}
         self.problems: list[MnsimError] = []
+        self.alias: Location | None = None  # the outermost alias that is being written out
 
     def build(self, node: _Node, path: Path) -> Any:
+        if node.target is not None:
+            outer, self.alias = self.alias, self.alias or node.place
+            data = self.build(node.target, path)
+            self.alias = outer
+            return data
         self.values[path] = node.place
         if len(self.values) > MAX_VALUES or len(path) > MAX_DEPTH:
             message = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases are written out"
-            raise SpecError("S006", message, node.place, "use `repeat` for repeated layers")
+            raise SpecError("S006", message, self.alias or node.place, "use `repeat` for repeated layers")
         if node.is_list:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.items)]
         if node.is_map:
@@ -218,14 +251,14 @@ class _Builder:
     def _build_map(self, node: _Node, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in zip(node.items[::2], node.items[1::2], strict=True):
-            key = key_node.value
+            named = key_node.target or key_node
+            key = named.value
             if not isinstance(key, str):
-                message = "a key must be a word" + ("" if key_node.is_list or key_node.is_map else f", got {key!r}")
+                message = "a key must be a word" + ("" if named.is_list or named.is_map else f", got {shown(key)}")
                 self.problems.append(SpecError("S103", message, key_node.place, "write `key: value`"))
             elif key in data:
-                first = self.keys[(*path, key)].line
-                remedy = "keep one of the two"
-                self.problems.append(SpecError("S005", f"key '{key}' stands twice (first in line {first})", key_node.place, remedy, key))
+                message = f"key {shown(key)} stands twice (first in line {self.keys[(*path, key)].line})"
+                self.problems.append(SpecError("S005", message, key_node.place, "keep one of the two", key))
             else:
                 self.keys[(*path, key)] = key_node.place
                 data[key] = self.build(value_node, (*path, key))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all
+from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
 from mnsim.spec.document import Document, Path
 from mnsim.spec.network import Defaults, GroupSpec, NetworkSpec
 from mnsim.spec.records import Layer, Network
@@ -35,7 +35,8 @@ def expand(spec: NetworkSpec, document: Document) -> Network:
     for draft in _drafts(spec.layers, ("layers",), (), spec.defaults, document):
         drafts.append(draft)
         if len(drafts) > MAX_LAYERS:
-            raise SpecError("S006", f"more than {MAX_LAYERS:,} layers", document.locate(draft.path), "repeat fewer layers")
+            place = document.locate((*draft.path, "repeat"))
+            raise SpecError("S006", f"more than {MAX_LAYERS:,} layers", place, "repeat fewer layers")
     names = _names(drafts)
     problems = _duplicates(drafts, names, document)
     layers = _connect(drafts, names, document, problems)
@@ -125,8 +126,8 @@ def _connect(drafts: list[_Draft], names: list[str], document: Document, problem
     for index, (draft, found) in enumerate(zip(drafts, wanted, strict=True)):
         for (path, word), name in zip(draft.reads, found, strict=True):
             if name is None:
-                remedy = did_you_mean(word, [*names[:index], INPUT] if index < 30 else names[:index])
-                problems.append(SpecError("S202", f"no layer is called '{word}'", document.locate(path), remedy))
+                remedy = did_you_mean(word, [*names[:index], INPUT])
+                problems.append(SpecError("S202", f"no layer is called {shown(word)}", document.locate(path), remedy))
             elif name != INPUT and order[name] >= index:
                 problems.append(_out_of_order(names[index], name, edges, document.locate(path)))
         inputs = tuple(name for name in found if name) or (names[index - 1] if index else INPUT,)

@@ -3,17 +3,35 @@
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
+from mnsim.errors import shown
 from mnsim.units import RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
 MAX_SIZE = 1_000_000  # of any extent, channel count or repeat: far above any network, far below trouble
+_POSITIVE = {"type": "integer", "minimum": 1, "maximum": MAX_SIZE}
 
-Pair = tuple[int, int]
 Padding = Literal["same", "valid"] | tuple[int, int, int, int]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def unsaid() -> Any:
+    """The default of a field that may be left out: None then, but an empty value in the file is as wrong as any other."""
+    return Field(default=None, json_schema_extra=_without_default)
 
 
 def refuse(code: str, message: str, remedy: str, key: str = "") -> PydanticCustomError:
@@ -22,60 +40,68 @@ def refuse(code: str, message: str, remedy: str, key: str = "") -> PydanticCusto
     return PydanticCustomError(code, "{message}", context)
 
 
-def whole(value: Any, what: str, least: int = 1) -> int:
+def _whole(value: Any, what: str, least: int) -> int:
     """A whole number in [least, MAX_SIZE]."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise refuse("S103", f"{what} must be a whole number, got {value!r}", f"write a whole number of at least {least}")
+        raise refuse("S103", f"{what} must be a whole number, got {shown(value)}", f"write a whole number of at least {least}")
     if not least <= value <= MAX_SIZE:
-        shown = str(value) if abs(value) < 10**15 else f"a number of {len(str(abs(value)))} digits"
-        raise refuse("S104", f"{what} must be from {least} to {MAX_SIZE:,}, got {shown}", f"write a whole number of at least {least}")
+        limit = f"at least {least}" if value < least else f"at most {MAX_SIZE:,}"
+        raise refuse("S104", f"{what} must be from {least} to {MAX_SIZE:,}, got {shown(value)}", f"write a whole number of {limit}")
     return value
 
 
-def _pair(what: str) -> Callable[[Any], Pair]:
-    def read(value: Any) -> Pair:
-        if isinstance(value, list):
-            if len(value) != 2:
-                raise refuse("S103", f"{what} must be one number or two, got {len(value)}", "write 3, or [height, width]")
-            return whole(value[0], what), whole(value[1], what)
-        return whole(value, what), whole(value, what)
+def _count(what: str = "", least: int = 1) -> Any:
+    """The annotations of a whole number, which messages call by the field's name unless they are told another."""
 
-    return read
+    def read(value: Any, info: ValidationInfo) -> int:
+        return _whole(value, what or str(info.field_name), least)
+
+    return (PlainValidator(read), WithJsonSchema({**_POSITIVE, "minimum": least}))
 
 
-def _padding(value: Any) -> Padding:
+def _two(value: Any, info: ValidationInfo) -> tuple[Any, Any]:
+    if not isinstance(value, list):
+        return value, value
+    if len(value) != 2:
+        raise refuse("S103", f"{info.field_name} must be one number or two, got {len(value)}", "write 3, or [height, width]")
+    return value[0], value[1]
+
+
+def _padding(value: Any, read: ValidatorFunctionWrapHandler) -> Padding:
+    """A word, or the numbers as (top, bottom, left, right)."""
     if value in ("same", "valid"):
         return value  # type: ignore[no-any-return]
     if isinstance(value, str) or value is None:
-        raise refuse("S107", f"padding must be same, valid or numbers, got {value!r}", "write same, valid, 1 or [top, bottom, left, right]")
+        message = f"padding must be same, valid or numbers, got {shown(value)}"
+        raise refuse("S107", message, "write same, valid, 1 or [top, bottom, left, right]")
     sides = value if isinstance(value, list) else [value]
     if len(sides) not in (1, 2, 4):
         message = f"padding takes one number, two or four, got {len(sides)}"
         raise refuse("S103", message, "write 1, [height, width] or [top, bottom, left, right]")
-    numbers = [whole(side, "padding", least=0) for side in sides]
-    if len(numbers) == 2:
-        numbers = [numbers[0], numbers[0], numbers[1], numbers[1]]
-    top, bottom, left, right = numbers * 4 if len(numbers) == 1 else numbers
+    numbers = read(sides)
+    top, bottom, left, right = (side for side in numbers for _ in range(4 // len(numbers)))
     return top, bottom, left, right
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
+_LONGEST_NAME = 100
 
 
 def _name(value: Any) -> str:
     if not isinstance(value, str):
-        raise refuse("S103", f"a name must be a word, got {value!r}", "write a word such as conv1")
-    if not _NAME.fullmatch(value) or len(value) > 100:
-        message = f"{value[:40]!r} cannot be a name"
-        raise refuse("S103", message, "use letters, digits, '_', '-', '.', and '/' between words; start with a letter")
+        raise refuse("S103", f"a name must be a word, got {shown(value)}", "write a word such as conv1")
+    if len(value) > _LONGEST_NAME:
+        raise refuse("S103", f"{shown(value)} cannot be a name: it is too long", f"use at most {_LONGEST_NAME} letters")
+    if not _NAME.fullmatch(value):
+        remedy = "use letters, digits, '_', '-', '.', and '/' between words; start with a letter"
+        raise refuse("S103", f"{shown(value)} cannot be a name", remedy)
     return value
 
 
-def _shape(value: Any) -> tuple[int, int, int]:
+def _three(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list) or len(value) != 3:
-        raise refuse("S103", f"the input must be [height, width, channels], got {value!r}", "write it like [224, 224, 3]")
-    height, width, channels = (whole(extent, what) for extent, what in zip(value, ("height", "width", "channels"), strict=True))
-    return height, width, channels
+        raise refuse("S103", f"the input must be [height, width, channels], got {shown(value)}", "write it like [224, 224, 3]")
+    return tuple(value)
 
 
 def _quantity(dimension: Dimension, read: Callable[[Fraction], Any]) -> Any:
@@ -94,7 +120,7 @@ def _quantity(dimension: Dimension, read: Callable[[Fraction], Any]) -> Any:
 def _size_bytes(amount: Fraction) -> int:
     if amount.denominator != 1:
         raise UnitError(f"{float(amount):g} bytes is not a whole number of bytes", "write a whole number of bytes")
-    if not 1 <= amount < 2**62:
+    if not 1 <= amount <= 2**62:
         raise UnitError(f"a size must be from 1 B to 4 EiB, got {float(amount):g} B", "write it like 1 MiB")
     return int(amount)
 
@@ -112,14 +138,18 @@ def _time_s(amount: Fraction) -> float:
 
 
 def _text(value: Any) -> str:
+    """Words on one line; what could command a terminal is no word."""
     if not isinstance(value, str):
-        raise refuse("S103", f"expected words, got {value!r}", "put quotes around it")
-    return value
+        raise refuse("S103", f"expected words, got {shown(value)}", "put quotes around it")
+    line = " ".join(value.split())
+    if not line.isprintable():
+        raise refuse("S103", f"a control character in {shown(value)}", "remove the character")
+    return line
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise refuse("S103", f"expected true or false, got {value!r}", "YAML 1.2 writes true and false (yes, no, on, off are words)")
+        raise refuse("S103", f"expected true or false, got {shown(value)}", "YAML 1.2 writes true and false (yes, no, on, off are words)")
     return value
 
 
@@ -130,38 +160,39 @@ def _one_of(*words: str, also: tuple[bool, ...] = ()) -> Any:
         if (isinstance(value, str) and value in words) or (isinstance(value, bool) and value in also):
             return value
         choices = [str(flag).lower() for flag in also] + list(words)
-        raise refuse("S107", f"{value!r} is not one of {', '.join(choices)}", f"write one of {', '.join(choices)}")
+        raise refuse("S107", f"{shown(value)} is not one of {', '.join(choices)}", f"write one of {', '.join(choices)}")
 
     return (PlainValidator(read), WithJsonSchema({"enum": [*also, *words]}))
-
-
-_POSITIVE = {"type": "integer", "minimum": 1, "maximum": MAX_SIZE}
-_SIDE = {"type": "integer", "minimum": 0, "maximum": MAX_SIZE}
 
 
 def _several(item: dict[str, Any], *lengths: int) -> list[dict[str, Any]]:
     return [{"type": "array", "items": item, "minItems": length, "maxItems": length} for length in lengths]
 
 
-def _count(what: str) -> Any:
-    return (PlainValidator(lambda value: whole(value, what)), WithJsonSchema(_POSITIVE))
-
-
-def _extents(what: str) -> Any:
-    return (PlainValidator(_pair(what)), WithJsonSchema({"anyOf": [_POSITIVE, *_several(_POSITIVE, 2)]}))
-
+_SIDE = {**_POSITIVE, "minimum": 0}
 
 Word = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"})]
-Name = Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"})]
-Channels = Annotated[int, *_count("channels")]
-Count = Annotated[int, *_count("the number")]
-Kernel = Annotated[Pair, *_extents("kernel")]
-Stride = Annotated[Pair, *_extents("stride")]
-PaddingField = Annotated[
-    Padding, PlainValidator(_padding), WithJsonSchema({"anyOf": [{"enum": ["same", "valid"]}, _SIDE, *_several(_SIDE, 2, 4)]})
+Name = Annotated[
+    str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": _LONGEST_NAME})
 ]  # fmt: skip
-Shape = Annotated[tuple[int, int, int], PlainValidator(_shape), WithJsonSchema(_several(_POSITIVE, 3)[0])]
+Count = Annotated[int, *_count()]
+Extents = Annotated[
+    tuple[Count, Count], BeforeValidator(_two), WithJsonSchema({"anyOf": [_POSITIVE, *_several(_POSITIVE, 2)]})
+]  # fmt: skip
+if TYPE_CHECKING:
+    PaddingField = Padding
+else:  # what the numbers are read as; words never get that far
+    PaddingField = Annotated[
+        list[Annotated[int, *_count(least=0)]],
+        WrapValidator(_padding),
+        WithJsonSchema({"anyOf": [{"enum": ["same", "valid"]}, _SIDE, *_several(_SIDE, 2, 4)]}),
+    ]
+Shape = Annotated[
+    tuple[Annotated[int, *_count("height")], Annotated[int, *_count("width")], Annotated[int, *_count("channels")]],
+    BeforeValidator(_three),
+    WithJsonSchema(_several(_POSITIVE, 3)[0]),
+]
 BatchNorm = Annotated[bool | Literal["unfolded"], *_one_of("unfolded", also=(True, False))]
 Activation = Annotated[str, *_one_of("relu", "relu6", "none")]
 Names = Annotated[list[Name], Field(min_length=2)]

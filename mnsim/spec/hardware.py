@@ -2,66 +2,82 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from mnsim.errors import did_you_mean
-from mnsim.spec.fields import Name, RateBytesPerS, SizeBytes, ThroughputPerS, TimeS, Word, refuse
+from mnsim.errors import did_you_mean, shown
+from mnsim.spec.fields import Name, RateBytesPerS, SizeBytes, ThroughputPerS, TimeS, Word, refuse, unsaid
 
-MATRIX_OPERATIONS = ("conv", "depthwise", "pointwise", "dense")
-VECTOR_OPERATIONS = (
-    "relu", "relu6", "batch_norm", "max_pool", "avg_pool", "global_max_pool", "global_avg_pool", "add", "softmax", "copy",
-)  # fmt: skip
 FUSIBLE = ("batch_norm", "relu", "relu6")
 
 
-def _efficiency(kind: str, value: Any) -> tuple[str, float]:
+def _share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        message = f"the efficiency of {kind} must be above 0 and at most 1, got {value!r}"
-        raise refuse("S104", message, "write a share of the peak, such as 0.5", kind)
-    return kind, float(value)
+        raise refuse("S104", f"an efficiency must be above 0 and at most 1, got {shown(value)}", "write a share of the peak, such as 0.5")
+    return float(value)
 
 
-def _efficiencies(kinds: tuple[str, ...]) -> Any:
-    """The annotations of a mapping from kinds of operation to the share of the peak that each reaches (default 1)."""
-
-    def read(value: Any) -> tuple[tuple[str, float], ...]:
-        if not isinstance(value, dict):
-            raise refuse("S103", f"expected a mapping, got {value!r}", f"write it like {{{kinds[0]}: 0.5}}")
-        for kind in value:
-            if kind not in kinds:
-                raise refuse("S102", f"unknown kind of operation '{kind}'", did_you_mean(kind, kinds), kind)
-        return tuple(_efficiency(kind, share) for kind, share in value.items())
-
-    share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
-    schema = {"type": "object", "properties": dict.fromkeys(kinds, share), "additionalProperties": False}
-    return (PlainValidator(read), WithJsonSchema(schema))
+def _mapping(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise refuse("S103", f"expected a mapping, got {shown(value)}", "write it like {conv: 0.5}")
+    return value
 
 
-def _fused(value: Any) -> tuple[str, ...]:
+def _fusible(value: Any) -> str:
+    if value not in FUSIBLE:
+        remedy = did_you_mean(value if isinstance(value, str) else "", FUSIBLE)
+        raise refuse("S107", f"{shown(value)} cannot be fused", remedy)
+    return str(value)
+
+
+def _list(value: Any) -> Any:
     if not isinstance(value, list):
-        raise refuse("S103", f"expected a list, got {value!r}", "write it like [relu, relu6]")
-    for operation in value:
-        if operation not in FUSIBLE:
-            raise refuse("S107", f"{operation!r} cannot be fused", did_you_mean(str(operation), FUSIBLE))
-    return tuple(dict.fromkeys(value))
+        raise refuse("S103", f"expected a list, got {shown(value)}", "write it like [relu, relu6]")
+    return value
 
 
-MatrixEfficiencies = Annotated[tuple[tuple[str, float], ...], *_efficiencies(MATRIX_OPERATIONS)]
-VectorEfficiencies = Annotated[tuple[tuple[str, float], ...], *_efficiencies(VECTOR_OPERATIONS)]
-Fused = Annotated[
-    tuple[str, ...], PlainValidator(_fused), WithJsonSchema({"type": "array", "items": {"enum": list(FUSIBLE)}, "uniqueItems": True})
+Share = Annotated[
+    float, PlainValidator(_share), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
 ]  # fmt: skip
+Fused = Annotated[
+    list[Annotated[str, PlainValidator(_fusible), WithJsonSchema({"enum": list(FUSIBLE)})]],
+    BeforeValidator(_list),
+    Field(json_schema_extra={"uniqueItems": True}),
+]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
+class MatrixEfficiencySpec(_Strict):
+    """The share of the matrix unit's peak that each kind of layer reaches."""
+
+    conv: Share = 1.0
+    depthwise: Share = 1.0
+    pointwise: Share = 1.0
+    dense: Share = 1.0
+
+
+class VectorEfficiencySpec(_Strict):
+    """The share of the vector unit's peak that each operation reaches."""
+
+    relu: Share = 1.0
+    relu6: Share = 1.0
+    batch_norm: Share = 1.0
+    max_pool: Share = 1.0
+    avg_pool: Share = 1.0
+    global_max_pool: Share = 1.0
+    global_avg_pool: Share = 1.0
+    add: Share = 1.0
+    softmax: Share = 1.0
+    copied: Share = Field(default=1.0, alias="copy")
+
+
 class ExternalMemorySpec(_Strict):
     """Memory beyond the bus. Without a capacity it holds any network; the latency is paid once a transfer."""
 
     kind: Word = "DDR"
-    capacity: SizeBytes | None = None
+    capacity: SizeBytes = unsaid()
     latency: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
 
 
@@ -82,8 +98,8 @@ class MatrixUnitSpec(_Strict):
 
     throughput: ThroughputPerS
     launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
-    efficiency: MatrixEfficiencies = ()
-    fused: Fused = ()
+    efficiency: Annotated[MatrixEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
+    fused: Fused = []
 
 
 class VectorUnitSpec(_Strict):
@@ -91,7 +107,7 @@ class VectorUnitSpec(_Strict):
 
     throughput: ThroughputPerS
     launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
-    efficiency: VectorEfficiencies = ()
+    efficiency: Annotated[VectorEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
 
 
 class HardwareSpec(_Strict):

@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mnsim.errors import Location, SpecError, did_you_mean, raise_all
+from mnsim.errors import Location, SpecError, did_you_mean, raise_all, shown
 from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_document
 from mnsim.spec.expand import expand
-from mnsim.spec.hardware import HardwareSpec
+from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
 from mnsim.spec.network import NetworkSpec
 from mnsim.spec.records import Engine, Hardware, Network
 
@@ -36,20 +36,43 @@ def load_network(source: str | Path) -> Network:
     Raises SpecError with file, line and column; its `problems` are all that is wrong.
     """
     document = read_document(read_text(source, "network"))
+    _expect("network", document)
     return expand(_validate(NetworkSpec, document), document)
 
 
-def load_hardware(source: str | Path = "seed", settings: Sequence[str] = ()) -> Hardware:
+def load_hardware(source: str | Path = "seed", settings: Sequence[str] = (), sram: str | None = None) -> Hardware:
     """The hardware of a file, of `-`, or bundled under this name, with `settings` like `bus.bandwidth=2 GB/s` put in.
 
-    Raises SpecError as load_network does; for a setting its place is in the setting.
+    `sram` is short for the setting `internal_memory.capacity`. Raises SpecError as load_network does; for a setting its place is
+    in the setting.
     """
     document = read_document(read_text(source, "hardware"))
-    if settings:
+    _expect("hardware", document)
+    if settings or sram is not None:
         from mnsim.spec.settings import apply_settings
 
-        document = apply_settings(document, settings, HardwareSpec)
+        document = apply_settings(document, settings, sram, HardwareSpec)
     return _hardware(_validate(HardwareSpec, document))
+
+
+def _looks_like(document: Document) -> Kind | None:
+    """What a file's keys say that it is, if they do."""
+    keys = set(document.data) if isinstance(document.data, dict) else set()
+    networks, machines = (len(keys & set(model.model_fields)) for model in (NetworkSpec, HardwareSpec))
+    return None if networks == machines else "network" if networks > machines else "hardware"
+
+
+def _expect(kind: Kind, document: Document) -> None:
+    """One error for a file in the other kind's place: a list of all its keys would not help."""
+    found = _looks_like(document)
+    if found not in (kind, None):
+        raise _misplaced(kind, document.text.name, document.locate(()))
+
+
+def _misplaced(kind: Kind, name: str, place: Location) -> SpecError:
+    if kind == "network":
+        return SpecError("S001", f"{shown(name, 100)} is hardware, not a network", place, "give hardware with --hw")
+    return SpecError("S001", f"{shown(name, 100)} is a network, not hardware", place, "give it as the network: mnsim analyze NETWORK")
 
 
 def _validate(model: type[Model], document: Document) -> Model:
@@ -63,7 +86,7 @@ def _validate(model: type[Model], document: Document) -> Model:
 
 
 def _hardware(spec: HardwareSpec) -> Hardware:
-    external, matrix, vector = spec.external_memory, spec.matrix_unit, spec.vector_unit
+    external = spec.external_memory
     return Hardware(
         name=spec.name,
         title=spec.title,
@@ -72,17 +95,21 @@ def _hardware(spec: HardwareSpec) -> Hardware:
         external_latency_s=external.latency,
         bus_bandwidth_bytes_per_s=spec.bus.bandwidth,
         sram_capacity_bytes=spec.internal_memory.capacity,
-        matrix=Engine(matrix.throughput, matrix.launch_overhead, matrix.efficiency),
-        vector=Engine(vector.throughput, vector.launch_overhead, vector.efficiency),
-        fused=matrix.fused,
+        matrix=_engine(spec.matrix_unit),
+        vector=_engine(spec.vector_unit),
+        fused=tuple(dict.fromkeys(spec.matrix_unit.fused)),
     )
+
+
+def _engine(unit: MatrixUnitSpec | VectorUnitSpec) -> Engine:
+    shares = unit.efficiency.model_dump(by_alias=True, exclude_unset=True) if unit.efficiency else {}
+    return Engine(unit.throughput, unit.launch_overhead, tuple(shares.items()))
 
 
 def load_any(source: str | Path) -> Network | Hardware:
     """Load a source as what its keys say that it is. Raises SpecError as load_network and load_hardware do."""
     document = read_document(read_text(source, "network", "hardware"))
-    keys = set(document.data) if isinstance(document.data, dict) else set()
-    if len(keys & set(HardwareSpec.model_fields)) > len(keys & set(NetworkSpec.model_fields)):
+    if _looks_like(document) == "hardware":
         return _hardware(_validate(HardwareSpec, document))
     return expand(_validate(NetworkSpec, document), document)
 
@@ -90,23 +117,32 @@ def load_any(source: str | Path) -> Network | Hardware:
 def read_text(source: str | Path, *kinds: Kind) -> Text:
     """The text of a source. Raises SpecError S001 (cannot be opened), S002 (not text), S006 (too large)."""
     name = str(source)
-    if name == "-":
-        return _decode("<stdin>", sys.stdin.buffer.read(MAX_TEXT_BYTES + 1))
+    place = Location(name or "''", text=name or "''", length=len(name))
     names = {known: path for kind in kinds for known, path in bundled(kind).items()}
     path = Path(name)
     if name in names and not path.is_file():
         path = names[name]
     try:
+        if name == "-":
+            return _decode("<stdin>", _standard_input())
         with path.open("rb") as file:
-            return _decode(_shown(path), file.read(MAX_TEXT_BYTES + 1))
+            return _decode(_as_typed(path), file.read(MAX_TEXT_BYTES + 1))
     except FileNotFoundError:
+        if any(name in bundled(kind) for kind in _FOLDERS):
+            raise _misplaced(kinds[0], name, place) from None
         reason, remedy = "no such file, and nothing bundled has that name", did_you_mean(path.stem, names)
     except (OSError, ValueError) as error:
         reason, remedy = getattr(error, "strerror", None) or str(error), "give a YAML file, or '-' for standard input"
-    raise SpecError("S001", f"cannot read '{name}': {reason}", Location(name, text=name, length=len(name)), remedy)
+    raise SpecError("S001", f"cannot read {shown(name, 100)}: {reason}", place, remedy)
 
 
-def _shown(path: Path) -> str:
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise OSError("standard input is closed")
+    return sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
+
+
+def _as_typed(path: Path) -> str:
     """The path as a person in this folder would write it."""
     try:
         return str(path.relative_to(Path.cwd())) if path.is_absolute() else str(path)
@@ -124,10 +160,10 @@ def _decode(name: str, content: bytes) -> Text:
         line = content.count(b"\n", 0, error.start)
         start = content.rfind(b"\n", 0, error.start) + 1
         column = len(content[start : error.start].decode("utf-8", "replace"))
-        shown = content[start : start + 60].split(b"\n")[0].decode("utf-8", "backslashreplace")
-        shown = "".join(letter if letter.isprintable() else "?" for letter in shown)
+        end = content.find(b"\n", error.start)
+        text = content[start : end if end >= 0 else None].decode("utf-8", "backslashreplace")
         message = f"not text: byte 0x{content[error.start]:02x} is not UTF-8"
-        raise SpecError("S002", message, Location(name, line + 1, column + 1, shown), "give a YAML file in UTF-8") from None
+        raise SpecError("S002", message, Location(name, line + 1, column + 1, text), "give a YAML file in UTF-8") from None
 
 
 def json_schema(kind: Kind) -> str:

@@ -8,22 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from mnsim.errors import did_you_mean
-from mnsim.spec.fields import (
-    Activation,
-    BatchNorm,
-    Channels,
-    Count,
-    Flag,
-    Kernel,
-    Name,
-    Names,
-    PaddingField,
-    Shape,
-    Stride,
-    Word,
-    refuse,
-)
+from mnsim.errors import did_you_mean, shown
+from mnsim.spec.fields import Activation, BatchNorm, Count, Extents, Flag, Name, Names, PaddingField, Shape, Word, refuse, unsaid
 
 
 class _Strict(BaseModel):
@@ -34,62 +20,62 @@ class LayerSpec(_Strict):
     """What every layer may say: its name, the layer whose output it reads (default: the one above), how often it stands."""
 
     kind: ClassVar[str]
-    name: Name | None = None
-    input: Name | None = None
+    name: Name = unsaid()
+    input: Name = unsaid()
     repeat: Count = 1
 
 
 class _Window(LayerSpec):
-    stride: Stride = (1, 1)
+    stride: Extents = (1, 1)
     padding: PaddingField = "same"
 
 
 class _Trained(_Window):
-    bias: Flag | None = None
-    batch_norm: BatchNorm | None = None
-    activation: Activation | None = None
+    bias: Flag = unsaid()
+    batch_norm: BatchNorm = unsaid()
+    activation: Activation = unsaid()
 
 
 class ConvSpec(_Trained):
     """A convolution with this many filters; bias by default unless batch norm follows."""
 
     kind = "conv"
-    channels: Channels = Field(alias="conv")
-    kernel: Kernel
-    groups: Channels = 1
-    scaled: Flag | None = None
+    channels: Count = Field(alias="conv")
+    kernel: Extents
+    groups: Count = 1
+    scaled: Flag = unsaid()
 
 
 class DepthwiseSpec(_Trained):
     """A depthwise convolution: this kernel on each channel by itself, `multiplier` outputs a channel."""
 
     kind = "depthwise"
-    kernel: Kernel = Field(alias="depthwise")
-    multiplier: Channels = 1
+    kernel: Extents = Field(alias="depthwise")
+    multiplier: Count = 1
 
 
 class SeparableSpec(_Trained):
     """A depthwise-separable block: a depthwise convolution, then a pointwise one with this many filters."""
 
     kind = "separable"
-    channels: Channels = Field(alias="separable")
-    kernel: Kernel = (3, 3)
-    scaled: Flag | None = None
+    channels: Count = Field(alias="separable")
+    kernel: Extents = (3, 3)
+    scaled: Flag = unsaid()
 
 
 class DenseSpec(LayerSpec):
     """A fully connected layer with this many outputs; a feature map is flattened first. The defaults do not apply to it."""
 
     kind = "dense"
-    channels: Channels = Field(alias="dense")
+    channels: Count = Field(alias="dense")
     bias: Flag = True
     batch_norm: BatchNorm = False
     activation: Activation = "none"
-    scaled: Flag | None = None
+    scaled: Flag = unsaid()
 
 
 class _Pool(LayerSpec):
-    stride: Stride | None = None
+    stride: Extents = unsaid()
     padding: PaddingField = "valid"
 
 
@@ -97,14 +83,14 @@ class MaxPoolSpec(_Pool):
     """Max pooling over this window; the stride is the window unless said."""
 
     kind = "max_pool"
-    kernel: Kernel = Field(alias="max_pool")
+    kernel: Extents = Field(alias="max_pool")
 
 
 class AvgPoolSpec(_Pool):
     """Average pooling over this window; the stride is the window unless said."""
 
     kind = "avg_pool"
-    kernel: Kernel = Field(alias="avg_pool")
+    kernel: Extents = Field(alias="avg_pool")
 
 
 class GlobalAvgPoolSpec(LayerSpec):
@@ -158,7 +144,7 @@ class SoftmaxSpec(LayerSpec):
 
 class _Join(_Strict):
     kind: ClassVar[str]
-    name: Name | None = None
+    name: Name = unsaid()
     repeat: Count = 1
 
 
@@ -201,9 +187,9 @@ def _recognise(item: Any) -> Any:
     if isinstance(item, str):
         remedy = f"write {{{item}: ...}} with its value" if item in OPERATORS else did_you_mean(item, OPERATORS)
         fault = "needs a value" if item in OPERATORS else "is not an operator"
-        raise refuse("S106", f"'{item}' {fault}", remedy)
+        raise refuse("S106", f"{shown(item)} {fault}", remedy)
     if not isinstance(item, dict):
-        raise refuse("S103", f"a layer must be a mapping or a word, got {item!r}", "write it like {conv: 32, kernel: 3} or softmax")
+        raise refuse("S103", f"a layer must be a mapping or a word, got {shown(item)}", "write it like {conv: 32, kernel: 3} or softmax")
     if GROUP in item:
         return item
     found = [key for key in item if key in OPERATORS and key != "batch_norm"]
@@ -214,8 +200,8 @@ def _recognise(item: Any) -> Any:
         raise refuse("S106", f"two operators in one layer: {' and '.join(found)}", "make them two layers", found[1])
     unknown = [key for key in item if key not in ConvSpec.model_fields]
     word = unknown[0] if unknown else ""
-    message = f"'{word}' is not an operator" if word else "this layer has no operator"
-    raise refuse("S106", message, did_you_mean(word, OPERATORS), word)
+    message = f"{shown(word)} is not an operator" if word else "this layer has no operator"
+    raise refuse("S106", message, did_you_mean(word, [*OPERATORS, GROUP]), word)
 
 
 class GroupSpec(_Strict):
