@@ -1,11 +1,9 @@
 """`mnsim list`."""
 
-import sys
-
 import click
 
 from mnsim.cli.options import Output, Talk, output_options, talk_options
-from mnsim.cli.terminal import emit, wants_color, width_of
+from mnsim.cli.terminal import emit
 
 
 @click.command("list")
@@ -31,18 +29,20 @@ def command(output: Output, talk: Talk) -> None:
     nothing = {"layers": None, "macs": None, "parameters": None}
     for name, path in bundled("hardware").items():
         rows.append({"kind": "hardware", "name": name, **nothing, "title": load_hardware(path).title})
-    headings = ["kind", "name", "layers", "macs", "parameters", "title"]
-    cells = [
-        ["" if row[key] is None else f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in headings] for row in rows
-    ]
+    every = ["kind", "name", "layers", "macs", "parameters", "title"]
+    headings = every if talk.verbose or chosen == "markdown" else ["kind", "name", "macs", "title"]
+    cells = [[_cell(row[key]) for key in headings] for row in rows]
+    is_text = [heading in ("kind", "name", "title") for heading in headings]
     if chosen == "csv":
         result = text.to_csv(rows)
     elif chosen == "json":
         result = text.to_json(rows)
     elif chosen == "markdown":
-        result = text.to_markdown(headings, cells, [True, True, False, False, False, True])
+        result = text.to_markdown(headings, cells, is_text)
     else:
-        from mnsim.report.table import render, simple_grid
-
-        result = render([simple_grid(headings, cells)], width_of(sys.stdout), wants_color(talk.color, sys.stdout))
+        result = text.to_aligned(headings, cells, is_text)
     emit(result, output.output, talk.quiet)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -33,6 +33,13 @@ def to_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], is_text:
     return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
 
+def to_aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool]) -> str:
+    """A table in columns of equal width with a rule under its headings, for a terminal that is wide enough."""
+    widths = [max(len(row[place]) for row in (headings, *rows)) for place in range(len(headings))]
+    lines = ["  ".join(_pad(*cell) for cell in zip(row, widths, is_text, strict=True)).rstrip() for row in (headings, *rows)]
+    return "\n".join([lines[0], "─" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]]) + "\n"
+
+
 def _pad(cell: str, width: int, is_text: bool) -> str:
     return cell.ljust(width) if is_text else cell.rjust(width)
 

@@ -20,6 +20,7 @@ from mnsim.errors import shown
 from mnsim.units import RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
 MAX_SIZE = 1_000_000  # of any extent, channel count or repeat: far above any network, far below trouble
+MAX_WINDOW = 1024  # of a kernel or a stride; a window as large as its map is a global pooling
 _POSITIVE = {"type": "integer", "minimum": 1, "maximum": MAX_SIZE}
 
 Padding = Literal["same", "valid"] | tuple[int, int, int, int]
@@ -40,23 +41,23 @@ def refuse(code: str, message: str, remedy: str, key: str = "") -> PydanticCusto
     return PydanticCustomError(code, "{message}", context)
 
 
-def _whole(value: Any, what: str, least: int) -> int:
-    """A whole number in [least, MAX_SIZE]."""
+def _whole(value: Any, what: str, least: int, most: int) -> int:
+    """A whole number in [least, most]."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise refuse("S103", f"{what} must be a whole number, got {shown(value)}", f"write a whole number of at least {least}")
-    if not least <= value <= MAX_SIZE:
-        limit = f"at least {least}" if value < least else f"at most {MAX_SIZE:,}"
-        raise refuse("S104", f"{what} must be from {least} to {MAX_SIZE:,}, got {shown(value)}", f"write a whole number of {limit}")
+    if not least <= value <= most:
+        limit = f"at least {least}" if value < least else f"at most {most:,}"
+        raise refuse("S104", f"{what} must be from {least} to {most:,}, got {shown(value)}", f"write a whole number of {limit}")
     return value
 
 
-def _count(what: str = "", least: int = 1) -> Any:
+def _count(what: str = "", least: int = 1, most: int = MAX_SIZE) -> Any:
     """The annotations of a whole number, which messages call by the field's name unless they are told another."""
 
     def read(value: Any, info: ValidationInfo) -> int:
-        return _whole(value, what or str(info.field_name), least)
+        return _whole(value, what or str(info.field_name), least, most)
 
-    return (PlainValidator(read), WithJsonSchema({**_POSITIVE, "minimum": least}))
+    return (PlainValidator(read), WithJsonSchema({**_POSITIVE, "minimum": least, "maximum": most}))
 
 
 def _two(value: Any, info: ValidationInfo) -> tuple[Any, Any]:
@@ -177,9 +178,12 @@ Name = Annotated[
     str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": _LONGEST_NAME})
 ]  # fmt: skip
 Count = Annotated[int, *_count()]
+_EXTENT = {**_POSITIVE, "maximum": MAX_WINDOW}
 Extents = Annotated[
-    tuple[Count, Count], BeforeValidator(_two), WithJsonSchema({"anyOf": [_POSITIVE, *_several(_POSITIVE, 2)]})
-]  # fmt: skip
+    tuple[Annotated[int, *_count(most=MAX_WINDOW)], Annotated[int, *_count(most=MAX_WINDOW)]],
+    BeforeValidator(_two),
+    WithJsonSchema({"anyOf": [_EXTENT, *_several(_EXTENT, 2)]}),
+]
 if TYPE_CHECKING:
     PaddingField = Padding
 else:  # what the numbers are read as; words never get that far
