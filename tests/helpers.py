@@ -16,7 +16,14 @@ from mnsim.spec.network import NetworkSpec
 from mnsim.spec.records import Hardware, Layer, Network
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = ("mobilenet_cifar", "mobilenet_cifar_pardhi", "mobilenet_cifar_singh", "mobilenet_v1")
+NETWORKS = (
+    "mobilenet_cifar",
+    "mobilenet_cifar_pardhi",
+    "mobilenet_cifar_singh",
+    "mobilenet_v1",
+    "mobilenet_v1_conv",
+    "mobilenet_v1_shallow",
+)
 
 
 @dataclass(frozen=True, slots=True)

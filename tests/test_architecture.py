@@ -14,7 +14,7 @@ LAYERS = (
     ("graph",),
     ("plan",),
     ("interpreters",),
-    ("pipeline",),
+    ("pipeline", "papers"),
     ("report",),
     ("cli",),
 )

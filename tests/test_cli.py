@@ -95,7 +95,7 @@ def test_list() -> None:
     rows = json.loads(run("list", "--format", "json").out)
     assert rows[3]["macs"] == 568_740_352
     assert run("list", "--format", "csv").out.startswith("kind,name,layers,macs,parameters,title\n")
-    assert run("list", "--format", "markdown").out.count("|") == 7 * 7
+    assert run("list", "--format", "markdown").out.count("|") == 7 * 9
 
 
 def test_check_says_fine_or_lists_everything(tmp_path: Path) -> None:

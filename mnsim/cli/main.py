@@ -14,6 +14,7 @@ from mnsim.errors import MnsimError
 
 COMMANDS = {
     "analyze": "Where a network's time goes on a piece of hardware, layer by layer.",
+    "reproduce": "Every printed cell of the seed papers, and where each paper slips.",
     "check": "Say whether specification files are right, or all that is wrong.",
     "list": "The networks and hardware that come with mnsim.",
     "schema": "The JSON Schema of network or hardware files, for editors.",

@@ -41,7 +41,7 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
             continue
         index_of[layer.name] = operator.output
         maps.append(FeatureMap(operator.output, layer.name, shape, ELEMENT_BYTES[dtype]))
-        operators.append(replace(operator, base_channels=written.channels))
+        operators.append(replace(operator, base_channels=written.channels, turn=written.turn))
     if problems:
         raise_all(problems)
     shared, storages, slots = share_storage(tuple(maps), operators)

@@ -44,7 +44,8 @@ class Operator:
     `output` index the graph's feature maps. `groups` is C for operators that treat channels one by one, 1 for those that need
     all of them. `vector_ops` counts operations by name; `parameters` are the trainable ones; `filter_bytes` and `bias_bytes` are
     the store that inference reads, with batch norm folded where it is. `copied` are those inputs of a concat or flatten that
-    could not be given their place in the output. `base_channels` are the file's output channels, before alpha.
+    could not be given their place in the output. `base_channels` are the file's output channels, before alpha;
+    `turn` is 1 in the first turn of a repeat.
     """
 
     index: int
@@ -62,6 +63,7 @@ class Operator:
     bias_bytes: int
     copied: tuple[int, ...] = ()
     base_channels: int | None = None
+    turn: int = 1
 
     @property
     def weight_bytes(self) -> int:

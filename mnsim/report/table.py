@@ -34,11 +34,17 @@ def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int =
     if verbosity < 0:
         return render([table], width, color)
     headings, shares = type_rows(record)
-    narrow = width < sum(_widths(headings, shares)) + _GAP * (len(headings) - 1)
     hidden = len(columns) - len(kept)
     note = [f"({hidden} more columns in a wider terminal; every figure: --format csv, or --layer NAME)"] if hidden else []
     words = "\n".join([*sentences(estimate), *note])
-    return render([headline(estimate), table, *([] if narrow else [simple_grid(headings, shares)]), words], width, color)
+    return render(
+        [headline(estimate), table, *([simple_grid(headings, shares)] if fits(headings, shares, width) else []), words], width, color
+    )
+
+
+def fits(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a table of these cells can be shown without cutting any."""
+    return sum(_widths(headings, rows)) + _GAP * (len(headings) - 1) <= width
 
 
 def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

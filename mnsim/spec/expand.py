@@ -131,7 +131,7 @@ def _connect(drafts: list[_Draft], names: list[str], document: Document, problem
             elif name != INPUT and order[name] >= index:
                 problems.append(_out_of_order(names[index], name, edges, document.locate(path)))
         inputs = tuple(name for name in found if name) or (names[index - 1] if index else INPUT,)
-        layers.append(replace(draft.layer, name=names[index], inputs=inputs))
+        layers.append(replace(draft.layer, name=names[index], inputs=inputs, turn=max((turn for _, turn in draft.scope), default=1)))
     return tuple(layers)
 
 

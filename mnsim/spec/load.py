@@ -85,6 +85,11 @@ def _validate(model: type[Model], document: Document) -> Model:
         raise_all(problems(error, document, model))
 
 
+def read_validated(model: type[Model], name: str, text: str) -> Model:
+    """A text as a model. Raises SpecError with all that is wrong with it."""
+    return _validate(model, read_document(make_text(name, text)))
+
+
 def _hardware(spec: HardwareSpec) -> Hardware:
     external = spec.external_memory
     return Hardware(

@@ -13,7 +13,8 @@ class Layer:
     """One layer as the file gives it, before multipliers: `kind` is a key of the operator table, None means not applicable.
 
     `channels` are output channels, `scaled` says whether alpha applies to them (None: to all but the classifier), `padding` is
-    same, valid or (top, bottom, left, right), `batch_norm` is none, folded or unfolded.
+    same, valid or (top, bottom, left, right), `batch_norm` is none, folded or unfolded. `turn` counts the turns of the repeats that
+    the layer stands in: 1 in the first turn of all of them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Layer:
     bias: bool = False
     batch_norm: str = "none"
     activation: str = "none"
+    turn: int = 1
 
 
 @dataclass(frozen=True, slots=True)

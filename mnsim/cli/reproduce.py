@@ -1,0 +1,93 @@
+"""`mnsim reproduce`."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnsim.cli.options import Multiplier, Output, SpecName, Talk, output_options, talk_options
+from mnsim.cli.terminal import PIPE_WIDTH, emit, width_of
+
+if TYPE_CHECKING:
+    from mnsim.papers.reproduce import Reproduction
+
+
+class PaperName(click.ParamType[str]):
+    """A paper, which the shell can complete."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        from mnsim.spec.paper import paper_names
+
+        return [CompletionItem(name) for name in paper_names() if name.startswith(incomplete)]
+
+
+@click.command("reproduce")
+@click.argument("paper", required=False, type=PaperName())
+@click.option("--without-slips", is_flag=True, help="What the paper's own rule would have printed.")
+@click.option("--network", type=SpecName("network"), help="Apply PAPER's rule (without slips) to this network.")
+@click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier, with --network.")
+@click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier, with --network.")
+@output_options
+@talk_options
+def command(paper: str | None, without_slips: bool, network: str | None, alpha: Any, rho: Any, output: Output, talk: Talk) -> int:
+    """Every printed cell of the papers that mnsim comes from, recomputed, and where each paper slips.
+
+    Without PAPER, all of them. Each cell is exact, exact through a slip (a place where the paper leaves its own rule), or differs; the
+    exit code is 1 when one differs.
+    """
+    chosen = output.chosen
+    if network is not None:
+        found = [_apply(paper, network, alpha, rho)]
+    else:
+        from mnsim.spec.paper import paper_names
+
+        found = [_reproduce(name, not without_slips) for name in ([paper] if paper is not None else paper_names())]
+    emit(_text(found, chosen, output, talk), output.output, talk.quiet)
+    differs = any(not cell.is_exact for each in found for cell in each.checked)
+    return int(differs and not without_slips)
+
+
+def _reproduce(name: str, with_slips: bool) -> "Reproduction":
+    from mnsim.spec.paper import Publication, load_paper
+
+    paper = load_paper(name)
+    if isinstance(paper, Publication):
+        from mnsim.papers.publish import reproduce_publication
+
+        return reproduce_publication(paper, with_slips)
+    from mnsim.papers.reproduce import reproduce
+
+    return reproduce(paper, with_slips)
+
+
+def _apply(name: str | None, network: str, alpha: Any, rho: Any) -> "Reproduction":
+    from mnsim.graph.build import build_graph
+    from mnsim.papers.reproduce import apply_to
+    from mnsim.spec.load import load_network
+    from mnsim.spec.paper import Convention, load_paper
+
+    if name is None:
+        raise click.UsageError("--network needs a PAPER whose rule to apply")
+    paper = load_paper(name)
+    if not isinstance(paper, Convention):
+        raise click.UsageError(f"'{name}' has no rule of time to apply: it prints mult-adds and parameters")
+    return apply_to(paper, build_graph(load_network(network), alpha, rho))
+
+
+def _text(found: "list[Reproduction]", chosen: str, output: Output, talk: Talk) -> str:
+    from mnsim.report import papers, text
+
+    if chosen == "json":
+        return text.to_json(papers.as_record(found))
+    if chosen == "csv":
+        return text.to_csv([papers.cell_record(each.paper, cell) for each in found for cell in each.cells])
+    if chosen == "markdown":
+        return papers.to_markdown(found)
+    from mnsim.report.paper_table import papers_table
+
+    width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
+    return papers_table(found, width, talk.verbosity)
