@@ -1,16 +1,19 @@
 """Plans: an answer for every network on every SRAM, real addresses, and errors that say how much is missing."""
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
+from mnsim.graph.model import Storage
 from mnsim.interpreters.cost import compulsory_bytes, estimate, external_storages, sram_in_use
 from mnsim.plan.model import Plan, Tiling
-from mnsim.plan.placement import fit_buffers, free_gaps
+from mnsim.plan.placement import fit_buffers, free_gaps, place_storages
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_network
@@ -180,6 +183,30 @@ def test_thousands_of_layers_and_huge_maps_are_planned_at_once() -> None:
     finally:
         residency._fits = original
     assert asked < 30_000
+
+
+def storage(index: int, size: int, first: int, last: int) -> Storage:
+    return Storage(index, index, size, (index,), first, last)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 4), st.integers(0, 2)), min_size=1, max_size=6), st.integers(4, 20))
+def test_placed_storages_do_not_overlap(drafts: list[tuple[int, int, int]], capacity: int) -> None:
+    storages = [storage(index, size, first, first + more) for index, (size, first, more) in enumerate(drafts)]
+    found = place_storages(storages, 8, capacity)
+    if isinstance(found, int):
+        assert 0 <= found < len(storages)
+        return
+    for one, other in combinations(storages, 2):
+        if one.first <= other.last and other.first <= one.last:
+            assert found[one.index] + one.size_bytes <= found[other.index] or found[other.index] + other.size_bytes <= found[one.index]
+    assert all(0 <= found[each.index] <= capacity - each.size_bytes for each in storages)
+
+
+def test_what_largest_first_cannot_place_the_order_of_birth_may() -> None:
+    """Largest first: both 3s at 0, the 2 at 3, and the 1, which lives beside the first 3 and the 2, finds no room in 5 bytes."""
+    storages = [storage(0, 2, 1, 3), storage(1, 3, 0, 0), storage(2, 3, 3, 5), storage(3, 1, 0, 2)]
+    assert place_storages(storages, 6, 5) == {1: 0, 3: 3, 0: 0, 2: 2}
+    assert place_storages(storages, 6, 4) in (0, 1, 2, 3)
 
 
 def test_gaps_and_buffers() -> None:

@@ -50,15 +50,18 @@ def _what_bounds(estimate: Estimate) -> str:
         "vector": f"{format_scaled(total.vector_ops, 'ops')} on the vector unit",
     }[total.bound]
     ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
-    extra = total.traffic_bytes - compulsory_bytes(graph)
-    spilled = sum(home.address is None for home in estimate.plan.homes)
-    detour = f"; {format_scaled(extra, 'B')} more cross it because {_maps(spilled)}" if extra and total.bound == "bus" else ""
-    if extra and not spilled:
-        detour = f"; {format_scaled(extra, 'B')} more are read again"
     return (
         f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {_ENGINES[total.bound]} sets ({work}): "
-        f"one thing at a time is {ratio:.2f}x that{detour}."
+        f"one thing at a time is {ratio:.2f}x that{_detour(estimate)}."
     )
+
+
+def _detour(estimate: Estimate) -> str:
+    """What crosses the bus beyond the compulsory bytes, and why."""
+    extra = estimate.total.traffic_bytes - compulsory_bytes(estimate.graph)
+    spilled = sum(home.address is None for home in estimate.plan.homes)
+    why = f"because {_maps(spilled)}" if spilled else "because layers that do not fit read their weights again"
+    return f"; {format_scaled(extra, 'B')} more than weights, input and output cross the bus {why}" if extra else ""
 
 
 def _maps(spilled: int) -> str:
