@@ -14,7 +14,7 @@ from mnsim.papers.publish import reproduce_publication
 from mnsim.papers.reproduce import Reproduction, reproduce
 from mnsim.spec import paper as papers
 from mnsim.spec.paper import Convention, Publication, Rule, load_paper, paper_names
-from tests.helpers import run
+from tests.helpers import ROOT, run
 
 RULED = {"mobile-applications": 190, "pardhi": 128, "singh": 190}
 OTHERWISE: dict[str, Any] = {
@@ -155,12 +155,25 @@ def test_memory_matters(name: str, change: dict[str, Any], monkeypatch: pytest.M
     assert fails(full.model_copy(update={"memory": full.memory.model_copy(update=change)}), monkeypatch)
 
 
-def test_every_slip_has_exactly_one_kind_of_change() -> None:
-    kinds = ("memory_shape", "compute_shape", "rule", "set", "declared_full", "add_row_to_total")
-    for name in RULED:
-        for slip in convention(name).slips:
-            assert sum(getattr(slip, kind) is not None for kind in kinds) == 1
-            assert slip.because
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"rows": [1], "because": "two", "declared_full": True, "set": {"output": 1}},
+        {"rows": [1], "because": "none"},
+        {"rows": [1], "because": "unknown", "guess": 1},
+        {"rows": [1], "because": "no such field", "rule": {"guess": 1}},
+        {"rows": [1], "because": "no such value", "rule": {"macs_at": "nowhere"}},
+    ],
+    ids=lambda slip: slip["because"],
+)
+def test_a_slip_is_one_valid_change(slip: dict[str, Any]) -> None:
+    import yaml
+    from pydantic import ValidationError
+
+    data = yaml.safe_load((ROOT / "mnsim" / "papers" / "pardhi.yaml").read_text(encoding="utf-8"))
+    assert Convention.model_validate(data).slips
+    with pytest.raises(ValidationError):
+        Convention.model_validate({**data, "slips": [slip]})
 
 
 def test_slips_are_named_at_the_cells_that_they_change() -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import ceil, prod
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.spec.paper import Convention, Quantity, Rule, RuleChange, ShapeChange, Slip
+from mnsim.spec.paper import Convention, Quantity, Rule, ShapeChange, Slip
 
 Value = int | Fraction
 Values = Mapping[Quantity, Value]
@@ -87,14 +87,9 @@ def evaluate(convention: Convention, rows: tuple[Row, ...], slips: Collection[in
 
 
 def _rule_for(convention: Convention, number: int, slips: list[Slip]) -> Rule:
-    rule = _changed(convention.rule, convention.first_row) if number == 1 else convention.rule
-    for slip in slips:
-        rule = _changed(rule, slip.rule) if slip.rule else rule
-    return rule
-
-
-def _changed(rule: Rule, change: RuleChange) -> Rule:
-    return rule.model_copy(update=change.model_dump(exclude_none=True))
+    changes = [convention.first_row] if number == 1 else []
+    changes += [slip.rule for slip in slips if slip.rule]
+    return convention.rule.model_copy(update={field: value for change in changes for field, value in change.items()})
 
 
 def _reshaped(shape: Shape, changes: Iterator[ShapeChange | None]) -> Shape:

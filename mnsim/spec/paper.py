@@ -8,14 +8,15 @@ import io
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from mnsim.errors import Location, SpecError, did_you_mean
-from mnsim.spec.fields import Name, RateBytesPerS, ThroughputPerS
+from mnsim.spec.fields import Name, RateBytesPerS, ThroughputPerS, refuse
 from mnsim.spec.load import read_validated
 
 Words = Annotated[str, PlainValidator(lambda value: " ".join(str(value).split()))]
 Count = Annotated[int, Field(ge=0, le=2**40)]
+Change = dict[str, Any]  # the fields of a Rule that differ
 Quantity = Literal["input", "output", "memory", "moved", "moved_time", "macs", "compute_time", "time"]
 
 
@@ -37,22 +38,6 @@ class Rule(_Strict):
     macs_at: Literal["input", "output"]
     depthwise_as: Literal["depthwise", "dense"]
     printed: Literal["rounded", "truncated"]
-
-
-class RuleChange(_Strict):
-    """Another rule for one row: the fields that differ."""
-
-    feature_map_bits: Count | None = None
-    filter_bits: Count | None = None
-    memory_holds_filters: bool | None = None
-    maps_are_freed: bool | None = None
-    input_is: Literal["previous output", "own"] | None = None
-    filters_moved: Count | None = None
-    input_moved: Literal["no", "in bits", "in elements"] | None = None
-    moved_unit_bits: Count | None = None
-    macs_at: Literal["input", "output"] | None = None
-    depthwise_as: Literal["depthwise", "dense"] | None = None
-    printed: Literal["rounded", "truncated"] | None = None
 
 
 class ShapeChange(_Strict):
@@ -78,10 +63,17 @@ class Slip(_Strict):
     because: Words
     memory_shape: ShapeChange | None = None
     compute_shape: ShapeChange | None = None
-    rule: RuleChange | None = None
+    rule: Change | None = None
     set: dict[Quantity, Count] | None = None
     declared_full: Literal[True] | None = None
     add_row_to_total: Count | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> "Slip":
+        kinds = sorted(self.model_fields_set - {"rows", "because"})
+        if len(kinds) != 1:
+            raise refuse("S103", f"a slip is one change, got {', '.join(kinds) or 'none'}", "make it a slip for each change")
+        return self
 
 
 class Claim(_Strict):
@@ -100,7 +92,7 @@ class Convention(_Strict):
     rows: list[Literal["conv", "dense"]]
     repeats: Literal["once", "each"]
     rule: Rule
-    first_row: RuleChange = RuleChange()
+    first_row: Change = {}
     memory: Memory | None = None
     bandwidth: RateBytesPerS
     throughput: ThroughputPerS
@@ -109,6 +101,12 @@ class Convention(_Strict):
     total: str | None = None
     slips: list[Slip]
     claims: list[Claim]
+
+    @model_validator(mode="after")
+    def _changes_are_rules(self) -> "Convention":
+        for change in (self.first_row, *(slip.rule for slip in self.slips if slip.rule)):
+            Rule.model_validate({**self.rule.model_dump(), **change})
+        return self
 
 
 class Variant(_Strict):
