@@ -49,8 +49,10 @@ def make_plan(graph: Graph, hardware: Hardware) -> Plan:
     """
     alive = alive_by_step(graph.storages, len(graph.operators))
     search = _Search(graph, hardware.sram_capacity_bytes, alive, _spill_costs(graph), {})
-    layouts = (_bring_back(search, _spill_until_it_fits(search, tie)) for tie in (1, -1))
-    layout = min(layouts, key=lambda layout: _total_bytes(search, layout))
+    layout = _spill_until_it_fits(search, 1)
+    if layout.external:
+        layouts = (_bring_back(search, start) for start in (layout, _spill_until_it_fits(search, -1)))
+        layout = min(layouts, key=lambda layout: _total_bytes(search, layout))
     segments = tuple(_segment(search, layout, index) for index in range(len(graph.operators)))
     homes = tuple(_home(graph, layout, index) for index in range(len(graph.maps)))
     _check_external(graph, hardware, layout.external)
