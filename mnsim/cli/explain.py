@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mnsim.cli.faults import command_line
-from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.options import Talk, TextType, talk_options
 from mnsim.cli.terminal import write_stdout
 from mnsim.errors import SpecError, did_you_mean, shown
 
@@ -19,7 +19,7 @@ def topics() -> dict[str, tuple[str, str]]:
     return {heading.split(":")[0].strip(): (heading.partition(":")[2].strip(), body.strip()) for heading, _, body in sections}
 
 
-class Topic(click.ParamType[str]):
+class Topic(TextType):
     """A topic's word, which the shell can complete."""
 
     name = "text"

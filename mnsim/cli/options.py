@@ -14,6 +14,11 @@ from mnsim.errors import shown
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    NumberType = click.ParamType[Fraction]
+    TextType = click.ParamType[str]
+else:  # generic from click 8.4 on only
+    NumberType = TextType = click.ParamType
+
 FORMATS = ("table", "csv", "json", "markdown")
 _SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
 DTYPES = ("int8", "float16", "float32")
@@ -21,7 +26,7 @@ DTYPES = ("int8", "float16", "float32")
 Function = Callable[..., Any]
 
 
-class Multiplier(click.ParamType[Fraction]):
+class Multiplier(NumberType):
     """A positive decimal or fraction: 0.75, 6/7."""
 
     name = "number"
@@ -41,7 +46,7 @@ class Multiplier(click.ParamType[Fraction]):
         return number
 
 
-class SpecName(click.ParamType[str]):
+class SpecName(TextType):
     """A file, or the name of something bundled of these kinds; the shell can complete both."""
 
     name = "text"

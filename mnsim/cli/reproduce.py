@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnsim.cli.options import Multiplier, Output, SpecName, Talk, output_options, talk_options
+from mnsim.cli.options import Multiplier, Output, SpecName, Talk, TextType, output_options, talk_options
 from mnsim.cli.terminal import PIPE_WIDTH, emit, width_of
 
 if TYPE_CHECKING:
     from mnsim.papers.reproduce import Reproduction
 
 
-class PaperName(click.ParamType[str]):
+class PaperName(TextType):
     """A paper, which the shell can complete."""
 
     name = "text"
