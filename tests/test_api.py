@@ -31,6 +31,21 @@ def test_the_steps_give_what_analyze_gives() -> None:
     assert by_hand == mnsim.analyze("mobilenet_v1", "seed", 0.5, 1, "float16", ["internal_memory.capacity=256 KiB"])
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [{"alpha": 0}, {"alpha": -1}, {"rho": 0}, {"rho": 17}, {"alpha": float("nan")}, {"alpha": float("inf")}, {"dtype": "int4"}],
+    ids=str,
+)
+def test_nonsense_is_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(mnsim.SpecError):
+        mnsim.analyze("mobilenet_cifar", **arguments)  # type: ignore[arg-type]
+
+
+def test_settings_are_not_ignored() -> None:
+    with pytest.raises(mnsim.SpecError):
+        mnsim.analyze("mobilenet_cifar", mnsim.load_hardware("seed"), settings=["bus.bandwidth=2 GB/s"])
+
+
 def test_files_are_read_from_paths(tmp_path: Path) -> None:
     (tmp_path / "n.yaml").write_text("name: n\ninput: [4, 4, 1]\nlayers: [relu]\n")
     assert mnsim.analyze(tmp_path / "n.yaml").graph.name == "n"

@@ -77,6 +77,13 @@ def test_fused_operations_leave_the_vector_unit_but_only_behind_the_matrix_unit(
     assert fused.total.bound_time_s <= plain.total.bound_time_s
 
 
+def test_copies_take_time_but_bound_nothing() -> None:
+    lines = ("{conv: 4, kernel: 1, name: a}", "{concat: [a, input]}", "{conv: 4, kernel: 1}")
+    found = cost_of(*lines, settings=("vector_unit.throughput=1 kFLOPS",))
+    assert found.total.vector_time_s == 256 / 1e3
+    assert found.total.bound == "bus"
+
+
 def test_what_bounds() -> None:
     assert cost_of("{conv: 4, kernel: 1}", settings=("matrix_unit.throughput=1 GFLOPS",)).total.bound == "matrix"
     assert cost_of("{conv: 4, kernel: 1, activation: relu}", settings=("vector_unit.throughput=1 MFLOPS",)).total.bound == "vector"

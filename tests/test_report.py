@@ -153,8 +153,9 @@ def test_quiet_leaves_the_bare_table() -> None:
 def test_the_sentences_name_bound_and_costly_layers() -> None:
     out = run("analyze", "mobilenet_v1").out
     assert "No schedule beats 4.408 ms, which the bus sets (4.408 MB of weights, input and output at 1 GB/s)" in out
-    assert "802.8 kB more than weights, input and output cross the bus because 1 feature map does not fit the SRAM" in out
+    assert "beyond weights, input and output, 802.8 kB of feature maps that do not stay in SRAM cross the bus" in out
     assert "Most costly: 5 like pw7 377.0 us each (27.5 %, bus), pw13 1.160 ms (16.9 %, bus), fc1 1.030 ms (15.0 %, bus)" in out
+    assert "MB of weights read again cross the bus" in run("analyze", "mobilenet_v1", "--sram", "64KiB").out
     slow = run("analyze", "mobilenet_v1", "--set", "matrix_unit.throughput=10 GFLOPS").out
     assert "which the matrix unit sets (568.7 MMACs on the matrix unit)" in slow
 

@@ -8,14 +8,17 @@ from typing import Any
 import pandas
 import pytest
 
+from mnsim.graph.build import build_graph
 from mnsim.papers import reproduce as module
 from mnsim.papers.evaluate import agrees
 from mnsim.papers.publish import reproduce_publication
-from mnsim.papers.reproduce import Reproduction, reproduce
+from mnsim.papers.reproduce import Reproduction, apply_to, reproduce
 from mnsim.spec import paper as papers
+from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.paper import Convention, Publication, Rule, load_paper, paper_names
 from tests.helpers import ROOT, run
 
+SEED = load_hardware("seed")
 RULED = {"mobile-applications": 190, "pardhi": 128, "singh": 190}
 OTHERWISE: dict[str, Any] = {
     "feature_map_bits": 4,
@@ -52,7 +55,7 @@ def fails(changed: Convention, monkeypatch: pytest.MonkeyPatch) -> bool:
 
 @pytest.mark.parametrize(("name", "cells"), RULED.items())
 def test_every_printed_cell_is_reproduced(name: str, cells: int) -> None:
-    found = reproduce(convention(name))
+    found = reproduce(convention(name), SEED)
     assert len(found.checked) == cells
     assert [cell for cell in found.checked if not cell.is_exact] == []
     ran = run("reproduce", name)
@@ -69,7 +72,7 @@ def test_all_papers_at_once() -> None:
 
 @pytest.mark.parametrize(("name", "printed"), [("mobile-applications", 0.001340632), ("singh", 0.002461038)])
 def test_totals(name: str, printed: float) -> None:
-    totals = dict(reproduce(convention(name)).totals)
+    totals = dict(reproduce(convention(name), SEED).totals)
     assert totals["printed by the paper"] == printed
     assert round(totals["its rule with slips"] or 0, 9) == printed
     assert (totals["its rule without slips"] or 0) < printed
@@ -78,7 +81,7 @@ def test_totals(name: str, printed: float) -> None:
 @pytest.mark.parametrize("name", RULED)
 def test_any_mistyped_digit_is_seen(name: str) -> None:
     """Every digit of every printed cell, replaced by another: none would pass for the computed value."""
-    found = reproduce(convention(name))
+    found = reproduce(convention(name), SEED)
     for cell in found.checked:
         how = "truncated" if name == "pardhi" and cell.row == "1" else "rounded"
         assert cell.computed is not None
@@ -177,11 +180,20 @@ def test_a_slip_is_one_valid_change(slip: dict[str, Any]) -> None:
 
 
 def test_slips_are_named_at_the_cells_that_they_change() -> None:
-    cells = {(cell.row, cell.column): cell for cell in reproduce(convention("mobile-applications")).cells if cell.table == "table3"}
+    cells = {(cell.row, cell.column): cell for cell in reproduce(convention("mobile-applications"), SEED).cells if cell.table == "table3"}
     assert cells["1", "input_feature_map_bits"].slips == ()
     assert cells["5", "input_feature_map_bits"].slips == (1,)  # by carrying over from row 4
     assert cells["13", "output_feature_map_bits"].slips == (4,)
     assert cells["25", "data_movement_bits"].slips == (1, 2, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize(("bits", "row"), [(8_388_608, "24"), (8_000_000, "23"), (16_777_216, "")])
+def test_capacity_decides_where_the_rule_alone_fills_the_memory(bits: int, row: str) -> None:
+    full = convention("singh")
+    assert full.memory is not None
+    changed = full.model_copy(update={"memory": full.memory.model_copy(update={"capacity_bits": bits})})
+    (note,) = reproduce(changed, SEED).notes
+    assert (f"is full at row {row}" if row else "is never full") in note
 
 
 def test_without_slips() -> None:
@@ -203,9 +215,30 @@ def test_a_rule_applies_to_any_network(name: str) -> None:
     assert first["output"] == 64 * 64 * 8 * bits
     assert len(frame[frame["row"] == 27]) == (len(convention(name).cells) if name != "pardhi" else 0)
     own = json.loads(run("reproduce", name, "--network", convention(name).network, "--format", "json").out)["papers"][0]
-    plain = reproduce(convention(name), with_slips=False)
+    plain = reproduce(convention(name), SEED, with_slips=False)
     wanted = [float(cell.computed) for cell in plain.cells if cell.computed is not None and cell.row != "total"]
     assert [cell["computed"] for cell in own["cells"]] == wanted
+
+
+def test_a_published_cell_that_differs_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mnsim.papers import publish
+
+    original = publish.printed_table
+
+    def mistyped(paper: str, table: str) -> list[dict[str, str]]:
+        return [{key: value.replace("569", "570") for key, value in row.items()} for row in original(paper, table)]
+
+    monkeypatch.setattr(publish, "printed_table", mistyped)
+    ran = run("reproduce")
+    assert ran.code == 1
+    assert ran.out.endswith("508 of 508 cells reproduced; 3 unexplained\n")
+    assert json.loads(run("reproduce", "--format", "json").out)["unexplained"] == 3
+
+
+def test_the_physical_model_follows_the_hardware() -> None:
+    slow = json.loads(run("reproduce", "singh", "--set", "bus.bandwidth=1 MB/s", "--format", "json").out)["papers"][0]["totals_s"]
+    assert slow["lower bound"] == pytest.approx(0.687842)
+    assert slow["its rule with slips"] == pytest.approx(0.002461038, abs=1e-9)
 
 
 def test_published_tables() -> None:
@@ -236,6 +269,7 @@ def test_formats(tmp_path: Any) -> None:
     [
         (["reproduce", "sing"], "did you mean 'singh'?"),
         (["reproduce", "--network", "mobilenet_v1"], "needs a PAPER"),
+        (["reproduce", "singh", "--alpha", "0.5"], "need a --network"),
         (["reproduce", "mobilenet-notes", "--network", "mobilenet_v1"], "no rule of time"),
     ],
 )
@@ -249,9 +283,14 @@ def test_mistakes(arguments: list[str], phrase: str) -> None:
 def test_no_cell_is_cut(width: int) -> None:
     from mnsim.report.paper_table import papers_table
 
-    text = papers_table([reproduce(convention(name)) for name in RULED], width)
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= width
+    notes = load_paper("mobilenet-notes")
+    assert isinstance(notes, Publication)
+    text = papers_table([reproduce(convention(name), SEED) for name in RULED], width)
+    others = [papers_table([reproduce_publication(notes)], width)]
+    others += [papers_table([apply_to(convention(name), build_graph(load_network("mobilenet_v1")), SEED)], width) for name in RULED]
+    for each in (text, *others):
+        assert "…" not in each
+        assert max(map(len, each.splitlines())) <= width
     assert len(re.findall(r"^ *\d+  \w+ ", text, re.MULTILINE)) == 27 * 4 + 16 * 3
 
 

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnsim.cli.options import Multiplier, Output, SpecName, Talk, TextType, output_options, talk_options
+from mnsim.cli.options import Machine, Multiplier, Output, SpecName, Talk, TextType, machine_options, output_options, talk_options
 from mnsim.cli.terminal import PIPE_WIDTH, emit, width_of
 
 if TYPE_CHECKING:
     from mnsim.papers.reproduce import Reproduction
+    from mnsim.spec.records import Hardware
 
 
 class PaperName(TextType):
@@ -31,27 +32,35 @@ class PaperName(TextType):
 @click.option("--network", type=SpecName("network"), help="Apply PAPER's rule (without slips) to this network.")
 @click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier, with --network.")
 @click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier, with --network.")
+@machine_options
 @output_options
 @talk_options
-def command(paper: str | None, without_slips: bool, network: str | None, alpha: Any, rho: Any, output: Output, talk: Talk) -> int:
+def command(
+    paper: str | None, without_slips: bool, network: str | None, alpha: Any, rho: Any, machine: Machine, output: Output, talk: Talk
+) -> int:
     """Every printed cell of the papers that mnsim comes from, recomputed, and where each paper slips.
 
     Without PAPER, all of them. Each cell is exact, exact through a slip (a place where the paper leaves its own rule), or differs; the
-    exit code is 1 when one differs.
+    exit code is 1 when one differs (not with --without-slips, which is about the differences).
     """
     chosen = output.chosen
+    if network is None and (alpha, rho) != (1, 1):
+        raise click.UsageError("--alpha and --rho need a --network to apply to")
+    from mnsim.spec.load import load_hardware
+
+    hardware = load_hardware(machine.hw, machine.settings, machine.sram)
     if network is not None:
-        found = [_apply(paper, network, alpha, rho)]
+        found = [_apply(paper, network, alpha, rho, hardware)]
     else:
         from mnsim.spec.paper import paper_names
 
-        found = [_reproduce(name, not without_slips) for name in ([paper] if paper is not None else paper_names())]
+        found = [_reproduce(name, hardware, not without_slips) for name in ([paper] if paper is not None else paper_names())]
     emit(_text(found, chosen, output, talk), output.output, talk.quiet)
     differs = any(not cell.is_exact for each in found for cell in each.checked)
     return int(differs and not without_slips)
 
 
-def _reproduce(name: str, with_slips: bool) -> "Reproduction":
+def _reproduce(name: str, hardware: "Hardware", with_slips: bool) -> "Reproduction":
     from mnsim.spec.paper import Publication, load_paper
 
     paper = load_paper(name)
@@ -61,10 +70,10 @@ def _reproduce(name: str, with_slips: bool) -> "Reproduction":
         return reproduce_publication(paper, with_slips)
     from mnsim.papers.reproduce import reproduce
 
-    return reproduce(paper, with_slips)
+    return reproduce(paper, hardware, with_slips)
 
 
-def _apply(name: str | None, network: str, alpha: Any, rho: Any) -> "Reproduction":
+def _apply(name: str | None, network: str, alpha: Any, rho: Any, hardware: "Hardware") -> "Reproduction":
     from mnsim.graph.build import build_graph
     from mnsim.papers.reproduce import apply_to
     from mnsim.spec.load import load_network
@@ -75,7 +84,7 @@ def _apply(name: str | None, network: str, alpha: Any, rho: Any) -> "Reproductio
     paper = load_paper(name)
     if not isinstance(paper, Convention):
         raise click.UsageError(f"'{name}' has no rule of time to apply: it prints mult-adds and parameters")
-    return apply_to(paper, build_graph(load_network(network), alpha, rho))
+    return apply_to(paper, build_graph(load_network(network), alpha, rho), hardware)
 
 
 def _text(found: "list[Reproduction]", chosen: str, output: Output, talk: Talk) -> str:
@@ -84,7 +93,7 @@ def _text(found: "list[Reproduction]", chosen: str, output: Output, talk: Talk) 
     if chosen == "json":
         return text.to_json(papers.as_record(found))
     if chosen == "csv":
-        return text.to_csv([papers.cell_record(each.paper, cell) for each in found for cell in each.cells])
+        return text.to_csv(papers.flat_cells(found))
     if chosen == "markdown":
         return papers.to_markdown(found)
     from mnsim.report.paper_table import papers_table

@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
-from mnsim.errors import MnsimError, ShapeError, raise_all
+from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
 from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator, Shape
 from mnsim.graph.operators import RULES, count_macs, count_vector_ops, count_weights, label_of
 from mnsim.graph.storage import share_storage
@@ -12,15 +12,21 @@ from mnsim.spec.expand import INPUT
 from mnsim.spec.records import Layer, Network
 
 Dtype = Literal["int8", "float16", "float32"]
+MAX_MULTIPLIER = 16
 
 
 def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | float = 1, dtype: Dtype = "int8") -> Graph:
     """The network at width multiplier alpha and resolution multiplier rho (MobileNets, arXiv:1704.04861, sections 3.3 and 3.4).
 
     Channels become int(alpha * C), never fewer than `min_depth` (or C, if that is less); the classifier keeps its classes. The
-    input becomes round(rho * H) x round(rho * W), halves to even. Raises ShapeError with all the layers that do not fit.
+    input becomes round(rho * H) x round(rho * W), halves to even. Raises ShapeError with all the layers that do not fit, SpecError
+    for a multiplier or dtype that cannot be.
     """
-    alpha, rho = _exact(alpha), _exact(rho)
+    alpha, rho = _exact("alpha", alpha), _exact("rho", rho)
+    if dtype not in ELEMENT_BYTES:
+        raise SpecError(
+            "S107", f"'{dtype}' is no dtype", Location("dtype", text=dtype, length=len(dtype)), did_you_mean(dtype, ELEMENT_BYTES)
+        )
     layers = _scale_channels(network, alpha)
     height, width, channels = network.input
     start = (_scale_extent(height, rho), _scale_extent(width, rho), channels)
@@ -50,8 +56,11 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
     return Graph(network.name, alpha, rho, network.min_depth, dtype, tuple(maps), shared, outputs, storages, slots)
 
 
-def _exact(multiplier: Fraction | float) -> Fraction:
+def _exact(name: str, multiplier: Fraction | float) -> Fraction:
     """A multiplier as written: the float 0.1 is one tenth."""
+    if not 0 < multiplier <= MAX_MULTIPLIER:
+        place = Location(name, text=str(multiplier), length=len(str(multiplier)))
+        raise SpecError("S104", f"{name} must be above 0 and at most {MAX_MULTIPLIER}, got {multiplier}", place, "such as 0.75")
     return Fraction(repr(multiplier)) if isinstance(multiplier, float) else Fraction(multiplier)
 
 

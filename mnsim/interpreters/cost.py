@@ -173,12 +173,12 @@ def bound_times(graph: Graph, hardware: Hardware) -> tuple[float, float, float]:
 
     Proof: input, weights, biases and outputs lie in external memory before or after the run, so each of their bytes crosses the
     bus at least once, at no more than the bandwidth; every operation runs once, on its own unit, at no more than the rate that
-    its kind reaches. Whatever overlaps, the run cannot end before the busiest engine has done its share. Latency and launch
-    overhead only add to that.
+    its kind reaches (copies do not count: they are this plan's, another might place its maps without). Whatever overlaps, the
+    run cannot end before the busiest engine has done its share. Latency and launch overhead only add to that.
     """
     bus_s = compulsory_bytes(graph) / hardware.bus_bandwidth_bytes_per_s
     matrix_s = sum(_matrix_busy_s(operator, hardware) for operator in graph.operators)
-    vector_s = sum(_vector_busy_s(operator, hardware) for operator in graph.operators)
+    vector_s = sum(_vector_busy_s(operator, hardware) for operator in graph.operators if not operator.copied)
     return bus_s, matrix_s, vector_s
 
 

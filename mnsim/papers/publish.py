@@ -10,6 +10,8 @@ from mnsim.papers.reproduce import Cell, Reproduction, SlipEffect
 from mnsim.spec.load import load_network
 from mnsim.spec.paper import Erratum, Publication, Variant, printed_table
 
+_HEADINGS = {"million_mult_adds": "M mult-adds", "million_parameters": "M parameters", "imagenet_accuracy": "accuracy"}
+
 
 def reproduce_publication(paper: Publication, with_errata: bool = True) -> Reproduction:
     """The publication's tables, cell by cell; what is not computed (accuracies, other networks) is carried as published."""
@@ -17,8 +19,9 @@ def reproduce_publication(paper: Publication, with_errata: bool = True) -> Repro
     graphs = _graphs([variant for variant in variants if variant is not None])
     cells = tuple(_cells(paper, graphs, with_errata))
     effects = tuple(SlipEffect(number, f"{e.table}, row {e.row}", e.because, 1, None) for number, e in enumerate(paper.errata, 1))
+    notes = tuple(f"text, {share.of}: {share.because}" for share in paper.shares)
     claims = tuple((claim.says, claim.but) for claim in paper.claims)
-    return Reproduction(paper.name, paper.title, paper.network, cells, effects, claims, (), rule_alone=not with_errata)
+    return Reproduction(paper.name, paper.title, paper.network, cells, effects, claims, (), notes, not with_errata)
 
 
 Graphs = Mapping[tuple[str, str, str], Graph]
@@ -42,7 +45,7 @@ def _cells(paper: Publication, graphs: Graphs, with_errata: bool) -> Iterator[Ce
             label, *columns = line
             for column in columns:
                 erratum = next((found for found in enumerate(paper.errata, 1) if _is_of(found[1], table, number, column)), None)
-                place = (table, str(number), line[label], column, column)
+                place = (table, str(number), line[label], column, _HEADINGS.get(column, column.partition("_at")[0]))
                 if variant is None or column not in variant.computes:
                     yield Cell(*place, None, line[column], False, is_published=True)
                     continue

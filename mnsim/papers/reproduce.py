@@ -9,8 +9,9 @@ from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import estimate
 from mnsim.papers.evaluate import Row, Sheet, Value, agrees, evaluate, rows_of
 from mnsim.plan.residency import make_plan
-from mnsim.spec.load import load_hardware, load_network
+from mnsim.spec.load import load_network
 from mnsim.spec.paper import Convention, Quantity, printed_table
+from mnsim.spec.records import Hardware
 
 TOTAL = "total"
 NO_ROW = "(no row)"  # where the printed table ends before the computed one
@@ -52,7 +53,7 @@ class SlipEffect:
 class Reproduction:
     """A paper's cells, slips and contradicted claims, and its totals in seconds beside the physical model's.
 
-    `memory_note` says whether the rule by itself ever fills the memory; `rule_alone` that the cells are those without slips.
+    `notes` say, among others, whether the rule by itself ever fills the memory; `rule_alone` that the cells are those without slips.
     """
 
     paper: str
@@ -62,7 +63,7 @@ class Reproduction:
     slips: tuple[SlipEffect, ...]
     claims: tuple[tuple[str, str], ...]
     totals: tuple[tuple[str, float | None], ...]
-    memory_note: str = ""
+    notes: tuple[str, ...] = ()
     rule_alone: bool = False
 
     @property
@@ -71,8 +72,8 @@ class Reproduction:
         return tuple(cell for cell in self.cells if cell.printed and not cell.is_published)
 
 
-def reproduce(convention: Convention, with_slips: bool = True) -> Reproduction:
-    """The paper's tables, cell by cell, by its rule with its slips (or without)."""
+def reproduce(convention: Convention, hardware: Hardware, with_slips: bool = True) -> Reproduction:
+    """The paper's tables, cell by cell, by its rule with its slips (or without); the physical model's total is the hardware's."""
     graph = build_graph(load_network(convention.network))
     rows = rows_of(graph, convention)
     every = frozenset(range(len(convention.slips)))
@@ -85,25 +86,25 @@ def reproduce(convention: Convention, with_slips: bool = True) -> Reproduction:
         ("printed by the paper", None if printed is None else float(printed)),
         ("its rule with slips", float(full.total) if convention.repeats == "each" else None),
         ("its rule without slips", float(plain.total) if convention.repeats == "each" else None),
-        *_physical(graph),
+        *_physical(graph, hardware),
     )
     claims = tuple((claim.says, claim.but) for claim in convention.claims)
     return Reproduction(
-        convention.name, convention.title, graph.name, cells, effects, claims, totals, _memory_note(convention, plain), not with_slips
+        convention.name, convention.title, graph.name, cells, effects, claims, totals, _notes(convention, plain), not with_slips
     )
 
 
-def apply_to(convention: Convention, graph: Graph) -> Reproduction:
+def apply_to(convention: Convention, graph: Graph, hardware: Hardware) -> Reproduction:
     """What the paper would have said of another network: its rule without slips."""
     rows = rows_of(graph, convention)
     sheet = evaluate(convention, rows, ())
     cells = tuple(
-        Cell("", str(number), row.name, quantity, quantity, values[quantity], "", False)
+        Cell(place.partition(".")[0], str(number), row.name, quantity, quantity, values[quantity], "", False)
         for number, (row, values) in enumerate(zip(rows, sheet.rows, strict=True), 1)
-        for quantity in convention.cells
+        for quantity, place in convention.cells.items()
     )
-    totals = (("the paper's rule", float(sheet.total) if convention.repeats == "each" else None), *_physical(graph))
-    return Reproduction(convention.name, convention.title, graph.name, cells, (), (), totals, _memory_note(convention, sheet), True)
+    totals = (("the paper's rule", float(sheet.total) if convention.repeats == "each" else None), *_physical(graph, hardware))
+    return Reproduction(convention.name, convention.title, graph.name, cells, (), (), totals, _notes(convention, sheet), True)
 
 
 def _cells(convention: Convention, rows: tuple[Row, ...], sheet: Sheet, without: Mapping[int, Sheet]) -> Iterator[Cell]:
@@ -145,14 +146,15 @@ def _effect(convention: Convention, index: int, full: Sheet, without: Sheet) -> 
     return SlipEffect(index + 1, where, slip.because, cells, float(without.total) if convention.total else None)
 
 
-def _memory_note(convention: Convention, plain: Sheet) -> str:
-    """Where the rule without slips fills the memory by itself."""
+def _notes(convention: Convention, plain: Sheet) -> tuple[str, ...]:
+    """Where the rule without slips fills the memory by itself, and why there is no sum."""
+    once = ("a repeated row is printed once, so the rows have no sum",) if convention.repeats == "once" else ()
     if convention.memory is None:
-        return ""
+        return once
     used, capacity = [int(row["memory"]) for row in plain.rows], convention.memory.capacity_bits
     full = [str(number) for number, bits in enumerate(used, 1) if bits > capacity]
     where = f"is full at row {', '.join(full)}" if full else f"is never full (at most {max(used)} bits are in use)"
-    return f"by the rule alone the memory of {capacity} bits {where}"
+    return (f"by the rule alone the memory of {capacity} bits {where}", *once)
 
 
 def _printed_total(convention: Convention) -> str | None:
@@ -162,9 +164,8 @@ def _printed_total(convention: Convention) -> str | None:
     return printed_table(convention.name, table)[0][column]
 
 
-def _physical(graph: Graph) -> tuple[tuple[str, float], tuple[str, float]]:
-    """The model's own answer on the papers' machine."""
-    hardware = load_hardware("seed")
+def _physical(graph: Graph, hardware: Hardware) -> tuple[tuple[str, float], tuple[str, float]]:
+    """The model's own answer."""
     total = estimate(graph, make_plan(graph, hardware), hardware).total
     return ("physical model (serial)", total.serial_time_s), ("lower bound", total.bound_time_s)
 

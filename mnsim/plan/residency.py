@@ -2,10 +2,11 @@
 
 A greedy search. All maps start in SRAM; where a segment has no room for its smallest tile, the map there whose absence costs the
 fewest bytes goes external, until every segment fits: first by the sum of bytes, then by the addresses that a placement finds. Then
-each spilled map is brought back if that moves fewer bytes.
+maps change sides, one way or the other, where that moves fewer bytes.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import ceil
 from typing import NamedTuple
 
@@ -50,9 +51,10 @@ def make_plan(graph: Graph, hardware: Hardware) -> Plan:
     alive = alive_by_step(graph.storages, len(graph.operators))
     search = _Search(graph, hardware.sram_capacity_bytes, alive, _spill_costs(graph), {})
     layout = _spill_until_it_fits(search, 1)
+    starts = [layout]
     if layout.external:
-        layouts = (_bring_back(search, start) for start in (layout, _spill_until_it_fits(search, -1)))
-        layout = min(layouts, key=lambda layout: _total_bytes(search, layout))
+        starts += [_spill_until_it_fits(search, -1), *_plans_for_less(search)]
+    layout = min((_improve(search, start) for start in starts), key=lambda layout: _total_bytes(search, layout))
     segments = tuple(_segment(search, layout, index) for index in range(len(graph.operators)))
     homes = tuple(_home(graph, layout, index) for index in range(len(graph.maps)))
     _check_external(graph, hardware, layout.external)
@@ -111,50 +113,67 @@ def _cheapest(search: _Search, step: int, external: frozenset[int], tie: int) ->
     return min(resident, key=lambda storage: (search.spill_costs[storage.index], -storage.size_bytes, tie * storage.first)).index
 
 
-def _bring_back(search: _Search, layout: _Layout) -> _Layout:
-    """The layout with spilled storages brought back where that fits and moves fewer bytes, the most costly first."""
-    tried: set[int] = set()
+def _plans_for_less(search: _Search) -> Iterator[_Layout]:
+    """Layouts found for smaller memories, laid out in this one: what serves there serves here, and the greedy start may miss it."""
+    for eighths in (7, 6, 4):
+        smaller = search._replace(capacity=search.capacity * eighths // 8, best={})
+        with suppress(CapacityError):
+            found = _lay_out(search, _improve(smaller, _spill_until_it_fits(smaller, 1)).external)
+            if isinstance(found, _Layout):
+                yield found
+
+
+def _improve(search: _Search, layout: _Layout) -> _Layout:
+    """The layout with storages brought back into SRAM, or sent out of it, where that fits and moves fewer bytes.
+
+    A spilled map may fit once another has gone; a resident one may leave so little room that weights are read again and again.
+    """
+    tried: set[tuple[int, bool]] = set()
     while batch := _candidates(search, layout, tried):
-        layout = _restore(search, layout, batch)
-        tried.update(batch)
+        layout = _flip(search, layout, batch)
+        tried.update((index, index in layout.external) for index in batch)
+        tried.update((index, index not in layout.external) for index in batch)
     return layout
 
 
-def _candidates(search: _Search, layout: _Layout, tried: set[int]) -> list[int]:
-    """Untried storages that could pay, the most costly first, no two alive at one operator: they do not compete for room."""
+def _candidates(search: _Search, layout: _Layout, tried: set[tuple[int, bool]]) -> list[int]:
+    """Storages whose change could pay, spilled ones first, then by cost; no two alive at one operator: they do not compete."""
     busy: set[int] = set()
     batch = []
-    for index in sorted(layout.external - tried, key=lambda index: (-search.spill_costs[index], index)):
-        storage = search.graph.storages[index]
+    for storage in sorted(search.graph.storages, key=lambda each: (each.index not in layout.external, -search.spill_costs[each.index])):
         life = set(range(storage.first, storage.last + 1))
-        if not life & busy and _could_pay(search, layout, storage):
-            batch.append(index)
+        if (storage.index, storage.index in layout.external) not in tried and not life & busy and _could_pay(search, layout, storage):
+            batch.append(storage.index)
             busy |= life
     return batch
 
 
-def _restore(search: _Search, layout: _Layout, batch: list[int]) -> _Layout:
-    """The layout with the batch in SRAM if that is better as a whole, else with what each half of it gains."""
-    other = _lay_out(search, layout.external.difference(batch))
+def _flip(search: _Search, layout: _Layout, batch: list[int]) -> _Layout:
+    """The layout with the batch on the other side if that is better as a whole, else with what each half of it gains."""
+    other = _lay_out(search, layout.external.symmetric_difference(batch))
     if isinstance(other, _Layout) and _total_bytes(search, other) < _total_bytes(search, layout):
         return other
     if len(batch) == 1:
         return layout
     middle = len(batch) // 2
-    return _restore(search, _restore(search, layout, batch[:middle]), batch[middle:])
+    return _flip(search, _flip(search, layout, batch[:middle]), batch[middle:])
 
 
 def _could_pay(search: _Search, layout: _Layout, storage: Storage) -> bool:
-    """Whether the operators in the storage's life would move fewer bytes with it in SRAM, if all free space there were one gap."""
-    external = layout.external - {storage.index}
-    before, after = 0, _crossing_bytes(search.graph, storage)
-    for operator in search.graph.operators[storage.first : storage.last + 1]:
+    """Whether the operators in the storage's life would move fewer bytes with it on the other side, free space there in one gap."""
+    life = search.graph.operators[storage.first : storage.last + 1]
+    external, crossing = layout.external ^ {storage.index}, _crossing_bytes(search.graph, storage)
+    before, after = (0, crossing) if storage.index in layout.external else (crossing, 0)
+    for operator in life:
+        before += _tile_bytes(search, operator, layout.external, layout.gaps[operator.index]) or 0
+    if before <= crossing + sum(operator.weight_bytes for operator in life):
+        return False  # what must cross once crosses once: there is nothing to gain
+    for operator in life:
         room = search.capacity - _resident_bytes(search, operator.index, external)
-        bytes_then = _tile_bytes(search, operator, external, ((0, room),)) if room >= 0 else None
-        bytes_now = _tile_bytes(search, operator, layout.external, layout.gaps[operator.index])
-        if bytes_then is None or bytes_now is None:
+        moved = _tile_bytes(search, operator, external, ((0, room),)) if room >= 0 else None
+        if moved is None:
             return False
-        before, after = before + bytes_now, after + bytes_then
+        after += moved
     return after < before
 
 

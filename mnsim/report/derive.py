@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_in_use, vector_work
-from mnsim.plan.tiling import Geometry, input_passes, input_strips, make_geometry, tile_counts, weight_passes
+from mnsim.plan.model import Tiling
+from mnsim.plan.tiling import (
+    Geometry,
+    groups_a_block,
+    input_passes,
+    input_strips,
+    make_geometry,
+    tile_counts,
+    weight_passes,
+    working_bytes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +63,10 @@ def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
             where = "external memory" if home.address is None else f"SRAM at {home.address}"
             first, last = graph.operators[home.first].name, graph.operators[home.last].name
             lives = f", in use from {first} to {last}" if first != last else ""
-            yield f"{role} {feature_map.name}: {_times(*feature_map.shape)}, {feature_map.size_bytes} bytes in {where}{lives}"
+            yield f"{role} {feature_map.name}: {_by(feature_map.shape)}, {feature_map.size_bytes} bytes in {where}{lives}"
     if operator.window:
         top, bottom, left, right = operator.window.padding
-        kernel, stride = _times(*operator.window.kernel), _times(*operator.window.stride)
+        kernel, stride = _by(operator.window.kernel), _by(operator.window.stride)
         yield f"window {kernel}, stride {stride}, padding ({operator.window.rule}): top {top}, bottom {bottom}, left {left}, right {right}"
     yield _cut(estimate, operator)
 
@@ -68,15 +78,30 @@ def _cut(estimate: Estimate, operator: Operator) -> str:
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     if strips * out_blocks * in_blocks == 1:
         return "cut: not at all (one tile)"
-    sums = f", {in_blocks} blocks of {tiling.in_channels} input channels" if in_blocks > 1 else ""
-    return (
-        f"cut: {strips} strips of {tiling.rows} output rows, {out_blocks} blocks of {tiling.out_channels} output channels{sums}; "
-        f"what stays: {tiling.stays}"
-    )
+    parts = [
+        f"{_counted(strips, 'strip')} of {_up_to(tiling.rows, geometry.rows_out, 'output row')}",
+        f"{_counted(out_blocks, 'block')} of {_up_to(tiling.out_channels, geometry.out_channels, 'output channel')}",
+    ]
+    if in_blocks > 1:
+        parts.append(f"{_counted(in_blocks, 'block')} of {_up_to(tiling.in_channels, geometry.group_in, 'input channel')}")
+    return f"cut: {', '.join(parts)}; what stays: {tiling.stays}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _up_to(size: int, whole: int, what: str) -> str:
+    """A block's size; `up to` where the last one is smaller."""
+    return f"{'up to ' if whole % size else ''}{_counted(size, what)}"
 
 
 def _geometry(estimate: Estimate, operator: Operator) -> Geometry:
     return make_geometry(estimate.graph, operator, external_storages(estimate.graph, estimate.plan))
+
+
+def _by(extents: tuple[int, ...]) -> str:
+    return " x ".join(map(str, extents))
 
 
 def _times(*factors: int) -> str:
@@ -116,10 +141,13 @@ def _count_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iter
     channels = y[2]
     extra = (operator.parameters - operator.filter_bytes // x_bytes(graph)) // channels
     per_channel = {0: "", 1: " + C_out (bias)", 2: " + 2 * C_out (batch norm)", 3: " + 3 * C_out (bias, batch norm)"}[extra]
-    if operator.parameters:
+    if operator.kind == "batch_norm":
+        yield Step("parameters", row.parameters, "", "2 * C (scale and shift)", f"2 * {channels}")
+        yield Step("weight_bytes", row.weight_bytes, "B", f"2 * C * {BIAS_BYTES} B", f"2 * {channels} * {BIAS_BYTES}")
+    elif operator.parameters:
         yield Step("parameters", row.parameters, "", filters + per_channel, f"{sizes} + {extra} * {channels}")
         biases = operator.bias_bytes // channels
-        formula = f"filters * {x_bytes(graph)} B ({graph.dtype}) + C_out * {biases} B ({biases // BIAS_BYTES or 'no'} numbers of 4 B)"
+        formula = f"filters * {x_bytes(graph)} B ({graph.dtype}) + C_out * {biases} B ({_counted(biases // BIAS_BYTES, 'number')} of 4 B)"
         numbers = f"{sizes} * {x_bytes(graph)} + {channels} * {biases}"
         yield Step("weight_bytes", row.weight_bytes, "B", formula, numbers)
     else:
@@ -133,15 +161,18 @@ def x_bytes(graph: Graph) -> int:
 
 
 def _vector_ops(estimate: Estimate, operator: Operator, row: LayerCost) -> Step:
-    y = estimate.graph.maps[operator.output].shape
+    maps = estimate.graph.maps
+    y = maps[operator.output].shape
     work = vector_work(operator, estimate.hardware)
-    elements = y[0] * y[1] * y[2]
+    if operator.copied:
+        copied = " + ".join(_times(*maps[source].shape) for source in operator.copied)
+        return Step("vector_ops", row.vector_ops, "ops", "1 * elements copied", copied)
     if not work:
         why = "none" if not operator.vector_ops else "none: fused into the matrix unit"
         return Step("vector_ops", 0, "ops", why, "0")
-    parts = [(name, ops // elements, _times(*y)) if ops % elements == 0 else (name, 1, str(ops)) for name, ops in work]
-    formula = " + ".join(f"{per} * outputs ({name})" for name, per, _ in parts)
-    return Step("vector_ops", row.vector_ops, "ops", formula, " + ".join(f"{per} * {size}" for _, per, size in parts))
+    elements = y[0] * y[1] * y[2]
+    formula = " + ".join(f"{ops // elements} * outputs ({name})" for name, ops in work)
+    return Step("vector_ops", row.vector_ops, "ops", formula, " + ".join(f"{ops // elements} * {_times(*y)}" for _, ops in work))
 
 
 def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
@@ -163,7 +194,8 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
         yield Step("input_traffic_bytes", 0, "B", "nothing: all that it reads is in SRAM", "0")
     if geometry.out_streams and not geometry.idle:
         numbers = _times(geometry.rows_out, geometry.out_row_bytes, geometry.out_channels)
-        yield Step("output_traffic_bytes", traffic.output_bytes, "B", "rows * bytes a row of one channel * channels", numbers)
+        channels = "copied channels" if operator.copied else "channels"
+        yield Step("output_traffic_bytes", traffic.output_bytes, "B", f"rows * bytes a row of one channel * {channels}", numbers)
     elif traffic.output_bytes:
         formula = "the network's output, stored whole"
         yield Step("output_traffic_bytes", traffic.output_bytes, "B", formula, _size(graph, operator.output))
@@ -171,9 +203,30 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
         yield Step("output_traffic_bytes", 0, "B", "nothing: the output stays in SRAM", "0")
     parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes)
     yield Step("traffic_bytes", row.traffic_bytes, "B", "filters and biases + input + output", " + ".join(map(str, parts)))
+    yield from _buffer_steps(geometry, tiling)
     held = sram_in_use(graph, estimate.plan)[operator.index]
     formula = " + ".join(f"{name} (at {address})" for name, address, _ in held) or "nothing"
     yield Step("sram_bytes", row.sram_bytes, "B", formula, " + ".join(str(size) for _, _, size in held) or "0")
+
+
+def _buffer_steps(geometry: Geometry, tiling: Tiling) -> Iterator[Step]:
+    """The working space, buffer by buffer."""
+    block, part = min(tiling.out_channels, geometry.out_channels), min(tiling.in_channels, geometry.group_in)
+    spans = geometry.groups if tiling.stays == "input" else groups_a_block(geometry, tiling)
+    held_rows = geometry.rows_out if tiling.stays == "weights" else tiling.rows
+    held_channels = geometry.out_channels if tiling.stays == "input" else block
+    kernel_bytes = geometry.filter_bytes // (geometry.group_in * geometry.out_channels)
+    forms = {
+        "filters": ("bytes of one kernel * input channels * output channels of a block", (kernel_bytes, part, block)),
+        "biases": ("bytes a channel * output channels of a block", (geometry.bias_bytes // geometry.out_channels, block)),
+        "input strip": ("rows (halo included) * bytes a row of one channel * channels", (
+            input_strips(geometry, tiling)[2] if geometry.in_streams else 0, geometry.in_row_bytes, spans * part)),
+        "output strip": ("rows * bytes a row of one channel * channels of a block", (tiling.rows, geometry.out_row_bytes, block)),
+        "partial sums": ("rows * 4 B a row of one channel * channels", (held_rows, geometry.partial_row_bytes, held_channels)),
+    }  # fmt: skip
+    for name, size in working_bytes(geometry, tiling):
+        formula, numbers = forms[name if name in forms else "input strip"]
+        yield Step(f"buffer: {name}", size, "B", formula, _times(*numbers))
 
 
 def _size(graph: Graph, index: int) -> str:
@@ -186,6 +239,7 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     formula, numbers = "traffic_bytes / bandwidth", f"{row.traffic_bytes} / {_number(hardware.bus_bandwidth_bytes_per_s)}"
     if hardware.external_latency_s:
+        yield _transfers(geometry, tiling, row)
         formula, numbers = f"{formula} + transfers * latency", f"{numbers} + {row.traffic.transfers} * {hardware.external_latency_s!r}"
     yield Step("transfer_time_s", row.transfer_time_s, "s", formula, numbers)
     share, rate = efficiency(hardware.matrix, operator.label), _number(hardware.matrix.throughput_per_s)
@@ -202,6 +256,23 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
     yield Step("time_s", row.time_s, "s", "transfer_time_s + matrix_time_s + vector_time_s", " + ".join(map(repr, parts)))
 
 
+def _transfers(geometry: Geometry, tiling: Tiling, row: LayerCost) -> Step:
+    """Loads and stores: of weights, of inputs, of outputs, and of a network's input or output that crosses whole."""
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    parts = [0, 0, 0]
+    if not geometry.idle:
+        filters, biases = weight_passes(geometry, tiling)
+        parts[0] = out_blocks * (filters * in_blocks * (geometry.filter_bytes > 0) + biases * (geometry.bias_bytes > 0))
+    if geometry.in_streams and not geometry.idle:
+        passes, slices = input_passes(geometry, tiling)
+        parts[1] = geometry.in_sources * passes * slices * in_blocks * input_strips(geometry, tiling)[1]
+    if geometry.out_streams and not geometry.idle:
+        parts[2] = strips * out_blocks
+    formula = "loads of weight blocks + loads of input strips + stores of output tiles + maps that cross whole"
+    numbers = " + ".join(map(str, [*parts, row.traffic.transfers - sum(parts)]))
+    return Step("transfers", row.traffic.transfers, "", formula, numbers)
+
+
 def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: int) -> Step:
     vector = estimate.hardware.vector
     terms, formulas = [], []
@@ -209,7 +280,7 @@ def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: 
         share = efficiency(vector, name)
         rate = _number(vector.throughput_per_s)
         terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")
-        formulas.append(f"{name} ops / vector throughput" + ("" if share == 1 else " * efficiency"))
+        formulas.append(f"{name} ops / " + ("vector throughput" if share == 1 else f"(vector throughput * efficiency of {name})"))
         if vector.launch_overhead_s:
             terms.append(f"{tiles} * {vector.launch_overhead_s!r}")
             formulas.append("tiles * launch overhead")

@@ -8,17 +8,19 @@ from mnsim.units import format_scaled
 
 
 def derivation_text(derivation: Derivation, chosen: str) -> str:
-    """The derivation in one of the formats; the table gives each figure three lines that need no wide terminal."""
+    """The derivation in one of the formats; the table gives each figure its value, its formula and its numbers on lines of their own."""
     steps = derivation.steps
     if chosen == "json":
         return to_json(
             {"layer": derivation.title, "facts": derivation.facts, "figures": list(map(asdict, steps)), "bound": derivation.bound}
         )
     if chosen == "csv":
-        return to_csv([asdict(step) for step in steps])
+        bound = {"figure": "bound", "formula": "the largest of the three times", "numbers": derivation.bound}
+        return to_csv([*map(asdict, steps), bound])
     if chosen == "markdown":
         rows = [[step.figure, _value(step), step.formula, f"`{step.numbers}`"] for step in steps]
         facts = "".join(f"- {fact}\n" for fact in derivation.facts)
+        facts += f"- bound: {derivation.bound}\n"
         return f"**{derivation.title}**\n\n{facts}\n" + to_markdown(
             ["figure", "value", "formula", "numbers"], rows, [True, False, True, True]
         )

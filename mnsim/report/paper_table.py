@@ -4,29 +4,28 @@ from collections.abc import Sequence
 from textwrap import fill
 
 from mnsim.papers.reproduce import Reproduction
-from mnsim.report.papers import LEGEND, closing, slip_lines, tables_of, total_rows
+from mnsim.report.papers import closing, legend, slip_lines, tables_of, total_rows
 from mnsim.report.text import to_aligned
 
 
 def papers_table(found: Sequence[Reproduction], width: int, verbosity: int = 0) -> str:
     """Each paper's tables, its slips and claims in words, the totals of all side by side, and how many cells came out.
 
-    A computed value stands beside a printed one of other digits where the width allows. Verbosity -1 leaves out the tables.
+    A computed value stands beside a printed one of other digits where the width allows. Verbosity -1 leaves the tables alone.
     """
     parts: list[str] = []
     for each in found:
         parts.append(fill(f"{each.paper}: {each.title}; {each.network}", width) + "\n")
         for (title, headings, rows), (_, _, short) in zip(tables_of(each, True), tables_of(each, False), strict=True):
-            if verbosity >= 0:
-                wide = _table(headings, rows)
-                parts.append(f"{title}\n\n{wide if _width(wide) <= width else _table(headings, short)}")
-        if lines := slip_lines(each):
+            wide = _table(headings, rows)
+            parts.append(f"{title}\n\n{wide if _width(wide) <= width else _table(headings, short)}")
+        if verbosity >= 0 and (lines := slip_lines(each)):
             parts.append("".join(fill(line, width, subsequent_indent="  ") + "\n" for line in lines))
     headings, rows = total_rows(found)
-    if rows:
+    if rows and verbosity >= 0:
         parts.append(to_aligned(headings, rows, [True, *[False] * (len(headings) - 1)]))
-    if any(cell.printed for each in found for cell in each.cells):
-        parts.append(fill(LEGEND, width) + "\n")
+    if verbosity >= 0 and any(cell.printed for each in found for cell in each.cells):
+        parts.append(fill(legend(found), width) + "\n")
     return "\n".join([*parts, *(f"{line}\n" for line in closing(found))])
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from mnsim.papers.reproduce import Cell, Reproduction, as_number
+from mnsim.papers.reproduce import Cell, Reproduction, SlipEffect, as_number
 from mnsim.report.records import Record
 from mnsim.report.text import to_markdown as markdown_table
 from mnsim.units import format_scaled
 
-LEGEND = "= computed and printed agree at the printed precision; =3 through slip 3; ≠ they differ; (published) carried, not computed"
+
+def legend(found: Sequence[Reproduction]) -> str:
+    """What the marks mean."""
+    through = "" if any(each.rule_alone for each in found) else "=3 through slip 3; "
+    return f"= computed and printed agree at the printed precision; {through}≠ they differ; (published) carried, not computed"
 
 
 def mark_of(cell: Cell) -> str:
@@ -33,33 +37,38 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def cell_record(paper: str, cell: Cell) -> Record:
-    """One cell as a flat row."""
+def cell_record(cell: Cell) -> Record:
+    """One cell."""
     return {
-        "paper": paper,
         "table": cell.table,
-        "row": cell.row,
+        "row": int(cell.row) if cell.row.isdigit() else cell.row,
         "layer": cell.layer,
         "column": cell.column,
         "computed": as_number(cell.computed),
         "printed": cell.printed,
         "mark": mark_of(cell),
-        "slips": ";".join(map(str, cell.slips)),
+        "slips": list(cell.slips),
     }
+
+
+def flat_cells(found: Sequence[Reproduction]) -> list[Record]:
+    """All cells of all papers for CSV; several slips are joined with `;`."""
+    records = ({"paper": each.paper, **cell_record(cell)} for each in found for cell in each.cells)
+    return [{**record, "slips": ";".join(map(str, record["slips"]))} for record in records]
 
 
 def as_record(found: Sequence[Reproduction]) -> Record:
     """All papers, and how many cells came out."""
-    good, all_ = count(found)
+    good, all_, wrong = count(found)
     return {
         "papers": [
             {
                 "paper": each.paper,
                 "title": each.title,
                 "network": each.network,
-                "cells": [cell_record(each.paper, cell) for cell in each.cells],
+                "cells": [cell_record(cell) for cell in each.cells],
                 "slips": [asdict(slip) for slip in each.slips],
-                "memory_note": each.memory_note,
+                "notes": list(each.notes),
                 "claims": [{"says": says, "but": but} for says, but in each.claims],
                 "totals_s": dict(each.totals),
             }
@@ -67,15 +76,16 @@ def as_record(found: Sequence[Reproduction]) -> Record:
         ],
         "reproduced": good,
         "cells": all_,
-        "unexplained": all_ - good,
+        "unexplained": wrong,
     }
 
 
-def count(found: Sequence[Reproduction]) -> tuple[int, int]:
-    """Cells that came out, and cells that were checked: of the papers that have a rule, if there are any among them."""
+def count(found: Sequence[Reproduction]) -> tuple[int, int, int]:
+    """Cells that came out and cells in all, of the papers that have a rule if there are any; and what differs anywhere."""
     ruled = [each for each in found if each.totals]
     checked = [cell for each in ruled or found for cell in each.checked]
-    return sum(cell.is_exact for cell in checked), len(checked)
+    wrong = sum(not cell.is_exact for each in found for cell in each.checked)
+    return sum(cell.is_exact for cell in checked), len(checked), wrong
 
 
 def tables_of(found: Reproduction, both: bool) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -107,16 +117,14 @@ def _shown(cell: Cell, both: bool) -> str:
 
 
 def slip_lines(found: Reproduction) -> list[str]:
-    """Every slip in words with what it does, then the claims that the tables contradict."""
-    lines = []
-    for slip in found.slips:
-        total = "" if slip.total_without_s is None else f"; without it the total would be {format_scaled(slip.total_without_s, 's')}"
-        lines.append(
-            f"slip {slip.number}, {slip.where}: {slip.because} (changes {slip.cells} {'cell' if slip.cells == 1 else 'cells'}{total})"
-        )
-    if found.memory_note:
-        lines.append(found.memory_note)
-    return [*lines, *(f'says "{says}", but {but}' for says, but in found.claims)]
+    """Every slip in words with what it does, notes, then the claims that the tables contradict."""
+    slips = [f"slip {slip.number}, {slip.where}: {slip.because}{'' if found.rule_alone else _effect(slip)}" for slip in found.slips]
+    return [*slips, *found.notes, *(f'says "{says}", but {but}' for says, but in found.claims)]
+
+
+def _effect(slip: SlipEffect) -> str:
+    total = "" if slip.total_without_s is None else f"; without it the total would be {format_scaled(slip.total_without_s, 's')}"
+    return f" (changes {slip.cells} {'cell' if slip.cells == 1 else 'cells'}{total})"
 
 
 def total_rows(found: Sequence[Reproduction]) -> tuple[list[str], list[list[str]]]:
@@ -126,16 +134,16 @@ def total_rows(found: Sequence[Reproduction]) -> tuple[list[str], list[list[str]
     rows = []
     for name in names:
         values = [dict(each.totals).get(name) for each in with_totals]
-        rows.append([name, *("none printed" if value is None else format_scaled(value, "s", 7) for value in values)])
+        rows.append([name, *("none" if value is None else format_scaled(value, "s", 7) for value in values)])
     return ["", *(f"{each.paper}" for each in with_totals)], rows
 
 
 def verdict(found: Sequence[Reproduction]) -> str:
     """The last line: how many cells came out."""
-    good, all_ = count(found)
+    good, all_, wrong = count(found)
     if any(each.rule_alone for each in found):
         return f"{good} of {all_} cells are what the rule alone gives; {all_ - good} are not"
-    return f"{good} of {all_} cells reproduced; {all_ - good} unexplained"
+    return f"{good} of {all_} cells reproduced; {wrong} unexplained"
 
 
 def closing(found: Sequence[Reproduction]) -> list[str]:
@@ -145,7 +153,7 @@ def closing(found: Sequence[Reproduction]) -> list[str]:
     if not any(each.checked for each in found):
         return []
     lines = [f"{each.paper}: {verdict([each])}" for each in published] if ruled else [verdict(published)]
-    return [*lines, verdict(ruled)] if ruled else lines
+    return [*lines, verdict(found)] if ruled else lines
 
 
 def to_markdown(found: Sequence[Reproduction]) -> str:
@@ -159,4 +167,4 @@ def to_markdown(found: Sequence[Reproduction]) -> str:
     headings, rows = total_rows(found)
     if rows:
         parts.append(markdown_table(headings, rows, [True, *[False] * (len(headings) - 1)]))
-    return "\n".join([*parts, *(f"{line}\n" for line in closing(found))])
+    return "\n".join([*parts, f"{legend(found)}\n", *(f"{line}\n" for line in closing(found))])

@@ -57,15 +57,12 @@ def _what_bounds(estimate: Estimate) -> str:
 
 
 def _detour(estimate: Estimate) -> str:
-    """What crosses the bus beyond the compulsory bytes, and why."""
+    """What crosses the bus beyond the compulsory bytes: maps that go out and come in again, weights that are read again."""
     extra = estimate.total.traffic_bytes - compulsory_bytes(estimate.graph)
-    spilled = sum(home.address is None for home in estimate.plan.homes)
-    why = f"because {_maps(spilled)}" if spilled else "because layers that do not fit read their weights again"
-    return f"; {format_scaled(extra, 'B')} more than weights, input and output cross the bus {why}" if extra else ""
-
-
-def _maps(spilled: int) -> str:
-    return "1 feature map does not fit the SRAM" if spilled == 1 else f"{spilled} feature maps do not fit the SRAM"
+    weights = sum(row.traffic.weight_bytes for row in estimate.layers) - estimate.total.weight_bytes
+    parts = ((extra - weights, "of feature maps that do not stay in SRAM"), (weights, "of weights read again"))
+    shown = " and ".join(f"{format_scaled(size, 'B')} {what}" for size, what in parts if size)
+    return f"; beyond weights, input and output, {shown} cross the bus" if extra else ""
 
 
 def _costly_layers(estimate: Estimate) -> str:
