@@ -25,11 +25,6 @@ def conv_filter_elements(kernel: Pair, in_channels: int, groups: int, out_channe
     return prod(kernel) * (in_channels // groups) * out_channels
 
 
-def pool_ops(kernel: Pair, output: Shape) -> int:
-    """k_h * k_w operations an output; with the kernel as large as the map this is H * W a channel (global pooling)."""
-    return prod(kernel) * prod(output)
-
-
 def same_padding(extent: int, kernel: int, stride: int) -> tuple[int, int]:
     """TensorFlow's SAME: the output is ceil(extent / stride), an odd padding puts the extra row at the end."""
     total = max((ceil(extent / stride) - 1) * stride + kernel - extent, 0)
@@ -132,6 +127,7 @@ class OperatorRule(NamedTuple):
 
 
 def _per_window(window: Window | None, inputs: int) -> int:
+    """k_h * k_w operations an output; with the window as large as the map this is H * W a channel (global pooling)."""
     return prod(window.kernel) if window else 0
 
 

@@ -11,12 +11,12 @@ from rich.text import Text
 from mnsim.interpreters.cost import Estimate
 from mnsim.report.columns import Column, layer_columns, type_rows
 from mnsim.report.records import as_dict
+from mnsim.report.text import to_aligned
 from mnsim.report.words import headline, sentences
 
 _STYLES = {"bus": "cyan", "matrix": "magenta", "vector": "yellow"}
 _PADDING = (0, 1, 0, 0)
 _GAP = 2  # spaces between two columns: the padding and the box's divider
-_NO_MARKS = str.maketrans("", "", ",.")
 
 
 def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int = 0) -> str:
@@ -37,19 +37,9 @@ def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int =
     hidden = len(columns) - len(kept)
     note = [f"({hidden} more columns in a wider terminal; every figure: --format csv, or --layer NAME)"] if hidden else []
     words = "\n".join([*sentences(estimate), *note])
-    return render(
-        [headline(estimate), table, *([simple_grid(headings, shares)] if fits(headings, shares, width) else []), words], width, color
-    )
-
-
-def fits(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether a table of these cells can be shown without cutting any."""
-    return sum(_widths(headings, rows)) + _GAP * (len(headings) - 1) <= width
-
-
-def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    """The width that each column needs."""
-    return [max(len(heading), *(len(row[place]) for row in rows)) for place, heading in enumerate(headings)]
+    types = to_aligned(headings, shares, [heading == "type" for heading in headings]).rstrip("\n")
+    shown = [types] if max(map(len, types.splitlines())) <= width else []
+    return render([headline(estimate), table, *shown, words], width, color)
 
 
 def _cell(text: str) -> Text:
@@ -58,7 +48,7 @@ def _cell(text: str) -> Text:
 
 def _that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """The columns that the width holds: the first by rank."""
-    widths = _widths([column.heading for column in columns], rows)
+    widths = [max(len(column.heading), *(len(row[place]) for row in rows)) for place, column in enumerate(columns)]
     kept = sorted(range(len(columns)), key=lambda place: columns[place].rank)
     while len(kept) > 1 and sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) > width:
         dropped = columns[kept[-1]].rank
@@ -70,17 +60,6 @@ def _grid(columns: Sequence[Column], totals: Sequence[str]) -> Table:
     table = Table(box=SIMPLE, pad_edge=False, padding=_PADDING, header_style="bold", show_edge=False, show_footer=True)
     for column, total in zip(columns, totals, strict=True):
         table.add_column(column.heading, _cell(total), justify="left" if column.is_text else "right", no_wrap=True)
-    return table
-
-
-def simple_grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Rows of words and numbers under headings; numbers are aligned to the right, the last column wraps."""
-    table = Table(box=SIMPLE, pad_edge=False, padding=_PADDING, header_style="bold", show_edge=False)
-    for place, heading in enumerate(headings):
-        numeric = all(not row[place] or row[place].translate(_NO_MARKS).isdigit() for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    for row in rows:
-        table.add_row(*row)
     return table
 
 

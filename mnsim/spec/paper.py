@@ -162,7 +162,7 @@ def paper_names() -> list[str]:
 def load_paper(name: str) -> Convention | Publication:
     """The paper of this name. Raises SpecError S001 for an unknown one."""
     if name not in paper_names():
-        place = Location("command line", 1, len("mnsim reproduce ") + 1, f"mnsim reproduce {name}", len(name))
+        place = Location(name or "''", text=name or "''", length=len(name))
         raise SpecError("S001", f"no paper is called '{name}'", place, did_you_mean(name, paper_names()))
     path = files("mnsim.papers").joinpath(f"{name}.yaml")
     text = path.read_text(encoding="utf-8")
