@@ -287,6 +287,7 @@ def test_no_cell_is_cut(width: int) -> None:
     assert isinstance(notes, Publication)
     text = papers_table([reproduce(convention(name), SEED) for name in RULED], width)
     others = [papers_table([reproduce_publication(notes)], width)]
+    others += [papers_table([reproduce(convention(name), SEED, with_slips=False)], width) for name in RULED]
     others += [papers_table([apply_to(convention(name), build_graph(load_network("mobilenet_v1")), SEED)], width) for name in RULED]
     for each in (text, *others):
         assert "…" not in each

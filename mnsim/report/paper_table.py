@@ -17,8 +17,8 @@ def papers_table(found: Sequence[Reproduction], width: int, verbosity: int = 0) 
     for each in found:
         parts.append(fill(f"{each.paper}: {each.title}; {each.network}", width) + "\n")
         for (title, headings, rows), (_, _, short) in zip(tables_of(each, True), tables_of(each, False), strict=True):
-            wide = _table(headings, rows)
-            parts.append(f"{title}\n\n{wide if _width(wide) <= width else _table(headings, short)}")
+            layouts = (_table(headings, rows), _table(headings, short), _table(*_without_layer(headings, short)))
+            parts.append(f"{title}\n\n{next((layout for layout in layouts if _width(layout) <= width), layouts[-1])}")
         if verbosity >= 0 and (lines := slip_lines(each)):
             parts.append("".join(fill(line, width, subsequent_indent="  ") + "\n" for line in lines))
     headings, rows = total_rows(found)
@@ -31,6 +31,11 @@ def papers_table(found: Sequence[Reproduction], width: int, verbosity: int = 0) 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return to_aligned(headings, rows, [False, *[True] * (len(headings) - 1)])
+
+
+def _without_layer(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The table for a narrow terminal: the row's number says which layer it is."""
+    return [headings[0], *headings[2:]], [[row[0], *row[2:]] for row in rows]
 
 
 def _width(text: str) -> int:

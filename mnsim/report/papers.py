@@ -105,7 +105,8 @@ def tables_of(found: Reproduction, both: bool) -> Iterator[tuple[str, list[str],
 
 def _shown(cell: Cell, both: bool) -> str:
     value = as_number(cell.computed)
-    computed = "nothing" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
+    digits = 7 if both else 4  # a narrow table has room for fewer
+    computed = "nothing" if value is None else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
     if cell.is_published:
         return f"{cell.printed} (published)"
     if not cell.printed:
