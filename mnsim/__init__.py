@@ -7,13 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnsim.errors import CapacityError, MnsimError, ShapeError, SpecError
+    from mnsim.errors import CapacityError, MnsimError, ProgramError, ShapeError, SpecError
     from mnsim.graph.build import build_graph
     from mnsim.graph.model import Graph
     from mnsim.interpreters.cost import Estimate, estimate
     from mnsim.pipeline import analyze
     from mnsim.plan.model import Plan
     from mnsim.plan.residency import make_plan
+    from mnsim.program.check import check
+    from mnsim.program.lower import lower
+    from mnsim.program.model import Program
     from mnsim.report.records import as_dict
     from mnsim.spec.load import load_hardware, load_network
     from mnsim.spec.records import Hardware, Network
@@ -26,22 +29,27 @@ _HOMES = {
     "load_hardware": "mnsim.spec.load",
     "build_graph": "mnsim.graph.build",
     "make_plan": "mnsim.plan.residency",
+    "lower": "mnsim.program.lower",
+    "check": "mnsim.program.check",
     "estimate": "mnsim.interpreters.cost",
     "as_dict": "mnsim.report.records",
     "Network": "mnsim.spec.records",
     "Hardware": "mnsim.spec.records",
     "Graph": "mnsim.graph.model",
     "Plan": "mnsim.plan.model",
+    "Program": "mnsim.program.model",
     "Estimate": "mnsim.interpreters.cost",
     "MnsimError": "mnsim.errors",
     "SpecError": "mnsim.errors",
     "ShapeError": "mnsim.errors",
     "CapacityError": "mnsim.errors",
+    "ProgramError": "mnsim.errors",
 }
 
 __all__ = [
-    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "ShapeError", "SpecError",
-    "analyze", "as_dict", "build_graph", "estimate", "load_hardware", "load_network", "make_plan",
+    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "Program", "ProgramError",
+    "ShapeError", "SpecError", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
+    "lower", "make_plan",
 ]  # fmt: skip
 
 

@@ -3,7 +3,8 @@
     MnsimError
     ├── SpecError       a file, an option or a value that cannot be used      exit 2
     ├── ShapeError      layers that do not fit together                       exit 2
-    └── CapacityError   a memory too small for the smallest tile              exit 1
+    ├── CapacityError   a memory too small for the smallest tile              exit 1
+    └── ProgramError    a program that breaks a rule of `mnsim explain program` exit 1
 
 `mnsim explain CODE` tells more about each code.
 """
@@ -83,6 +84,21 @@ class CapacityError(MnsimError):
         self.needed_bytes = needed_bytes
         self.available_bytes = available_bytes
         self.layer = layer
+
+
+class ProgramError(MnsimError):
+    """A program that would not compute what it should.
+
+    `command` is the id of the first command at which it shows, -1 where no single one is to blame.
+    """
+
+    exit_code = 1
+
+    def __init__(self, command: int, message: str) -> None:
+        where = f"command {command}" if command >= 0 else "the program as a whole"
+        super().__init__("P001", f"{where}: {message}", None, "whatever made the program is wrong; `mnsim explain P001` has the rules")
+        self.args = (command, message)
+        self.command = command
 
 
 def raise_all(problems: Sequence[MnsimError]) -> NoReturn:

@@ -1,34 +1,77 @@
-"""The whole way in one call: specifications to estimate."""
+"""The whole way in one call: specifications to a plan, and to its estimate."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from mnsim.errors import Location, SpecError
 from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate
+from mnsim.plan.model import Plan, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Hardware, Network
+
+if TYPE_CHECKING:
+    from mnsim.program.model import Program
+    from mnsim.program.timeline import Timeline
+
+
+class Planned(NamedTuple):
+    """A network's graph, the hardware that it runs on, and the plan: what every interpreter starts from."""
+
+    graph: Graph
+    hardware: Hardware
+    plan: Plan
+
+
+def plan_network(
+    network: str | Path | Network,
+    hardware: str | Path | Hardware = "seed",
+    policy: Policy = "overlap",
+    alpha: Fraction | float = 1,
+    rho: Fraction | float = 1,
+    dtype: Dtype = "int8",
+) -> Planned:
+    """The network at these multipliers, planned for the hardware. Raises as `analyze` does."""
+    loaded = network if isinstance(network, Network) else load_network(network)
+    machine = hardware if isinstance(hardware, Hardware) else load_hardware(hardware)
+    graph = build_graph(loaded, alpha, rho, dtype)
+    return Planned(graph, machine, make_plan(graph, machine, policy))
 
 
 def analyze(
     network: str | Path | Network,
     hardware: str | Path | Hardware = "seed",
+    policy: Policy = "overlap",
     alpha: Fraction | float = 1,
     rho: Fraction | float = 1,
     dtype: Dtype = "int8",
-    settings: Sequence[str] = (),
 ) -> Estimate:
     """What `mnsim analyze` computes: the network's cost on the hardware, layer by layer.
 
-    Network and hardware are files, bundled names or loaded records; `settings` override values of a hardware file, like
-    `internal_memory.capacity=256KiB`. Raises SpecError, ShapeError or CapacityError.
+    Network and hardware are files, bundled names or loaded records (`load_hardware` overrides values of a file). Raises SpecError,
+    ShapeError or CapacityError.
     """
-    if isinstance(hardware, Hardware) and settings:
-        place = Location("settings", text=settings[0], length=len(settings[0]))
-        raise SpecError("U002", "settings apply to a hardware file, not to loaded hardware", place, "give them to load_hardware")
-    loaded = network if isinstance(network, Network) else load_network(network)
-    machine = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, settings)
-    graph = build_graph(loaded, alpha, rho, dtype)
-    return estimate(graph, make_plan(graph, machine), machine)
+    planned = plan_network(network, hardware, policy, alpha, rho, dtype)
+    return estimate(planned.graph, planned.plan, planned.hardware)
+
+
+class Simulated(NamedTuple):
+    """A run: the program, when each of its commands ran, and what the analytical model says of the same plan."""
+
+    program: "Program"
+    timeline: "Timeline"
+    estimate: Estimate
+
+
+def run(planned: Planned) -> Simulated:
+    """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where lowering went wrong."""
+    from mnsim.interpreters.simulate import simulate  # simpy and numpy cost start-up time, which analysis does not pay
+    from mnsim.program.check import check
+    from mnsim.program.lower import lower
+
+    program = lower(planned.graph, planned.plan)
+    check(program, planned.hardware)
+    timeline = simulate(program, planned.hardware)
+    return Simulated(program, timeline, estimate(planned.graph, planned.plan, planned.hardware))

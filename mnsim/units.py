@@ -41,6 +41,15 @@ _TIMES = {
 }
 
 
+_JOULES = {f"{prefix}J": Fraction(1, 10**power) for prefix, power in (("u", 6), ("µ", 6), ("n", 9), ("p", 12), ("f", 15))}
+_PER_BYTE = {f"{joule}/{unit}": scale * count for joule, scale in _JOULES.items() for unit, count in (("B", 1), ("bit", 8))}
+_PER_OP = {
+    f"{joule}/{unit}": scale * share
+    for joule, scale in _JOULES.items()
+    for unit, share in (("FLOP", Fraction(1)), ("OP", Fraction(1)), ("MAC", Fraction(1, 2)))  # 1 MAC = 2 FLOP
+}
+
+
 class Dimension(NamedTuple):
     """A kind of quantity: its units, each with its factor to the base unit, and a spelling to show."""
 
@@ -53,7 +62,9 @@ SIZE = Dimension("size", _SIZES, "1 MiB")
 RATE = Dimension("bandwidth", _RATES, "1 GB/s")
 THROUGHPUT = Dimension("throughput", _THROUGHPUTS, "1 TFLOPS")
 TIME = Dimension("time", _TIMES, "5 ns")
-_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME)
+ENERGY_PER_BYTE = Dimension("energy a byte", _PER_BYTE, "20 pJ/B")
+ENERGY_PER_OP = Dimension("energy an operation", _PER_OP, "0.5 pJ/FLOP")
+_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME, ENERGY_PER_BYTE, ENERGY_PER_OP)
 
 
 class UnitError(ValueError):
@@ -102,7 +113,14 @@ def _remedy_for_number(written: str, dimension: Dimension) -> str:
 
 
 def _remedy_for_bare(number: str, dimension: Dimension) -> str:
-    units = {"size": ("B", "KiB", "MB", "MiB"), "bandwidth": ("B/s", "GB/s"), "throughput": ("GFLOPS", "TFLOPS"), "time": ("ns", "s")}
+    units = {
+        "size": ("B", "KiB", "MB", "MiB"),
+        "bandwidth": ("B/s", "GB/s"),
+        "throughput": ("GFLOPS", "TFLOPS"),
+        "time": ("ns", "s"),
+        "energy a byte": ("pJ/B", "pJ/bit"),
+        "energy an operation": ("pJ/FLOP", "pJ/MAC"),
+    }
     return "write the unit: " + " or ".join(f"{number} {unit}" for unit in units[dimension.name])
 
 

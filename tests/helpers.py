@@ -23,6 +23,7 @@ NETWORKS = (
     "mobilenet_v1",
     "mobilenet_v1_conv",
     "mobilenet_v1_shallow",
+    "squeezenet",
 )
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 import mnsim
-from mnsim.errors import CapacityError, Location, ShapeError, SpecError
+from mnsim.errors import CapacityError, Location, ProgramError, ShapeError, SpecError
 
 NAMES = {
-    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "ShapeError", "SpecError",
-    "analyze", "as_dict", "build_graph", "estimate", "load_hardware", "load_network", "make_plan",
+    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "Program", "ProgramError",
+    "ShapeError", "SpecError", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
+    "lower", "make_plan",
 }  # fmt: skip
 
 
@@ -28,7 +29,6 @@ def test_the_steps_give_what_analyze_gives() -> None:
     graph = mnsim.build_graph(mnsim.load_network("mobilenet_v1"), alpha=0.5, dtype="float16")
     by_hand = mnsim.estimate(graph, mnsim.make_plan(graph, hardware), hardware)
     assert by_hand == mnsim.analyze("mobilenet_v1", hardware, alpha=0.5, dtype="float16")
-    assert by_hand == mnsim.analyze("mobilenet_v1", "seed", 0.5, 1, "float16", ["internal_memory.capacity=256 KiB"])
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_nonsense_is_refused(arguments: dict[str, float]) -> None:
         mnsim.analyze("mobilenet_cifar", **arguments)  # type: ignore[arg-type]
 
 
-def test_settings_are_not_ignored() -> None:
-    with pytest.raises(mnsim.SpecError):
-        mnsim.analyze("mobilenet_cifar", mnsim.load_hardware("seed"), settings=["bus.bandwidth=2 GB/s"])
+def test_the_policy_is_overlap_unless_said() -> None:
+    assert mnsim.analyze("mobilenet_cifar").plan.policy == "overlap"
+    assert mnsim.analyze("mobilenet_cifar", "seed", "serial").plan.policy == "serial"
 
 
 def test_files_are_read_from_paths(tmp_path: Path) -> None:
@@ -57,6 +57,7 @@ def test_files_are_read_from_paths(tmp_path: Path) -> None:
         SpecError("S101", "message", Location("f", 1, 2, "text"), "remedy", "a.b"),
         ShapeError("conv1", "message", Location("f"), "remedy"),
         CapacityError("internal memory", 10, 5, "conv1"),
+        ProgramError(3, "message"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -13,6 +13,7 @@ LAYERS = (
     ("spec",),
     ("graph",),
     ("plan",),
+    ("program",),
     ("interpreters",),
     ("pipeline", "papers"),
     ("report",),
@@ -25,8 +26,8 @@ HOMES = {
     "yaml": ("spec",),
     "click": ("cli",),
     "rich": ("report",),
-    "simpy": (),
-    "numpy": (),
+    "simpy": ("interpreters",),
+    "numpy": ("program", "interpreters"),
 }
 FILES = sorted((ROOT / "mnsim").rglob("*.py"))
 

@@ -20,7 +20,7 @@ def cost_of(*layers: str, settings: tuple[str, ...] = ()) -> Estimate:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_rows_add_up_to_the_totals(network: str) -> None:
-    found = analyze(network, settings=["internal_memory.capacity=100 KiB"])
+    found = analyze(network, seed_with("internal_memory.capacity=100 KiB"))
     rows, total = found.layers, found.total
     for key in ("macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes"):
         assert sum(getattr(row, key) for row in rows) == getattr(total, key)

@@ -90,9 +90,9 @@ def test_too_many_layers_are_refused_early() -> None:
     assert caught.value.code == "S006"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("mobilenet")])
 def test_a_network_file_reads_like_the_papers_table(name: str) -> None:
-    """No bundled file is longer than 20 lines, and a separable block is one line of it."""
+    """No MobileNet is longer than 20 lines, and a separable block is one line of it."""
     from mnsim.spec.load import bundled
 
     lines = bundled("network")[name].read_text(encoding="utf-8").splitlines()

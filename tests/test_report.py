@@ -21,7 +21,7 @@ LAYER = [
 ]  # fmt: skip
 TOTAL = [
     "macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "peak_sram_bytes", "transfer_time_s", "matrix_time_s",
-    "vector_time_s", "serial_time_s", "bound_time_s", "bound",
+    "vector_time_s", "serial_time_s", "bound_time_s", "capacity_bound_time_s", "bound",
 ]  # fmt: skip
 BRANCHES = (
     "{conv: 6, kernel: 3, activation: relu, name: stem}",
@@ -141,7 +141,7 @@ def test_a_pipe_gets_every_column() -> None:
     header = next(line for line in ran.out.splitlines() if "layer" in line)
     for heading in ("#", "window", "at", "weights B", "maps in B", "maps out B", "SRAM B", "cut", "bound"):
         assert heading in header
-    assert "2x1x1, weights stay" in ran.out
+    assert "8x1x1, weights stay" in ran.out
     assert not ran.err
 
 
@@ -174,7 +174,9 @@ def test_derivations_evaluate_to_the_figures(options: tuple[str, ...]) -> None:
     """Every `numbers` is arithmetic; Python works it out and the model's own figure must come out."""
     estimates = [branched(*options)]
     estimates += (
-        [analyze("mobilenet_v1", alpha=0.25, rho=0.5, dtype="float32", settings=options)] if "B" not in "".join(options[:1]) else []
+        [analyze("mobilenet_v1", alpha=0.25, rho=0.5, dtype="float32", hardware=seed_with(*options))]
+        if "B" not in "".join(options[:1])
+        else []
     )
     for estimate in estimates:
         for row in estimate.layers:

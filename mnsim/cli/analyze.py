@@ -11,13 +11,14 @@ from mnsim.cli.options import (
     SpecName,
     Talk,
     Variant,
+    find_layer,
+    load_both,
     machine_options,
     output_options,
     talk_options,
     variant_options,
 )
 from mnsim.cli.terminal import PIPE_WIDTH, emit, wants_color, width_of
-from mnsim.errors import Location, SpecError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from mnsim.interpreters.cost import Estimate
@@ -38,14 +39,10 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     schedule. `mnsim explain counting` says what is counted.
     """
     chosen = output.chosen  # a wrong suffix is found before any work is done
-    if network == machine.hw == "-":
-        raise SpecError("U001", "standard input can be one file only", _typed("--hw", "-"), "give the network or the hardware as a file")
+    loaded, hardware = load_both(network, machine)
     from mnsim.pipeline import analyze
-    from mnsim.spec.load import load_hardware, load_network
 
-    loaded = load_network(network)
-    hardware = load_hardware(machine.hw, machine.settings, machine.sram)
-    estimate = analyze(loaded, hardware, variant.alpha, variant.rho, variant.dtype)
+    estimate = analyze(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
     text = _layer_text(estimate, layer, chosen) if layer is not None else _estimate_text(estimate, chosen, output, talk)
     emit(text, output.output, talk.quiet)
 
@@ -70,12 +67,4 @@ def _layer_text(estimate: "Estimate", name: str, chosen: str) -> str:
     from mnsim.report.derive import derive
     from mnsim.report.derived_text import derivation_text
 
-    names = [operator.name for operator in estimate.graph.operators]
-    if name not in names:
-        message = f"{estimate.graph.name} has no layer {shown(name)}"
-        raise SpecError("U004", message, _typed("--layer", name), did_you_mean(name, names))
-    return derivation_text(derive(estimate, names.index(name)), chosen)
-
-
-def _typed(option: str, value: str) -> Location:
-    return Location("command line", 1, len(option) + 2, f"{option} {value}", len(value))
+    return derivation_text(derive(estimate, find_layer(estimate.graph, name)), chosen)

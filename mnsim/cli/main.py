@@ -14,6 +14,7 @@ from mnsim.errors import MnsimError
 
 COMMANDS = {
     "analyze": "Where a network's time goes on a piece of hardware, layer by layer.",
+    "program": "What runs: every load, store and computation, with its bytes and what it waits for.",
     "reproduce": "Every printed cell of the seed papers, and where each paper slips.",
     "check": "Say whether specification files are right, or all that is wrong.",
     "list": "The networks and hardware that come with mnsim.",
@@ -71,6 +72,7 @@ def cli(context: click.Context, /, **talking: Any) -> None:
     mnsim analyze mobilenet_cifar               a bundled network on the bundled machine
     mnsim analyze my.yaml --sram 256KiB         your own network, less memory
     mnsim analyze mobilenet_v1 --layer pw1      every figure of one layer, derived
+    mnsim program mobilenet_cifar               the commands that the machine runs
     """
     context.default_map = dict.fromkeys(COMMANDS, talking)  # what the command says itself wins
 

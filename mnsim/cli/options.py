@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from mnsim.cli.main import talk
-from mnsim.errors import shown
+from mnsim.errors import Location, SpecError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from mnsim.graph.model import Graph
+    from mnsim.spec.records import Hardware, Network
 
     NumberType = click.ParamType[Fraction]
     TextType = click.ParamType[str]
@@ -22,6 +25,7 @@ else:  # generic from click 8.4 on only
 FORMATS = ("table", "csv", "json", "markdown")
 _SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
 DTYPES = ("int8", "float16", "float32")
+POLICIES = ("overlap", "serial")
 
 Function = Callable[..., Any]
 
@@ -64,11 +68,12 @@ class SpecName(TextType):
 
 
 class Variant(NamedTuple):
-    """Which variant of a network: the multipliers and the data type."""
+    """Which variant of a network, and how it is run: the multipliers, the data type, the policy."""
 
     alpha: Fraction
     rho: Fraction
     dtype: Any
+    policy: Any
 
 
 class Machine(NamedTuple):
@@ -140,6 +145,7 @@ variant_options = _gather(
     click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier: channels become int(alpha * C)."),
     click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7."),
     click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters."),
+    click.option("--policy", type=click.Choice(POLICIES), default="overlap", show_default=True, help="Prefetch, or one thing at a time."),
 )
 machine_options = _gather(
     "machine",
@@ -155,3 +161,25 @@ output_options = _gather(
     click.option("-o", "--output", type=SpecName(), metavar="FILE", help="Write the result to a file (.csv, .json, .md, .txt)."),
 )
 talk_options = _gather("talk", Talk, talk)
+
+
+def load_both(network: str, machine: Machine) -> "tuple[Network, Hardware]":
+    """The network and the hardware that a command line names. Raises SpecError."""
+    if network == machine.hw == "-":
+        raise SpecError("U001", "standard input can be one file only", _typed("--hw", "-"), "give the network or the hardware as a file")
+    from mnsim.spec.load import load_hardware, load_network
+
+    return load_network(network), load_hardware(machine.hw, machine.settings, machine.sram)
+
+
+def find_layer(graph: "Graph", name: str) -> int:
+    """The place of the layer that `--layer` names. Raises SpecError U004."""
+    names = [operator.name for operator in graph.operators]
+    if name not in names:
+        message = f"{graph.name} has no layer {shown(name)}"
+        raise SpecError("U004", message, _typed("--layer", name), did_you_mean(name, names))
+    return names.index(name)
+
+
+def _typed(option: str, value: str) -> Location:
+    return Location("command line", 1, len(option) + 2, f"{option} {value}", len(value))

@@ -5,9 +5,14 @@ import sys
 from errno import EACCES, EISDIR
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+import click
 
 from mnsim.errors import Location, SpecError, shown
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 PIPE_WIDTH = 400  # no line of a table is cut where nobody looks at a screen
 
@@ -39,6 +44,11 @@ def write_stdout(text: str) -> None:
     except UnicodeEncodeError:
         text = text.replace("─", "-").encode(encoding, "replace").decode(encoding)
     sys.stdout.write(text)
+
+
+def progress(label: str, steps: int, is_long: bool) -> "ProgressBar[int]":
+    """A bar on stderr for work of so many steps: only for long work, and only where stderr is a terminal."""
+    return click.progressbar(length=steps, label=label, file=sys.stderr, hidden=not (is_long and sys.stderr.isatty()), show_eta=False)
 
 
 def emit(text: str, output: str | None, quiet: bool) -> None:

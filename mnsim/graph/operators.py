@@ -9,7 +9,7 @@ from math import ceil, prod
 from typing import Literal, NamedTuple
 
 from mnsim.errors import ShapeError
-from mnsim.graph.model import BIAS_BYTES, Pair, Shape, Window
+from mnsim.graph.model import BIAS_BYTES, Operator, Pair, Shape, Window
 from mnsim.spec.records import Layer, Padding
 
 Shaped = tuple[Shape, Window | None, int]  # output shape, window, groups
@@ -173,6 +173,12 @@ def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tupl
     if layer.activation != "none":
         counted.append((layer.activation, prod(output)))
     return tuple((name, ops) for name, ops in counted if ops)
+
+
+def vector_work(operator: Operator, fused: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """The operations that reach the vector unit: those that are fused into the matrix unit's output stage do not."""
+    free = fused if RULES[operator.kind].unit == "matrix" else ()
+    return tuple((name, ops) for name, ops in operator.vector_ops if name not in free)
 
 
 def count_weights(layer: Layer, x: Shape, output: Shape, groups: int, element_bytes: int) -> tuple[int, int, int]:

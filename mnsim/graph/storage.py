@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import inf, prod
 from typing import NamedTuple
 
-from mnsim.graph.model import FeatureMap, Operator, Slot, Storage
+from mnsim.graph.model import FeatureMap, Graph, Operator, Slot, Storage
 from mnsim.graph.operators import RULES
 
 
@@ -109,3 +109,24 @@ def _collect(state: _Sharing, readers: list[list[int]]) -> tuple[tuple[Storage, 
         storages.append(Storage(len(storages), root, state.maps[root].size_bytes, members, min(used), max(used)))
     slots = tuple(Slot(number[root], offset) for root, offset in zip(state.root, state.offset, strict=True))
     return tuple(storages), slots
+
+
+def value_classes(graph: Graph) -> tuple[int, ...]:
+    """For every map the lowest index of those that are the same bytes at the same time: slices and other names.
+
+    A map and what is computed from it in place share a storage, but are two values.
+    """
+    classes = list(range(len(graph.maps)))
+    for operator in graph.operators:
+        if RULES[operator.kind].memory != "renames":
+            continue
+        for source in operator.inputs:
+            if source not in operator.copied:
+                pair = classes[operator.output], classes[source]
+                classes = [min(pair) if number in pair else number for number in classes]
+    return tuple(classes)
+
+
+def class_root(graph: Graph, classes: tuple[int, ...], number: int) -> int:
+    """The largest map of a class, of which the others are slices or other names."""
+    return max((index for index, found in enumerate(classes) if found == number), key=lambda index: (graph.maps[index].size_bytes, -index))

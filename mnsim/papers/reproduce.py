@@ -166,7 +166,7 @@ def _printed_total(convention: Convention) -> str | None:
 
 def _physical(graph: Graph, hardware: Hardware) -> tuple[tuple[str, float], tuple[str, float]]:
     """The model's own answer."""
-    total = estimate(graph, make_plan(graph, hardware), hardware).total
+    total = estimate(graph, make_plan(graph, hardware, "serial"), hardware).total
     return ("physical model (serial)", total.serial_time_s), ("lower bound", total.bound_time_s)
 
 

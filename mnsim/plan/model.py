@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stays = Literal["weights", "input", "output"]
+Policy = Literal["serial", "overlap"]
+POLICIES: tuple[Policy, ...] = ("serial", "overlap")
 STAYS: tuple[Stays, ...] = ("weights", "input", "output")
 
 
@@ -34,7 +36,11 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Working space of one segment in SRAM: a block of filters or biases, a strip of a map, or partial sums."""
+    """Working space of one segment in SRAM: a block of filters or biases, a strip of a map, or partial sums.
+
+    Buffers of one name are filled in turn: while one is worked on, the next can be loaded. An input strip that shares rows with
+    the strip before it is a ring of rows: row r lies at row r modulo the rows that the buffer holds.
+    """
 
     name: str
     address: int
@@ -52,9 +58,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Segments in the order in which they run, and a home for every feature map (by the map's index)."""
+    """Segments in the order in which they run, and a home for every feature map (by the map's index).
 
-    policy: str
+    `fused` are the vector operations that the matrix unit's output stage does.
+    """
+
+    policy: Policy
     sram_capacity_bytes: int
+    fused: tuple[str, ...]
     segments: tuple[Segment, ...]
     homes: tuple[Home, ...]

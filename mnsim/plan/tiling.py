@@ -20,7 +20,8 @@ class Geometry:
     """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to external memory.
 
     `in_row_bytes` and `out_row_bytes` are one row of one channel. `in_streams` are how many inputs stream (an addition has
-    several) and `in_sources` in how many transfers one tile of them comes: a concat that copies is one stream of many sources.
+    several) and `in_sources` in how many transfers one tile of them comes: a concat that copies is one stream of many sources,
+    and stores its tile in `out_targets` slices.
     """
 
     rows_in: int
@@ -38,6 +39,7 @@ class Geometry:
     in_streams: int
     in_sources: int
     out_streams: bool
+    out_targets: int
     in_place: bool
     splits_channels: bool
     partial_row_bytes: int
@@ -103,6 +105,7 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
         in_streams=streams,
         in_sources=len(streaming),
         out_streams=target in external,
+        out_targets=len(read) if renames else 1,
         in_place=in_place,
         splits_channels=operator.groups > 1 or operator.macs > 0,
         partial_row_bytes=y[1] * PARTIAL_SUM_BYTES,
@@ -152,10 +155,20 @@ def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: 
 
 def input_strips(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     """Rows read in one pass over a streamed input, loads that it takes (of one slice), and rows of its strip buffer."""
+    window = (geometry.kernel_rows, geometry.stride_rows, geometry.pad_top)
+    return strip_rows(geometry.rows_in, geometry.rows_out, window, tiling.rows, keeps_halo(geometry, tiling))
+
+
+def keeps_halo(geometry: Geometry, tiling: Tiling) -> bool:
+    """Whether strips of the same channels follow one another, so that the rows that two of them share stay on chip."""
     in_blocks = ceil(geometry.group_in / tiling.in_channels)
     one_slice = in_blocks == 1 and (tiling.stays == "input" or groups_a_block(geometry, tiling) >= geometry.groups)
-    window = (geometry.kernel_rows, geometry.stride_rows, geometry.pad_top)
-    return strip_rows(geometry.rows_in, geometry.rows_out, window, tiling.rows, keep_halo=tiling.stays == "weights" or one_slice)
+    return tiling.stays == "weights" or one_slice
+
+
+def is_ring(geometry: Geometry, tiling: Tiling) -> bool:
+    """Whether an input strip's buffer is a ring of rows: strips share rows that stay on chip."""
+    return tiling.rows < geometry.rows_out and geometry.kernel_rows > geometry.stride_rows and keeps_halo(geometry, tiling)
 
 
 def working_bytes(geometry: Geometry, tiling: Tiling) -> tuple[tuple[str, int], ...]:
@@ -199,7 +212,7 @@ def tile_traffic(geometry: Geometry, tiling: Tiling) -> Traffic:
         transfers += geometry.in_sources * passes * slices * in_blocks * loads
     if geometry.out_streams:
         output_bytes = geometry.rows_out * geometry.out_row_bytes * geometry.out_channels
-        transfers += strips * out_blocks
+        transfers += geometry.out_targets * strips * out_blocks
     weight_bytes = filter_passes * geometry.filter_bytes + bias_passes * geometry.bias_bytes
     return Traffic(weight_bytes, input_bytes, output_bytes, transfers)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
-from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_in_use, vector_work
+from mnsim.graph.operators import vector_work
+from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_in_use
 from mnsim.plan.model import Tiling
 from mnsim.plan.tiling import (
     Geometry,
@@ -163,7 +164,7 @@ def x_bytes(graph: Graph) -> int:
 def _vector_ops(estimate: Estimate, operator: Operator, row: LayerCost) -> Step:
     maps = estimate.graph.maps
     y = maps[operator.output].shape
-    work = vector_work(operator, estimate.hardware)
+    work = vector_work(operator, estimate.hardware.fused)
     if operator.copied:
         copied = " + ".join(_times(*maps[source].shape) for source in operator.copied)
         return Step("vector_ops", row.vector_ops, "ops", "1 * elements copied", copied)
@@ -276,7 +277,7 @@ def _transfers(geometry: Geometry, tiling: Tiling, row: LayerCost) -> Step:
 def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: int) -> Step:
     vector = estimate.hardware.vector
     terms, formulas = [], []
-    for name, ops in vector_work(operator, estimate.hardware):
+    for name, ops in vector_work(operator, estimate.hardware.fused):
         share = efficiency(vector, name)
         rate = _number(vector.throughput_per_s)
         terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")

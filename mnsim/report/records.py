@@ -13,24 +13,32 @@ Record = dict[str, Any]
 
 def as_dict(estimate: Estimate) -> Record:
     """The estimate as dictionaries, lists, numbers and strings. Shapes are [height, width, channels]; address null is external."""
-    graph = estimate.graph
     return {
-        "network": {
-            "name": graph.name,
-            "alpha": float(graph.alpha),
-            "rho": float(graph.rho),
-            "dtype": graph.dtype,
-            "input_shape": list(graph.maps[0].shape),
-        },
-        "hardware": _hardware_record(estimate),
+        "network": network_record(estimate),
+        "hardware": hardware_record(estimate),
         "layers": [_layer_record(estimate, row) for row in estimate.layers],
         "total": {**asdict(estimate.total)},
         "plan": _plan_record(estimate),
     }
 
 
-def _hardware_record(estimate: Estimate) -> Record:
+def network_record(estimate: Estimate) -> Record:
+    """Which network, at which multipliers."""
+    graph = estimate.graph
+    return {
+        "name": graph.name,
+        "alpha": float(graph.alpha),
+        "rho": float(graph.rho),
+        "dtype": graph.dtype,
+        "input_shape": list(graph.maps[0].shape),
+    }
+
+
+def hardware_record(estimate: Estimate) -> Record:
+    """The hardware with its settings; energies only where its file has them."""
     record = asdict(estimate.hardware)
+    if record["energies"] is None:
+        del record["energies"]
     for unit in ("matrix", "vector"):
         record[unit]["efficiency"] = dict(record[unit]["efficiency"])
     return {**record, "fused": list(record["fused"])}

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mnsim.interpreters.cost import Estimate
 from mnsim.report.columns import Column, layer_columns, type_rows
-from mnsim.report.records import as_dict
+from mnsim.report.records import Record, as_dict
 from mnsim.report.text import to_aligned
 from mnsim.report.words import headline, sentences
 
@@ -24,22 +24,27 @@ def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int =
 
     Verbosity -1 gives the table of layers alone, 1 adds how each layer is cut.
     """
-    record, columns = as_dict(estimate), layer_columns(estimate, verbosity > 0)
-    rows = [[column.cell(layer) for column in columns] for layer in record["layers"]]
-    totals = [column.total(record["total"]) for column in columns]
-    kept = _that_fit(columns, [*rows, totals], width)
-    table = _grid([columns[place] for place in kept], [totals[place] for place in kept])
-    for row in rows:
-        table.add_row(*(_cell(row[place]) for place in kept))
+    record = as_dict(estimate)
+    table, hidden = fitted(layer_columns(estimate, verbosity > 0), record["layers"], record["total"], width)
     if verbosity < 0:
         return render([table], width, color)
     headings, shares = type_rows(record)
-    hidden = len(columns) - len(kept)
     note = [f"({hidden} more columns in a wider terminal; every figure: --format csv, or --layer NAME)"] if hidden else []
     words = "\n".join([*sentences(estimate), *note])
     types = to_aligned(headings, shares, [heading == "type" for heading in headings]).rstrip("\n")
     shown = [types] if max(map(len, types.splitlines())) <= width else []
     return render([headline(estimate), table, *shown, words], width, color)
+
+
+def fitted(columns: Sequence[Column], layers: Sequence[Record], total: Record, width: int) -> tuple[Table, int]:
+    """The table of layers with its totals, in the columns that fit the width, and how many do not."""
+    rows = [[column.cell(layer) for column in columns] for layer in layers]
+    totals = [column.total(total) for column in columns]
+    kept = _that_fit(columns, [*rows, totals], width)
+    table = _grid([columns[place] for place in kept], [totals[place] for place in kept])
+    for row in rows:
+        table.add_row(*(_cell(row[place]) for place in kept))
+    return table, len(columns) - len(kept)
 
 
 def _cell(text: str) -> Text:

@@ -4,6 +4,7 @@ from mnsim.interpreters.cost import Estimate, compulsory_bytes
 from mnsim.units import format_binary, format_peak, format_scaled
 
 _ENGINES = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
+_NOTICEABLE = 1.001
 
 
 def headline(estimate: Estimate) -> str:
@@ -25,9 +26,9 @@ def headline(estimate: Estimate) -> str:
     return f"{network}\non {hardware.name}: {machine}\n{sums}, {peak}"
 
 
-def sentences(estimate: Estimate) -> tuple[str, str, str]:
-    """Three lines: what the time goes to, what bounds any schedule, which layers cost most."""
-    return _where_time_goes(estimate), _what_bounds(estimate), _costly_layers(estimate)
+def sentences(estimate: Estimate) -> tuple[str, ...]:
+    """A line each: what the time goes to, what bounds any schedule, what the SRAM adds to that (if much), which layers cost most."""
+    return _where_time_goes(estimate), _what_bounds(estimate), *_what_sram_bounds(estimate), _costly_layers(estimate)
 
 
 def _where_time_goes(estimate: Estimate) -> str:
@@ -54,6 +55,15 @@ def _what_bounds(estimate: Estimate) -> str:
         f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {_ENGINES[total.bound]} sets ({work}): "
         f"one thing at a time is {ratio:.2f}x that{_detour(estimate)}."
     )
+
+
+def _what_sram_bounds(estimate: Estimate) -> tuple[str, ...]:
+    """The bound for this SRAM and order of layers, where it is noticeably higher than the one for any."""
+    total = estimate.total
+    if total.capacity_bound_time_s < _NOTICEABLE * total.bound_time_s:
+        return ()
+    sram = format_binary(estimate.hardware.sram_capacity_bytes)
+    return (f"With {sram} of SRAM, layer after layer, no schedule beats {format_scaled(total.capacity_bound_time_s, 's')}.",)
 
 
 def _detour(estimate: Estimate) -> str:

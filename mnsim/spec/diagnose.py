@@ -22,7 +22,7 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
     path = _path_in_file(details["loc"], document)
     key = ".".join(str(part) for part in path)
     kind, context = details["type"], details.get("ctx", {})
-    name = str(details["loc"][-1])
+    name = str(details["loc"][-1]) if details["loc"] else ""
     if kind == "missing":
         remedy = f"add `{name}: ...`"
         return SpecError("S101", f"missing key '{name}'{_inside(path)}", document.locate(path), remedy, f"{key}.{name}".strip("."))
@@ -31,7 +31,8 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
         return SpecError("S102", f"unknown key {shown(name)}{_inside(path[:-1])}", document.locate_key(path), remedy, key)
     if "remedy" in context:  # one of ours: its type is the code
         to_blame = context["key"]
-        place = document.locate_key((*path, to_blame)) if to_blame else document.locate(path)
+        blamed = to_blame if isinstance(to_blame, tuple) else (to_blame,)
+        place = document.locate_key((*path, *blamed)) if to_blame else document.locate(path)
         return SpecError(kind, str(context["message"]), place, str(context["remedy"]), key)
     got = shown(details["input"])
     messages = {

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mnsim.errors import shown
-from mnsim.units import RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
+from mnsim.units import ENERGY_PER_BYTE, ENERGY_PER_OP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
 MAX_SIZE = 1_000_000  # of any extent, channel count or repeat: far above any network, far below trouble
 MAX_WINDOW = 1024  # of a kernel or a stride; a window as large as its map is a global pooling
@@ -35,8 +35,8 @@ def unsaid() -> Any:
     return Field(default=None, json_schema_extra=_without_default)
 
 
-def refuse(code: str, message: str, remedy: str, key: str = "") -> PydanticCustomError:
-    """The error that a field raises; code, remedy and the key to blame (where it is not the whole value) travel in it."""
+def refuse(code: str, message: str, remedy: str, key: str | tuple[str, ...] = "") -> PydanticCustomError:
+    """The error that a field raises; code, remedy and the key (or path) to blame, where it is not the whole value, travel in it."""
     context = {"message": message, "remedy": remedy, "key": key}
     return PydanticCustomError(code, "{message}", context)
 
@@ -138,6 +138,12 @@ def _time_s(amount: Fraction) -> float:
     return float(amount)
 
 
+def _energy_j(amount: Fraction) -> float:
+    if amount > 1:
+        raise UnitError(f"{float(amount):g} J is no energy of one byte or operation", "write it like 20 pJ/B or 0.5 pJ/FLOP")
+    return float(amount)
+
+
 def _text(value: Any) -> str:
     """Words on one line; what could command a terminal is no word."""
     if not isinstance(value, str):
@@ -204,3 +210,5 @@ SizeBytes = Annotated[int, *_quantity(SIZE, _size_bytes)]
 RateBytesPerS = Annotated[float, *_quantity(RATE, _positive_rate)]
 ThroughputPerS = Annotated[float, *_quantity(THROUGHPUT, _positive_rate)]
 TimeS = Annotated[float, *_quantity(TIME, _time_s)]
+EnergyPerByteJ = Annotated[float, *_quantity(ENERGY_PER_BYTE, _energy_j)]
+EnergyPerOpJ = Annotated[float, *_quantity(ENERGY_PER_OP, _energy_j)]

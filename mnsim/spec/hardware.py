@@ -1,11 +1,11 @@
 """The hardware file: what its YAML may say."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from mnsim.errors import did_you_mean, shown
-from mnsim.spec.fields import Name, RateBytesPerS, SizeBytes, ThroughputPerS, TimeS, Word, refuse, unsaid
+from mnsim.spec.fields import EnergyPerByteJ, EnergyPerOpJ, Name, RateBytesPerS, SizeBytes, ThroughputPerS, TimeS, Word, refuse, unsaid
 
 FUSIBLE = ("batch_norm", "relu", "relu6")
 
@@ -79,6 +79,7 @@ class ExternalMemorySpec(_Strict):
     kind: Word = "DDR"
     capacity: SizeBytes = unsaid()
     latency: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
+    energy: EnergyPerByteJ = unsaid()
 
 
 class BusSpec(_Strict):
@@ -91,6 +92,7 @@ class InternalMemorySpec(_Strict):
     """The on-chip SRAM."""
 
     capacity: SizeBytes
+    energy: EnergyPerByteJ = unsaid()
 
 
 class MatrixUnitSpec(_Strict):
@@ -100,6 +102,7 @@ class MatrixUnitSpec(_Strict):
     launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
     efficiency: Annotated[MatrixEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
     fused: Fused = []
+    energy: EnergyPerOpJ = unsaid()
 
 
 class VectorUnitSpec(_Strict):
@@ -108,10 +111,15 @@ class VectorUnitSpec(_Strict):
     throughput: ThroughputPerS
     launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
     efficiency: Annotated[VectorEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
+    energy: EnergyPerOpJ = unsaid()
 
 
 class HardwareSpec(_Strict):
-    """An accelerator: external memory, a bus, internal memory, a matrix unit and a vector unit."""
+    """An accelerator: external memory, a bus, internal memory, a matrix unit and a vector unit.
+
+    Energies, a byte read or written in either memory and an operation of either unit, are given all four or not at all: a sum
+    that left one out would be no energy.
+    """
 
     name: Name
     title: Word = ""
@@ -120,3 +128,13 @@ class HardwareSpec(_Strict):
     internal_memory: InternalMemorySpec
     matrix_unit: MatrixUnitSpec
     vector_unit: VectorUnitSpec
+
+    @model_validator(mode="after")
+    def _all_energies_or_none(self) -> Self:
+        parts = ("external_memory", "internal_memory", "matrix_unit", "vector_unit")
+        given = [part for part in parts if getattr(self, part).energy is not None]
+        if given and len(given) < len(parts):
+            missing = [f"{part}.energy" for part in parts if part not in given]
+            message = f"{given[0]}.energy is given, but not {', '.join(missing)}"
+            raise refuse("S108", message, "give all four energies, or none", (given[0], "energy"))
+        return self

@@ -13,7 +13,7 @@ from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_
 from mnsim.spec.expand import expand
 from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
 from mnsim.spec.network import NetworkSpec
-from mnsim.spec.records import Engine, Hardware, Network
+from mnsim.spec.records import Energies, Engine, Hardware, Network
 
 Kind = Literal["network", "hardware"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -103,7 +103,14 @@ def _hardware(spec: HardwareSpec) -> Hardware:
         matrix=_engine(spec.matrix_unit),
         vector=_engine(spec.vector_unit),
         fused=tuple(dict.fromkeys(spec.matrix_unit.fused)),
+        energies=_energies(spec),
     )
+
+
+def _energies(spec: HardwareSpec) -> Energies | None:
+    if "energy" not in spec.external_memory.model_fields_set:
+        return None  # then the others are not given either
+    return Energies(spec.external_memory.energy, spec.internal_memory.energy, spec.matrix_unit.energy, spec.vector_unit.energy)
 
 
 def _engine(unit: MatrixUnitSpec | VectorUnitSpec) -> Engine:

@@ -56,8 +56,21 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Energies:
+    """Joules for a byte read or written in each memory, and for an operation of each unit (2 a MAC)."""
+
+    external_j_per_byte: float
+    sram_j_per_byte: float
+    matrix_j_per_op: float
+    vector_j_per_op: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hardware:
-    """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the matrix unit's output stage."""
+    """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the matrix unit's output stage.
+
+    `energies` are None where the file does not say them.
+    """
 
     name: str
     title: str
@@ -69,3 +82,4 @@ class Hardware:
     matrix: Engine
     vector: Engine
     fused: tuple[str, ...] = ()
+    energies: Energies | None = None

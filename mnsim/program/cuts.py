@@ -1,0 +1,66 @@
+"""The pieces that a tiling cuts an operator into, and the order in which they are worked on."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mnsim.plan.model import Tiling
+from mnsim.plan.tiling import Geometry
+
+Span = tuple[int, int]  # half-open
+
+
+class Strip(NamedTuple):
+    """A strip of output rows, the input rows that its windows cover, and those that its buffer holds (rows between windows too)."""
+
+    rows: Span
+    covered: Span
+    held: Span
+
+
+class Cuts(NamedTuple):
+    """All strips, output blocks and input blocks (of one group) of an operator."""
+
+    strips: tuple[Strip, ...]
+    outs: tuple[Span, ...]
+    ins: tuple[Span, ...]
+
+
+def make_cuts(geometry: Geometry, tiling: Tiling) -> Cuts:
+    """The pieces, in ascending order."""
+    return Cuts(
+        tuple(_strips(geometry, tiling.rows)), tuple(_outs(geometry, tiling.out_channels)), _spans(geometry.group_in, tiling.in_channels)
+    )
+
+
+def walk(cuts: Cuts, stays: str) -> Iterator[tuple[int, int, int]]:
+    """The steps (strip, output block, input block) in the order of the loops that `Tiling` states."""
+    strips, outs, ins = (range(len(pieces)) for pieces in cuts)
+    if stays == "weights":
+        yield from ((s, o, i) for o in outs for i in ins for s in strips)
+    elif stays == "input":
+        yield from ((s, o, i) for s in strips for i in ins for o in outs)
+    else:
+        yield from ((s, o, i) for s in strips for o in outs for i in ins)
+
+
+def _spans(extent: int, size: int) -> tuple[Span, ...]:
+    return tuple((start, min(start + size, extent)) for start in range(0, extent, size))
+
+
+def _outs(geometry: Geometry, size: int) -> Iterator[Span]:
+    """Parts of each group in turn, or multiples of whole groups."""
+    if size >= geometry.group_out:
+        yield from _spans(geometry.out_channels, size)
+        return
+    for first in range(0, geometry.out_channels, geometry.group_out):
+        yield from ((first + start, first + end) for start, end in _spans(geometry.group_out, size))
+
+
+def _strips(geometry: Geometry, rows: int) -> Iterator[Strip]:
+    kernel, stride, pad = geometry.kernel_rows, geometry.stride_rows, geometry.pad_top
+    before = 0
+    for start, end in _spans(geometry.rows_out, rows):
+        covered = max(0, start * stride - pad), min(geometry.rows_in, (end - 1) * stride - pad + kernel)
+        held_end = geometry.rows_in if end == geometry.rows_out else covered[1]
+        yield Strip((start, end), covered, (min(covered[0], before), held_end))
+        before = held_end

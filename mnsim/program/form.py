@@ -1,0 +1,146 @@
+"""The form of a program: what each command says of itself, checked without regard to the others' effects."""
+
+from math import prod
+from typing import assert_never
+
+from mnsim.errors import ProgramError
+from mnsim.graph.model import BIAS_BYTES, ELEMENT_BYTES, PARTIAL_SUM_BYTES
+from mnsim.program.atoms import Geometry, geometry_of
+from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
+from mnsim.spec.records import Hardware
+
+MOST_VALUES = 2**31  # value numbers stand in arrays of 4-byte integers
+
+
+def check_form(program: Program, hardware: Hardware) -> dict[Memory, set[Geometry]]:
+    """Check the sizes of the memories and the form of every command. The geometries that lie in each memory. Raises ProgramError."""
+    capacity = hardware.external_capacity_bytes
+    if program.sram_bytes > hardware.sram_capacity_bytes:
+        raise ProgramError(-1, f"it uses {program.sram_bytes:,} bytes of internal memory, which has {hardware.sram_capacity_bytes:,}")
+    if capacity is not None and program.external_bytes > capacity:
+        raise ProgramError(-1, f"it uses {program.external_bytes:,} bytes of external memory, which has {capacity:,}")
+    sizes: dict[Memory, int] = {"sram": program.sram_bytes, "external": program.external_bytes}
+    known: dict[Memory, set[Geometry]] = {"sram": set(), "external": set()}
+    for region in (*program.inputs, *program.weights, *program.outputs):
+        if region.memory != "external":
+            raise ProgramError(-1, f"inputs, weights and outputs lie in external memory, not {shown(region)}")
+        _check_region(-1, region, sizes, known)
+    for place, command in enumerate(program.commands):
+        _check_waits(place, command)
+        source, target = _sides(command)
+        for region in command.reads:
+            if region.memory != source:
+                raise ProgramError(place, f"a {type(command).__name__} reads {source}, not {shown(region)}")
+            _check_region(place, region, sizes, known)
+        for region in command.writes:
+            if region.memory != target:
+                raise ProgramError(place, f"a {type(command).__name__} writes {target}, not {shown(region)}")
+            _check_region(place, region, sizes, known)
+        _check_work(place, command)
+    return known
+
+
+def shown(region: Region) -> str:
+    """A region in a message: its memory and interval, and its runs where there are several."""
+    strided = f" ({region.runs} runs of {region.run_bytes} every {region.stride_bytes})" if region.runs > 1 else ""
+    return f"{region.memory} [{region.start}, {region.end}){strided}"
+
+
+def _sides(command: Command) -> tuple[Memory, Memory]:
+    """The memories that a command reads and writes."""
+    match command:
+        case Load():
+            return "external", "sram"
+        case Store():
+            return "sram", "external"
+        case Matrix() | Vector():
+            return "sram", "sram"
+        case _:
+            assert_never(command)
+
+
+def _check_waits(place: int, command: Command) -> None:
+    """Ids are places, and waits point back: then the list is an order that can run, and in-order queues never lock up."""
+    if command.id != place:
+        raise ProgramError(place, f"its id is {command.id}: ids are the commands' places")
+    waits = command.depends_on
+    if waits:
+        wrong = next((other for other in waits if not 0 <= other < place), None)
+        if wrong is not None:
+            raise ProgramError(place, f"it waits for command {wrong}, which is not an earlier one")
+        if len(set(waits)) < len(waits):
+            raise ProgramError(place, f"it waits for a command twice: {sorted(waits)}")
+    if command.room and not set(command.room) <= set(waits):
+        raise ProgramError(place, f"it waits for room from {sorted(command.room)} but depends on {sorted(waits)} only")
+
+
+def _check_region(command: int, region: Region, sizes: dict[Memory, int], known: dict[Memory, set[Geometry]]) -> None:
+    """Check that a region lies inside its memory, and remember its geometry: most regions have one that was seen before."""
+    if not 0 <= region.data < MOST_VALUES:
+        raise ProgramError(command, f"{shown(region)} has value {region.data}: numbers are 0 to {MOST_VALUES - 1}")
+    geometry = geometry_of(region)
+    if geometry in known[region.memory]:
+        return
+    start, run_bytes, stride_bytes, runs = geometry
+    if runs < 1 or run_bytes < 1:
+        raise ProgramError(command, f"{shown(region)} has {runs} runs of {run_bytes} bytes: both must be positive")
+    if stride_bytes < 1 or (runs > 1 and stride_bytes < run_bytes):
+        raise ProgramError(command, f"{shown(region)} has a run of {run_bytes} bytes every {stride_bytes}: runs must not overlap")
+    if start < 0 or region.end > sizes[region.memory]:
+        raise ProgramError(command, f"{shown(region)} is outside of the memory's {sizes[region.memory]:,} bytes")
+    known[region.memory].add(geometry)
+
+
+def _check_work(place: int, command: Command) -> None:
+    """Check that a command does something, and that its regions have the sizes of it."""
+    match command:
+        case Load() | Store():
+            read, written = (sum([region.size_bytes for region in regions]) for regions in (command.reads, command.writes))
+            if read != written or not read:
+                raise ProgramError(place, f"it reads {read:,} bytes and writes {written:,}: a transfer has the same of both, and some")
+        case Matrix():
+            if command.macs < 1:
+                raise ProgramError(place, f"it has {command.macs} MACs: there must be some")
+            _check_kernel(place, command)
+        case Vector():
+            if command.vector_ops < 1:
+                raise ProgramError(place, f"it has {command.vector_ops} vector operations: there must be some")
+            _check_kernel(place, command)
+        case _:
+            assert_never(command)
+
+
+def _check_kernel(place: int, command: Matrix | Vector) -> None:
+    """Check that the operands have the sizes that the kernel's shapes make."""
+    kernel = command.kernel
+    if len(kernel.operands) != len(command.reads):
+        raise ProgramError(place, f"its kernel names {len(kernel.operands)} operands, but it reads {len(command.reads)} regions")
+    if kernel.dtype not in ELEMENT_BYTES:
+        raise ProgramError(place, f"its elements are {kernel.dtype!r}: known are {', '.join(ELEMENT_BYTES)}")
+    if min(*kernel.input_shape, *kernel.output_shape, *kernel.window, kernel.groups) < 1:
+        raise ProgramError(place, "its shapes, window and groups must be positive")
+    sizes = {"input": 0, "output": sum([region.size_bytes for region in command.writes])}
+    for name, region in zip(kernel.operands, command.reads, strict=True):
+        sizes[name] = sizes.get(name, 0) + region.size_bytes
+    for name, size_bytes in sizes.items():
+        right = _operand_bytes(kernel, name, on_matrix=isinstance(command, Matrix))
+        if right is not None and size_bytes != right:
+            raise ProgramError(place, f"its {name} has {size_bytes:,} bytes where the kernel's shapes make {right:,}")
+        if name == "biases" and size_bytes % (kernel.output_shape[2] * BIAS_BYTES):  # a batch norm has more than one a channel
+            raise ProgramError(place, f"its biases have {size_bytes:,} bytes for {kernel.output_shape[2]:,} channels")
+
+
+def _operand_bytes(kernel: Kernel, name: str, on_matrix: bool) -> int | None:
+    """An operand's bytes by the kernel's shapes; None where those do not tell."""
+    element_bytes = ELEMENT_BYTES[kernel.dtype]
+    if name == "output":
+        return prod(kernel.output_shape) * (PARTIAL_SUM_BYTES if kernel.partial else element_bytes)
+    if name.startswith("input"):
+        return prod(kernel.input_shape) * element_bytes
+    if name.startswith("partial"):
+        return prod(kernel.output_shape) * PARTIAL_SUM_BYTES
+    if name == "filters" and on_matrix:
+        dense = kernel.operation == "dense"
+        one_channel = prod(kernel.input_shape) if dense else prod(kernel.window) * (kernel.input_shape[2] // kernel.groups)
+        return one_channel * kernel.output_shape[2] * element_bytes
+    return None

@@ -1,0 +1,212 @@
+"""From a plan to its program: every tile's loads, computation and stores."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+
+from mnsim.graph.model import Graph, Operator
+from mnsim.graph.operators import vector_work
+from mnsim.plan.model import Buffer, Plan, Segment
+from mnsim.plan.tiling import make_geometry
+from mnsim.program.cuts import Span, make_cuts, walk
+from mnsim.program.model import Kernel, Program, Region
+from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, partial_sums, staged, target_of
+from mnsim.program.order import arrange
+from mnsim.program.places import Area, biases_of, filters_of, make_places, part_of, run_of
+from mnsim.program.work import Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
+
+Named = tuple[tuple[str, Touch], ...]  # operands by name
+
+
+def lower(graph: Graph, plan: Plan) -> Program:
+    """The plan's commands in issue order, with what each waits for.
+
+    Under policy `serial` every command waits for the one before it. Under `overlap` loads are hoisted as far ahead as the bytes
+    that they write are free, in the order in which they are needed.
+    """
+    places = make_places(graph, plan)
+    work = Work(graph, plan, places, places.values + 2 * len(graph.operators))
+    for segment in plan.segments:
+        for index in segment.operators:
+            _lower_operator(work, graph.operators[index], segment)
+    weights: list[Region] = []
+    for operator in graph.operators:
+        if operator.filter_bytes:
+            weights.append(run_of("external", places.filters[operator.index], operator.filter_bytes, places.filter_data(operator)))
+        if operator.bias_bytes:
+            weights.append(run_of("external", places.biases[operator.index], operator.bias_bytes, places.bias_data(operator)))
+    outputs = tuple(whole(graph.maps[index], outside(work, index)) for index in graph.outputs)
+    commands = arrange(work.drafts, plan.policy)
+    inputs = (whole(graph.maps[0], outside(work, 0)),)
+    return Program(graph.name, plan.policy, plan.sram_capacity_bytes, places.external_bytes, commands, inputs, tuple(weights), outputs)
+
+
+def _lower_operator(work: Work, operator: Operator, segment: Segment) -> None:
+    graph, homes, places = work.graph, work.plan.homes, work.places
+    external = {graph.slots[index].storage for index, home in enumerate(homes) if home.address is None}
+    geometry = make_geometry(graph, operator, external)
+    start = graph.storages[graph.slots[0].storage]
+    if start.first == operator.index and start.index not in external:
+        target = in_sram(work, 0, whole(graph.maps[0], places.homes[0]))
+        transfer(work, operator, "load", [Touch(None, whole(graph.maps[0], outside(work, 0)))], [target])
+    if not geometry.idle:
+        buffers: dict[str, list[Buffer]] = {}
+        for buffer in segment.buffers:
+            buffers.setdefault(buffer.name, []).append(buffer)
+        scene = Scene(work, operator, geometry, segment.tiling, make_cuts(geometry, segment.tiling), buffers)
+        for s, o, i in walk(scene.cuts, segment.tiling.stays):
+            if operator.copied:
+                _copy(scene, s)
+            else:
+                _step(scene, s, scene.cuts.outs[o], i)
+    if operator.output in graph.outputs and homes[operator.output].address is not None:
+        source = in_sram(work, operator.output, whole(graph.maps[operator.output], places.homes[operator.output]))
+        transfer(work, operator, "store", [source], [in_external(work, whole(graph.maps[operator.output], outside(work, operator.output)))])
+
+
+def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
+    """One step of the loops: load what is not there, compute, and store a complete tile whose map is external."""
+    work, operator, geometry = scene.work, scene.operator, scene.geometry
+    tile = Tile(s, outs, _channels(scene, outs, i), i == 0, i == len(scene.cuts.ins) - 1)
+    weights: Named = ()
+    if geometry.filter_bytes:
+        source = filters_of(work.graph, work.places, operator, outs, scene.cuts.ins[i])
+        weights = (("filters", block(scene, "filters", (outs, i), source)),)
+    if geometry.bias_bytes and tile.first:
+        block(scene, "biases", outs, biases_of(work.graph, work.places, operator, outs))
+    inputs = inputs_of(scene, tile)
+    if not tile.last:
+        operands = (*inputs, *weights, *_sum_start(scene, tile))
+        _matrix(scene, tile, operands, (partial_sums(scene, tile),))
+        return
+    target = target_of(scene, tile, inputs)
+    names = [name for name, _ in vector_work(operator, work.plan.fused)]
+    stages = [operator.label, *names] if operator.macs else names
+    written: tuple[Touch, ...] = ()
+    for number, name in enumerate(stages):
+        result = staged(work, target, is_first=number == 0, is_last=number == len(stages) - 1)
+        if number == 0 and operator.macs:
+            _matrix(scene, tile, (*inputs, *weights, *_sum_start(scene, tile), *_fused_numbers(scene)), result)
+        else:
+            operands = inputs if number == 0 else tuple(("input", touch) for touch in written)
+            _vector(scene, tile, name, operands, result)
+        written = result
+    if geometry.out_streams:
+        region = part_of(outside(work, operator.output), work.graph.maps[operator.output], scene.cuts.strips[s].rows, outs)
+        transfer(work, operator, "store", written, [in_external(work, region)])
+
+
+def _channels(scene: Scene, outs: Span, i: int) -> Span:
+    """The input channels that an output block sums in one step: those of its groups, or a part of one group's."""
+    geometry = scene.geometry
+    first, last = outs[0] // geometry.group_out, -(-outs[1] // geometry.group_out)
+    if len(scene.cuts.ins) > 1:
+        ins = scene.cuts.ins[i]
+        return first * geometry.group_in + ins[0], first * geometry.group_in + ins[1]
+    return first * geometry.group_in, last * geometry.group_in
+
+
+def _sum_start(scene: Scene, tile: Tile) -> Named:
+    """What the sum goes on from: the biases, or the partial sums so far."""
+    if not tile.first:
+        return (("partial", scene.sums[tile.strip, tile.outs]),)
+    planes = scene.bias_planes
+    return (("biases", _planes(scene, 0, planes)),) if planes else ()
+
+
+def _fused_numbers(scene: Scene) -> Named:
+    """A batch norm's numbers, where the matrix unit's output stage applies it."""
+    is_fused = scene.norm_planes and "batch_norm" in scene.work.plan.fused
+    return (("biases", _planes(scene, scene.bias_planes, scene.norm_planes)),) if is_fused else ()
+
+
+def _planes(scene: Scene, first: int, count: int) -> Touch:
+    """Some of the planes of 4-byte numbers in the buffer of biases."""
+    _, touch = scene.blocks["biases"]
+    plane = touch.region.size_bytes // (scene.bias_planes + scene.norm_planes)
+    return Touch(touch.space, run_of("sram", touch.region.start + first * plane, count * plane, touch.region.data))
+
+
+def _matrix(scene: Scene, tile: Tile, operands: Named, writes: tuple[Touch, ...]) -> None:
+    operator = scene.operator
+    kernel = _kernel(scene, tile, operator.label, operands)
+    fused = tuple(name for name, _ in operator.vector_ops if name in scene.work.plan.fused) if tile.last else ()
+    kernel = replace(kernel, fused=fused, partial=not tile.last)
+    taps = prod(operator.window.kernel) if operator.window else 1
+    group_channels = kernel.input_shape[2] // kernel.groups
+    count = taps * group_channels * prod(kernel.output_shape)
+    compute(scene.work, operator, kernel, count, [touch for _, touch in operands], writes)
+
+
+def _vector(scene: Scene, tile: Tile, name: str, operands: Named, writes: tuple[Touch, ...]) -> None:
+    """A vector operation on the tile: the operator's own, or one in place on its result."""
+    operator, maps = scene.operator, scene.work.graph.maps
+    if name == "batch_norm":
+        operands = (*operands, ("biases", _planes(scene, scene.bias_planes, scene.norm_planes)))
+    kernel = _kernel(scene, tile, name, operands)
+    if name != operator.kind:  # in place, behind the operator's own
+        kernel = Kernel(name, kernel.dtype, kernel.operands, kernel.output_shape, kernel.output_shape)
+    each = dict(operator.vector_ops)[name] // prod(maps[operator.output].shape)
+    compute(scene.work, operator, kernel, each * prod(kernel.output_shape), [touch for _, touch in operands], writes)
+
+
+def _kernel(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel:
+    """The operator on one tile: its extents, and the padding that is the tile's own."""
+    operator, geometry, graph = scene.operator, scene.geometry, scene.work.graph
+    strip, element = scene.cuts.strips[tile.strip], graph.maps[0].element_bytes
+    window, pads = operator.window, (0, 0, 0, 0)
+    if window:
+        top, _, left, right = window.padding
+        first, last = strip.rows[0] * window.stride[0] - top, (strip.rows[1] - 1) * window.stride[0] - top + window.kernel[0]
+        pads = max(0, -first), max(0, last - geometry.rows_in), left, right
+    first_group, last_group = tile.outs[0] // geometry.group_out, -(-tile.outs[1] // geometry.group_out)
+    return Kernel(
+        operation,
+        graph.dtype,
+        tuple(name for name, _ in operands),
+        (strip.covered[1] - strip.covered[0], geometry.in_row_bytes // element, tile.channels[1] - tile.channels[0]),
+        (strip.rows[1] - strip.rows[0], geometry.out_row_bytes // element, tile.outs[1] - tile.outs[0]),
+        window.kernel if window else (1, 1),
+        window.stride if window else (1, 1),
+        pads,
+        last_group - first_group,
+    )
+
+
+def _copy(scene: Scene, s: int) -> None:
+    """A strip of the copies that a concat or flatten cannot avoid: load, move on the vector unit, store."""
+    work, operator, geometry = scene.work, scene.operator, scene.geometry
+    rows, element = scene.cuts.strips[s].rows, work.graph.maps[0].element_bytes
+    reads, writes = [], []
+    taken = Columns(scene, "input strip", rows, geometry.in_channels) if geometry.in_streams else None
+    given = Columns(scene, "output strip", rows, geometry.out_channels) if geometry.out_streams else None
+    value = fresh_data(work)
+    for source, place in _copies(work, operator):
+        feature_map = work.graph.maps[source]
+        if work.plan.homes[source].address is None and taken:
+            touch = taken.next(feature_map.shape[2], fresh_data(work))
+            region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
+            transfer(work, operator, "load", [in_external(work, region)], [touch])
+            reads.append(touch)
+        else:
+            region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
+            reads.append(in_sram(work, source, region))
+        region = part_of(place, feature_map, rows, (0, feature_map.shape[2]))
+        writes.append((given.next(feature_map.shape[2], value) if given else in_sram(work, operator.output, region), region))
+    shape = (rows[1] - rows[0], geometry.out_row_bytes // element, geometry.out_channels)
+    kernel = Kernel("copy", work.graph.dtype, ("input",) * len(reads), shape, shape)
+    compute(work, operator, kernel, prod(shape), reads, [touch for touch, _ in writes])
+    if given:
+        for touch, region in writes:
+            transfer(work, operator, "store", [touch], [in_external(work, region)])
+
+
+def _copies(work: Work, operator: Operator) -> Iterator[tuple[int, Area]]:
+    """What is copied, and where each goes: a slice of the output's channels, or all of it under another name."""
+    home, offset = work.places.homes[operator.output], 0
+    for source in operator.inputs:
+        channel_bytes = work.graph.maps[source].shape[2] * work.graph.maps[source].element_bytes
+        if source in operator.copied:
+            pixel = channel_bytes if operator.kind == "flatten" else home.pixel_bytes
+            yield source, Area(home.memory, home.start + offset, pixel, home.data)
+        offset += channel_bytes

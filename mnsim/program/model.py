@@ -1,0 +1,152 @@
+"""The program: commands that load, store and compute, each with the bytes that it reads and writes and what it waits for."""
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+Memory = Literal["sram", "external"]
+EngineName = Literal["bus", "matrix", "vector"]
+ENGINES: tuple[EngineName, ...] = ("bus", "matrix", "vector")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Bytes as a 2-D DMA descriptor names them: `runs` runs of `run_bytes`, `stride_bytes` from one run's start to the next's.
+
+    `data` is the number of the value that lies there: whatever writes a new value writes a new number (in place too), and what
+    is written in parts (a map tile by tile, a concat slice by slice) has one number. So a reader says which value it expects.
+    A region of one run has its `run_bytes` as stride.
+    """
+
+    memory: Memory
+    start: int
+    run_bytes: int
+    stride_bytes: int
+    runs: int
+    data: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.run_bytes * self.runs
+
+    @property
+    def end(self) -> int:
+        """The first byte after the last run."""
+        return self.start + (self.runs - 1) * self.stride_bytes + self.run_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What a compute command does to its regions: enough to run it without the graph.
+
+    `operation` is conv, pointwise, depthwise or dense on the matrix unit; on the vector unit the operation that is counted
+    (add, relu, max_pool, ..., copy). `operands` name the command's reads one by one, in order: input, filters, biases or partial
+    (sums); several regions of one operand are its rows, top first, or for an addition, marked input, input 2, ..., its terms.
+    `input_shape` and `output_shape` are the tile's (rows, columns, channels); `padding` (top, bottom, left, right) is what this
+    tile pads. `fused` are the vector operations that the matrix unit's output stage does. `partial` says that the sum is not
+    complete yet: what is written are 4-byte partial sums.
+    """
+
+    operation: str
+    dtype: str
+    operands: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    output_shape: tuple[int, int, int]
+    window: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+    fused: tuple[str, ...] = ()
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """External memory to SRAM. `depends_on` are ids of earlier commands; `room` those of them that only make room for what it writes."""
+
+    id: int
+    layer: str
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    depends_on: tuple[int, ...] = ()
+    room: tuple[int, ...] = ()
+
+    @property
+    def moved_bytes(self) -> int:
+        return sum(region.size_bytes for region in self.reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """SRAM to external memory."""
+
+    id: int
+    layer: str
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    depends_on: tuple[int, ...] = ()
+    room: tuple[int, ...] = ()
+
+    @property
+    def moved_bytes(self) -> int:
+        return sum(region.size_bytes for region in self.reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A tile on the matrix unit: `macs` multiply-accumulates."""
+
+    id: int
+    layer: str
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    kernel: Kernel
+    macs: int
+    depends_on: tuple[int, ...] = ()
+    room: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A tile on the vector unit: `vector_ops` operations, by the rules of `mnsim explain counting`."""
+
+    id: int
+    layer: str
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    kernel: Kernel
+    vector_ops: int
+    depends_on: tuple[int, ...] = ()
+    room: tuple[int, ...] = ()
+
+
+Command = Load | Store | Matrix | Vector
+
+
+def engine_of(command: Command) -> EngineName:
+    """The engine whose queue the command stands in: loads and stores share the bus."""
+    match command:
+        case Load() | Store():
+            return "bus"
+        case Matrix():
+            return "matrix"
+        case Vector():
+            return "vector"
+        case _:
+            assert_never(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Commands in issue order; a command's id is its place. Each engine takes its own in this order, once what they depend on has ended.
+
+    `inputs` and `weights` are in external memory before the run, `outputs` after it.
+    """
+
+    network: str
+    policy: str
+    sram_bytes: int
+    external_bytes: int
+    commands: tuple[Command, ...]
+    inputs: tuple[Region, ...]
+    weights: tuple[Region, ...]
+    outputs: tuple[Region, ...]

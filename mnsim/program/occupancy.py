@@ -1,0 +1,83 @@
+"""How much of the SRAM is in use, moment by moment: byte by byte, from the first write of a value to its last use."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from mnsim.program.model import Program, Region
+from mnsim.program.timeline import Timeline
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Bytes in use from each moment (seconds from the start of the run) to the next; 0 before the first and after the last."""
+
+    times_s: tuple[float, ...]
+    in_use_bytes: tuple[int, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(self.in_use_bytes, default=0)
+
+
+def occupancy(program: Program, timeline: Timeline) -> Occupancy:
+    """SRAM in use over a run.
+
+    A byte is in use from the start of the command that writes a value there to the end of the last command that reads it; what
+    is computed in place stays in use. Found backwards in time, where the first reader that is met is the last one.
+    """
+    unit = gcd(0, *(number for region in _in_sram(program) for number in (region.start, region.run_bytes, region.stride_bytes))) or 1
+    needed: Flags = np.zeros(program.sram_bytes // unit + 1, np.bool_)
+    events = [(timeline.ends_s[command.id], 0, command.id) for command in program.commands]
+    events += [(timeline.starts_s[command.id], 1, command.id) for command in program.commands]
+    changes: dict[float, int] = {}
+    for time, is_start, number in sorted(events, reverse=True):
+        command = program.commands[number]
+        if not is_start:
+            freed = sum(_set(needed, region, unit) for region in command.reads if region.memory == "sram")
+            changes[time] = changes.get(time, 0) - freed * unit
+            continue
+        for region in command.writes:
+            if region.memory == "sram" and not _is_in_place(region, command.reads):
+                wanted = _clear(needed, region, unit) * unit
+                changes[time] = changes.get(time, 0) + region.size_bytes
+                unread = region.size_bytes - wanted  # in use while it is written, for nobody
+                changes[timeline.ends_s[number]] = changes.get(timeline.ends_s[number], 0) - unread
+    times = sorted(changes)
+    return Occupancy(tuple(times), tuple(int(level) for level in np.cumsum([changes[time] for time in times])))
+
+
+def _in_sram(program: Program) -> Iterable[Region]:
+    for command in program.commands:
+        yield from (region for region in (*command.reads, *command.writes) if region.memory == "sram")
+
+
+def _is_in_place(region: Region, reads: Iterable[Region]) -> bool:
+    return any((other.memory, other.start, other.end) == (region.memory, region.start, region.end) for other in reads)
+
+
+def _view(flags: Flags, region: Region, unit: int) -> Flags:
+    start, run, stride = region.start // unit, region.run_bytes // unit, region.stride_bytes // unit
+    return as_strided(flags[start:], (region.runs, run), (stride, 1)) if region.runs > 1 else flags[start : start + run]
+
+
+def _set(flags: Flags, region: Region, unit: int) -> int:
+    """Set the region's flags; returns how many were not set."""
+    view = _view(flags, region, unit)
+    missing = view.size - int(np.count_nonzero(view))
+    view[...] = True
+    return missing
+
+
+def _clear(flags: Flags, region: Region, unit: int) -> int:
+    """Clear the region's flags; returns how many were set."""
+    view = _view(flags, region, unit)
+    found = int(np.count_nonzero(view))
+    view[...] = False
+    return found

@@ -1,0 +1,92 @@
+"""When each command ran, and what that says: what every layer waited for, and how busy the engines were."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of
+
+Cause = Literal["bus", "matrix", "vector", "room", "data"]
+CAUSES: tuple[Cause, ...] = ("bus", "matrix", "vector", "room", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Start and end of every command, in seconds from the start of the run, by the commands' ids."""
+
+    starts_s: tuple[float, ...]
+    ends_s: tuple[float, ...]
+
+    @property
+    def end_s(self) -> float:
+        """When the last command has ended."""
+        return max(self.ends_s, default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTimes:
+    """A layer's first start and last end, the time that its commands take on each engine, and what they waited for."""
+
+    start_s: float
+    end_s: float
+    busy_s: Mapping[EngineName, float]
+    wait_s: Mapping[Cause, float]
+
+
+def busy_times_s(program: Program, timeline: Timeline) -> dict[EngineName, float]:
+    """Seconds that each engine works."""
+    busy = dict.fromkeys(ENGINES, 0.0)
+    for command in program.commands:
+        busy[engine_of(command)] += timeline.ends_s[command.id] - timeline.starts_s[command.id]
+    return busy
+
+
+def command_waits_s(program: Program, timeline: Timeline) -> list[dict[Cause, float]]:
+    """What each command waited for, in seconds, from when it was next in line: when the command before it in its queue started.
+
+    Until that one ends it waits for its engine, unless something that it depends on has not ended yet: then it waits for data, and
+    from when the last of its data is there for room.
+    """
+    line: dict[EngineName, tuple[float, float]] = {}  # by engine start and end of the last command
+    waits = []
+    for command in program.commands:
+        engine = engine_of(command)
+        next_in_line, engine_free = line.get(engine, (0.0, 0.0))
+        start = timeline.starts_s[command.id]
+        data = max([next_in_line, *(timeline.ends_s[other] for other in command.depends_on if other not in command.room)])
+        ready = max([data, *(timeline.ends_s[other] for other in command.room)])
+        waits.append(_split(engine, (next_in_line, data, ready, engine_free, start)))
+        line[engine] = (start, timeline.ends_s[command.id])
+    return waits
+
+
+def _split(engine: EngineName, times: tuple[float, float, float, float, float]) -> dict[Cause, float]:
+    next_in_line, data, ready, engine_free, start = times
+    waits: dict[Cause, float] = {}
+    if data > next_in_line:
+        waits["data"] = data - next_in_line
+    if ready > data:
+        waits["room"] = ready - data
+    if engine_free > ready:
+        waits[engine] = start - ready
+    return waits
+
+
+def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
+    """Every layer that has commands, by name, in the order of the first one."""
+    waits = command_waits_s(program, timeline)
+    found: dict[str, list[Command]] = {}
+    for command in program.commands:
+        found.setdefault(command.layer, []).append(command)
+    return {name: _layer(commands, timeline, waits) for name, commands in found.items()}
+
+
+def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]]) -> LayerTimes:
+    busy = dict.fromkeys(ENGINES, 0.0)
+    waited = dict.fromkeys(CAUSES, 0.0)
+    for command in commands:
+        busy[engine_of(command)] += timeline.ends_s[command.id] - timeline.starts_s[command.id]
+        for cause, seconds in waits[command.id].items():
+            waited[cause] += seconds
+    start = min(timeline.starts_s[command.id] for command in commands)
+    return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), busy, waited)
