@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from mnsim.graph.build import build_graph
     from mnsim.graph.model import Graph
     from mnsim.interpreters.cost import Estimate, estimate
+    from mnsim.interpreters.simulate import simulate
     from mnsim.pipeline import analyze
     from mnsim.plan.model import Plan
     from mnsim.plan.residency import make_plan
     from mnsim.program.check import check
     from mnsim.program.lower import lower
     from mnsim.program.model import Program
+    from mnsim.program.timeline import Timeline
     from mnsim.report.records import as_dict
     from mnsim.spec.load import load_hardware, load_network
     from mnsim.spec.records import Hardware, Network
@@ -32,12 +34,14 @@ _HOMES = {
     "lower": "mnsim.program.lower",
     "check": "mnsim.program.check",
     "estimate": "mnsim.interpreters.cost",
+    "simulate": "mnsim.interpreters.simulate",
     "as_dict": "mnsim.report.records",
     "Network": "mnsim.spec.records",
     "Hardware": "mnsim.spec.records",
     "Graph": "mnsim.graph.model",
     "Plan": "mnsim.plan.model",
     "Program": "mnsim.program.model",
+    "Timeline": "mnsim.program.timeline",
     "Estimate": "mnsim.interpreters.cost",
     "MnsimError": "mnsim.errors",
     "SpecError": "mnsim.errors",
@@ -48,8 +52,8 @@ _HOMES = {
 
 __all__ = [
     "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "Program", "ProgramError",
-    "ShapeError", "SpecError", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
-    "lower", "make_plan",
+    "ShapeError", "SpecError", "Timeline", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
+    "lower", "make_plan", "simulate",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@
     ├── SpecError       a file, an option or a value that cannot be used      exit 2
     ├── ShapeError      layers that do not fit together                       exit 2
     ├── CapacityError   a memory too small for the smallest tile              exit 1
+    ├── LengthError     a program of too many commands to be worth making     exit 1
     └── ProgramError    a program that breaks a rule of `mnsim explain program` exit 1
 
 `mnsim explain CODE` tells more about each code.
@@ -99,6 +100,18 @@ class ProgramError(MnsimError):
         super().__init__("P001", f"{where}: {message}", None, "whatever made the program is wrong; `mnsim explain P001` has the rules")
         self.args = (command, message)
         self.command = command
+
+
+class LengthError(MnsimError):
+    """A program that would have too many commands to be made in reasonable time and memory."""
+
+    exit_code = 1
+
+    def __init__(self, commands: int, most: int) -> None:
+        message = f"the program would have about {commands:,} commands, which is more than {most:,}"
+        super().__init__("P002", message, None, "give it more SRAM (--sram), so that tiles are larger; `mnsim analyze` needs no program")
+        self.args = (commands, most)
+        self.commands = commands
 
 
 def raise_all(problems: Sequence[MnsimError]) -> NoReturn:

@@ -1,5 +1,6 @@
 """The whole way in one call: specifications to a plan, and to its estimate."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.plan.model import Plan, Policy
 from mnsim.plan.residency import make_plan
+from mnsim.program.energy import NO_ENERGY, layer_energies
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Hardware, Network
 
@@ -54,15 +56,31 @@ def analyze(
     ShapeError or CapacityError.
     """
     planned = plan_network(network, hardware, policy, alpha, rho, dtype)
-    return estimate(planned.graph, planned.plan, planned.hardware)
+    found = estimate(planned.graph, planned.plan, planned.hardware)
+    if planned.hardware.energies is None:
+        return found
+    from mnsim.program.lower import lower  # energy is the commands': only they know how often a tile reads what
+
+    return _with_energies(found, lower(planned.graph, planned.plan))
+
+
+def _with_energies(found: Estimate, program: "Program") -> Estimate:
+    if found.hardware.energies is None:
+        return found
+    layers = layer_energies(program, found.hardware.energies)
+    return replace(found, energies=tuple(layers.get(operator.name, NO_ENERGY) for operator in found.graph.operators))
 
 
 class Simulated(NamedTuple):
-    """A run: the program, when each of its commands ran, and what the analytical model says of the same plan."""
+    """A run: the program, when each of its commands ran, and what the analytical model says of the same plan.
+
+    `serial_policy_time_s` is what the plan of policy `serial` takes: fewer and larger commands, one at a time.
+    """
 
     program: "Program"
     timeline: "Timeline"
     estimate: Estimate
+    serial_policy_time_s: float
 
 
 def run(planned: Planned) -> Simulated:
@@ -74,4 +92,7 @@ def run(planned: Planned) -> Simulated:
     program = lower(planned.graph, planned.plan)
     check(program, planned.hardware)
     timeline = simulate(program, planned.hardware)
-    return Simulated(program, timeline, estimate(planned.graph, planned.plan, planned.hardware))
+    found = estimate(planned.graph, planned.plan, planned.hardware)
+    serial = planned.plan if planned.plan.policy == "serial" else make_plan(planned.graph, planned.hardware, "serial")
+    serial_s = estimate(planned.graph, serial, planned.hardware).total.serial_time_s
+    return Simulated(program, timeline, _with_energies(found, program), serial_s)

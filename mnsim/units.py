@@ -43,11 +43,8 @@ _TIMES = {
 
 _JOULES = {f"{prefix}J": Fraction(1, 10**power) for prefix, power in (("u", 6), ("µ", 6), ("n", 9), ("p", 12), ("f", 15))}
 _PER_BYTE = {f"{joule}/{unit}": scale * count for joule, scale in _JOULES.items() for unit, count in (("B", 1), ("bit", 8))}
-_PER_OP = {
-    f"{joule}/{unit}": scale * share
-    for joule, scale in _JOULES.items()
-    for unit, share in (("FLOP", Fraction(1)), ("OP", Fraction(1)), ("MAC", Fraction(1, 2)))  # 1 MAC = 2 FLOP
-}
+_PER_OP = {f"{joule}/{unit}": scale for joule, scale in _JOULES.items() for unit in ("FLOP", "OP")}
+_PER_MAC = {f"{joule}/MAC": scale / 2 for joule, scale in _JOULES.items()}  # 1 MAC = 2 FLOP
 
 
 class Dimension(NamedTuple):
@@ -63,8 +60,9 @@ RATE = Dimension("bandwidth", _RATES, "1 GB/s")
 THROUGHPUT = Dimension("throughput", _THROUGHPUTS, "1 TFLOPS")
 TIME = Dimension("time", _TIMES, "5 ns")
 ENERGY_PER_BYTE = Dimension("energy a byte", _PER_BYTE, "20 pJ/B")
-ENERGY_PER_OP = Dimension("energy an operation", _PER_OP, "0.5 pJ/FLOP")
-_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME, ENERGY_PER_BYTE, ENERGY_PER_OP)
+ENERGY_PER_OP = Dimension("energy an operation", _PER_OP, "1 pJ/OP")
+ENERGY_PER_FLOP = Dimension("energy a FLOP or MAC", _PER_OP | _PER_MAC, "0.5 pJ/FLOP")
+_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME, ENERGY_PER_BYTE, ENERGY_PER_OP, ENERGY_PER_FLOP)
 
 
 class UnitError(ValueError):
@@ -119,7 +117,8 @@ def _remedy_for_bare(number: str, dimension: Dimension) -> str:
         "throughput": ("GFLOPS", "TFLOPS"),
         "time": ("ns", "s"),
         "energy a byte": ("pJ/B", "pJ/bit"),
-        "energy an operation": ("pJ/FLOP", "pJ/MAC"),
+        "energy an operation": ("pJ/OP",),
+        "energy a FLOP or MAC": ("pJ/FLOP", "pJ/MAC"),
     }
     return "write the unit: " + " or ".join(f"{number} {unit}" for unit in units[dimension.name])
 

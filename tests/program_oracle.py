@@ -70,7 +70,8 @@ def _sizes_agree(command: Matrix | Vector) -> bool:
         "input 2": inputs * element,
         "partial": outputs * 4,
         "filters": one_filter * kernel.output_shape[2] * element if isinstance(command, Matrix) else sizes.get("filters"),
-        "biases": sizes.get("biases") if sizes.get("biases", 0) % (4 * kernel.output_shape[2]) == 0 else None,
+        "biases": 4 * kernel.output_shape[2],
+        "norm": 8 * kernel.output_shape[2],
     }
     written = sum(len(_bytes(region)) for region in command.writes)
     return written == outputs * (4 if kernel.partial else element) and all(sizes[name] == right[name] for name in sizes)

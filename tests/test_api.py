@@ -10,8 +10,8 @@ from mnsim.errors import CapacityError, Location, ProgramError, ShapeError, Spec
 
 NAMES = {
     "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "Program", "ProgramError",
-    "ShapeError", "SpecError", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
-    "lower", "make_plan",
+    "ShapeError", "SpecError", "Timeline", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
+    "lower", "make_plan", "simulate",
 }  # fmt: skip
 
 

@@ -14,8 +14,11 @@ LAYERS = (
     ("graph",),
     ("plan",),
     ("program",),
+    ("reference",),
     ("interpreters",),
     ("pipeline", "papers"),
+    ("proof",),
+    ("explore",),
     ("report",),
     ("cli",),
 )
@@ -27,7 +30,7 @@ HOMES = {
     "click": ("cli",),
     "rich": ("report",),
     "simpy": ("interpreters",),
-    "numpy": ("program", "interpreters"),
+    "numpy": ("program", "reference", "interpreters", "explore", "proof"),
 }
 FILES = sorted((ROOT / "mnsim").rglob("*.py"))
 

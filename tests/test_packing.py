@@ -18,11 +18,27 @@ SEEDS = st.integers(0, 2**32)
 Instance = list[Block]
 Box = tuple[int, int, int, int]  # first step, step after the last, lowest byte, byte after the highest
 
-# What fits by a perfect placement that no heuristic here finds.
-HARD = [Block(*row) for row in [(1, 1, 3), (4, 1, 2), (2, 0, 0), (3, 0, 0), (6, 2, 3), (1, 0, 2), (5, 3, 3), (6, 0, 1)]]
+
+def blocks_of(*rows: tuple[int, int, int]) -> Instance:
+    return [Block(*row) for row in rows]
+
+
+# These fit into 12 bytes, but no heuristic here finds how.
+HARD = blocks_of((1, 1, 3), (4, 1, 2), (2, 0, 0), (3, 0, 0), (6, 2, 3), (1, 0, 2), (5, 3, 3), (6, 0, 1))
 HARD_BYTES = 12
 # No placement of these fits into 7 bytes, their largest load; one fits into 8.
-GAPPED = [Block(*row) for row in [(4, 0, 0), (3, 0, 1), (2, 2, 2), (1, 1, 2), (1, 2, 3), (3, 1, 3), (3, 3, 4), (4, 4, 4)]]
+GAPPED = blocks_of((4, 0, 0), (3, 0, 1), (2, 2, 2), (1, 1, 2), (1, 2, 3), (3, 1, 3), (3, 3, 4), (4, 4, 4))
+# Each fits its largest load, by a placement that a search misses when it cuts a little too much.
+SUBTLE = [
+    # of two that live alike, the larger need not be the lower one
+    blocks_of(
+        *((7, 2, 4), (3, 1, 1), (8, 1, 1), (1, 1, 3), (2, 2, 2), (1, 0, 2), (2, 1, 1)),
+        *((1, 1, 1), (3, 2, 3), (2, 2, 3), (9, 4, 4), (3, 3, 3), (3, 0, 0), (12, 0, 0)),
+    ),
+    # a step that is left open can go on just one byte higher
+    blocks_of((5, 0, 1), (3, 2, 5), (4, 1, 2), (8, 4, 4), (3, 0, 6), (4, 1, 4), (9, 5, 5), (7, 3, 3)),
+    blocks_of((4, 5, 5), (8, 0, 4), (2, 4, 5), (3, 6, 6), (5, 0, 1), (1, 1, 6), (2, 0, 0)),
+]
 
 
 def steps_of(blocks: Sequence[Block]) -> list[str]:
@@ -229,6 +245,19 @@ def test_heuristics_alone_do_fail() -> None:
     assert searched > 20
 
 
+@pytest.mark.parametrize("blocks", [HARD, GAPPED, *SUBTLE])
+def test_the_exact_search_takes_few_nodes(blocks: Instance) -> None:
+    """However the steps are turned."""
+    last = max(block.last for block in blocks)
+    for turned in (blocks, [Block(block.size_bytes, last - block.last, last - block.first) for block in blocks]):
+        capacity = load_of(blocks) + (blocks is GAPPED)
+        addresses, nodes = packing._search(turned, capacity, 1000)
+        assert addresses is not None
+        assert_valid(turned, addresses, capacity)
+        assert nodes < 30
+    assert packing._search(GAPPED, 7, 1000)[0] is None
+
+
 def test_the_largest_load_is_not_always_enough() -> None:
     assert load_of(GAPPED) == 7
     assert least_bytes(GAPPED) == 8
@@ -303,7 +332,12 @@ def test_the_exact_search_goes_deeper_than_the_stack_of_calls() -> None:
         assert_valid(blocks, place_blocks(blocks, load_of(blocks), steps_of(blocks), node_limit=10**6), load_of(blocks))
 
 
-def test_the_limit_bounds_the_work() -> None:
-    """A state of many blocks counts as several."""
-    blocks = cut(Random(4), 300, 100, 10**6)
-    assert failure(blocks, 10**6, node_limit=300).needed_bytes < 2 * 10**6
+def test_states_of_many_blocks_count_as_several_nodes() -> None:
+    blocks = [Block(size, 0, 0) for size in range(1, 101)]
+    assert packing._search(blocks, 5050, 1000)[1] == sum(1 + left // 32 for left in range(1, 101))
+    assert packing._search(blocks, 5050, 100)[0] is None
+
+
+def test_no_search_where_the_load_is_too_large() -> None:
+    with patch.object(packing, "_search", side_effect=AssertionError):
+        assert failure(HARD, HARD_BYTES - 1).needed_bytes == 13

@@ -15,6 +15,8 @@ from mnsim.errors import MnsimError
 COMMANDS = {
     "analyze": "Where a network's time goes on a piece of hardware, layer by layer.",
     "program": "What runs: every load, store and computation, with its bytes and what it waits for.",
+    "simulate": "How long it takes when transfers and computation overlap.",
+    "why": "What to buy next: the time that more of each resource saves.",
     "reproduce": "Every printed cell of the seed papers, and where each paper slips.",
     "check": "Say whether specification files are right, or all that is wrong.",
     "list": "The networks and hardware that come with mnsim.",

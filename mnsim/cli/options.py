@@ -122,7 +122,7 @@ class Talk(NamedTuple):
         return -1 if self.quiet else int(self.verbose)
 
 
-def _gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+def gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
     """A decorator that adds the options and hands their values to the command as one record."""
     keys: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
 
@@ -139,7 +139,7 @@ def _gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Functi
     return decorate
 
 
-variant_options = _gather(
+variant_options = gather(
     "variant",
     Variant,
     click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier: channels become int(alpha * C)."),
@@ -147,20 +147,20 @@ variant_options = _gather(
     click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters."),
     click.option("--policy", type=click.Choice(POLICIES), default="overlap", show_default=True, help="Prefetch, or one thing at a time."),
 )
-machine_options = _gather(
+machine_options = gather(
     "machine",
     Machine,
     click.option("--hw", type=SpecName("hardware"), default="seed", show_default=True, help="Hardware: a YAML file or a bundled name."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."),
     click.option("--sram", metavar="SIZE", help="Short for --set internal_memory.capacity=SIZE."),
 )
-output_options = _gather(
+output_options = gather(
     "output",
     Output,
     click.option("--format", type=click.Choice(FORMATS), help="Format of the result; table unless --output's suffix says."),
     click.option("-o", "--output", type=SpecName(), metavar="FILE", help="Write the result to a file (.csv, .json, .md, .txt)."),
 )
-talk_options = _gather("talk", Talk, talk)
+talk_options = gather("talk", Talk, talk)
 
 
 def load_both(network: str, machine: Machine) -> "tuple[Network, Hardware]":

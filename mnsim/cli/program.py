@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mnsim.pipeline import Planned
     from mnsim.program.model import Program
 
-LONG = 4000  # tiles: more than a second of work
+LONG = 20_000  # commands: more than a second of work
 
 
 @click.command("program")
@@ -50,9 +50,9 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     if layer is not None:
         find_layer(planned.graph, layer)
     from mnsim.program.check import check
-    from mnsim.program.lower import lower
+    from mnsim.program.lower import count_commands, lower
 
-    with progress("making the program", 3, _tiles(planned) > LONG) as bar:
+    with progress("making the program", 3, count_commands(planned.graph, planned.plan) > LONG) as bar:
         program = lower(planned.graph, planned.plan)
         bar.label = "checking it       "
         bar.update(1)
@@ -62,21 +62,6 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
         text = _text(program, _about(planned), layer, chosen, talk)
         bar.update(1)
     emit(text, output.output, talk.quiet)
-
-
-def _tiles(planned: "Planned") -> int:
-    """How many tiles there will be, which is known before any command is made."""
-    from math import prod
-
-    from mnsim.plan.tiling import make_geometry, tile_counts
-
-    graph, plan = planned.graph, planned.plan
-    external = {graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None}
-    return sum(
-        prod(tile_counts(make_geometry(graph, graph.operators[index], external), segment.tiling))
-        for segment in plan.segments
-        for index in segment.operators
-    )
 
 
 def _about(planned: "Planned") -> str:

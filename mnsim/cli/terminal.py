@@ -14,6 +14,7 @@ from mnsim.errors import Location, SpecError, shown
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
+_PLAIN = str.maketrans("─▁▂▃▄▅▆▇█", "-.:-=+*%#")  # rules and charts where letters are ASCII only
 PIPE_WIDTH = 400  # no line of a table is cut where nobody looks at a screen
 
 
@@ -42,7 +43,7 @@ def write_stdout(text: str) -> None:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.replace("─", "-").encode(encoding, "replace").decode(encoding)
+        text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
     sys.stdout.write(text)
 
 
@@ -62,6 +63,11 @@ def emit(text: str, output: str | None, quiet: bool) -> None:
 
 
 def write_file(name: str, text: str) -> None:
+    """Write a text atomically, as write_bytes does."""
+    write_bytes(name, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(name: str, content: bytes) -> None:
     """Write a file atomically: a reader sees the old content or the new one. Raises SpecError U003 when it cannot be written."""
     path = Path(name)
     try:
@@ -71,9 +77,9 @@ def write_file(name: str, text: str) -> None:
         if mode is not None and not os.access(path, os.W_OK):
             raise PermissionError(EACCES, "Permission denied")
         if mode is not None and not S_ISREG(mode):  # a device or a pipe cannot be replaced
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(content)
         else:
-            _replace(path.resolve(), text, 0o666 & ~_umask() if mode is None else mode & 0o777)
+            _replace(path.resolve(), content, 0o666 & ~_umask() if mode is None else mode & 0o777)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
@@ -91,14 +97,14 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _replace(path: Path, text: str, mode: int) -> None:
+def _replace(path: Path, content: bytes, mode: int) -> None:
     from tempfile import mkstemp
 
     handle, name = mkstemp(dir=path.parent, prefix=".mnsim.")  # a long name of its own would leave no room for more letters
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)

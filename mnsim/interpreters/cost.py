@@ -13,6 +13,7 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Plan, Segment
 from mnsim.plan.tiling import Traffic, make_geometry, tile_counts, tile_traffic
+from mnsim.program.energy import LayerEnergy
 from mnsim.spec.records import Engine, Hardware
 
 Bound = Literal["bus", "matrix", "vector"]
@@ -64,13 +65,21 @@ class TotalCost:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A plan's cost on a piece of hardware, with all that it was computed from."""
+    """A plan's cost on a piece of hardware, with all that it was computed from.
+
+    `energies` has one entry a layer, from the plan's commands; None where the hardware file does not say energies.
+    """
 
     graph: Graph
     plan: Plan
     hardware: Hardware
     layers: tuple[LayerCost, ...]
     total: TotalCost
+    energies: tuple[LayerEnergy, ...] | None = None
+
+    @property
+    def energy_j(self) -> float | None:
+        return None if self.energies is None else sum(layer.energy_j for layer in self.energies)
 
 
 def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:

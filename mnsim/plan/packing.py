@@ -61,7 +61,7 @@ def place_blocks(blocks: Sequence[Block], capacity: int, steps: Sequence[str], n
     """An address (bytes from 0) for every block, all below `capacity` and no two that are alive at one step overlapping.
 
     `steps` are the names of the layers at the steps 0, 1, ..., and `node_limit` is how many states the exact search looks at (one
-    of many blocks counts as several). It places whatever can be placed before the limit ends it; 8 blocks take at most some 100.
+    of many blocks counts as several). It places whatever can be placed before the limit ends it; up to 8 blocks took it 124 at most.
 
     Raises CapacityError when the blocks are not placed. Its `needed_bytes` are an amount of memory with which they are. Its
     `layer` is the step of the largest load, among the steps of the blocks that found no place when every step's load fits.

@@ -22,6 +22,7 @@ from mnsim.spec.records import Hardware
 
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 MOST_STATES = 512  # kept after an operator: exact up to nine storages alive at once
+NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed
 STEPS_DOWN = 64  # by what part of the SRAM an operator's room shrinks when no addresses are found
 
 External = frozenset[int]
@@ -161,7 +162,7 @@ def _place(search: _Search, external: External, cuts: tuple[tuple[Geometry, Tili
     blocks = [Block(storage.size_bytes, storage.first, storage.last) for storage in _resident(search.graph, external)]
     for step, (geometry, tiling) in enumerate(cuts):
         blocks += [Block(size, step, step) for _, size in working_bytes(geometry, tiling)]
-    return place_blocks(blocks, search.capacity, [operator.name for operator in search.graph.operators])
+    return place_blocks(blocks, search.capacity, [operator.name for operator in search.graph.operators], NODE_LIMIT)
 
 
 def _shrink(search: _Search, layer: str, external: External, cuts: tuple[tuple[Geometry, Tiling], ...]) -> None:

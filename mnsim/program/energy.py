@@ -1,35 +1,60 @@
 """The energy of a program's commands, where the hardware file says what a byte and an operation take."""
 
+from dataclasses import dataclass
 from typing import assert_never
 
 from mnsim.program.model import Command, Load, Matrix, Program, Store, Vector
 from mnsim.spec.records import Energies
 
 
-def layer_energies_j(program: Program, energies: Energies) -> dict[str, float]:
-    """Joules by layer: the sum over its commands."""
-    found: dict[str, float] = {}
-    for command in program.commands:
-        found[command.layer] = found.get(command.layer, 0.0) + energy_j(command, energies)
-    return found
-
-
-def energy_j(command: Command, energies: Energies) -> float:
-    """Joules of one command: every byte that it reads or writes, in whichever memory, and every operation (2 a MAC).
+@dataclass(frozen=True, slots=True)
+class LayerEnergy:
+    """Bytes that a layer's commands read and write in each memory, their operations (2 a MAC), and the joules of all that.
 
     assumption: a tile reads each byte of its operands from SRAM once, and registers inside the units are a part of the energy of
     an operation; time costs nothing (no leakage), for no file says what it would.
     """
-    sizes = {"sram": 0, "external": 0}
+
+    external_bytes: int
+    sram_bytes: int
+    matrix_ops: int
+    vector_ops: int
+    energy_j: float
+
+
+NO_ENERGY = LayerEnergy(0, 0, 0, 0, 0.0)
+
+
+def layer_energies(program: Program, energies: Energies) -> dict[str, LayerEnergy]:
+    """The energy of every layer that has commands, by name."""
+    counted: dict[str, list[int]] = {}
+    for command in program.commands:
+        sums = counted.setdefault(command.layer, [0, 0, 0, 0])
+        for place, amount in enumerate(_amounts(command)):
+            sums[place] += amount
+    return {layer: LayerEnergy(*sums, _joules(sums, energies)) for layer, sums in counted.items()}  # type: ignore[call-arg]
+
+
+def _joules(sums: list[int], energies: Energies) -> float:
+    external, sram, matrix, vector = sums
+    moved = external * energies.external_j_per_byte + sram * energies.sram_j_per_byte
+    return moved + matrix * energies.matrix_j_per_op + vector * energies.vector_j_per_op
+
+
+def _amounts(command: Command) -> tuple[int, int, int, int]:
+    """Bytes of external memory, bytes of SRAM, matrix operations and vector operations."""
+    external = sram = 0
     for region in (*command.reads, *command.writes):
-        sizes[region.memory] += region.size_bytes
-    moved = sizes["external"] * energies.external_j_per_byte + sizes["sram"] * energies.sram_j_per_byte
+        if region.memory == "sram":
+            sram += region.size_bytes
+        else:
+            external += region.size_bytes
     match command:
         case Load() | Store():
-            return moved
+            return external, sram, 0, 0
         case Matrix():
-            return moved + 2 * command.macs * energies.matrix_j_per_op
+            return external, sram, 2 * command.macs, 0
         case Vector():
-            return moved + command.vector_ops * energies.vector_j_per_op
+            return external, sram, 0, command.vector_ops
         case _:
             assert_never(command)

@@ -126,8 +126,8 @@ def _check_kernel(place: int, command: Matrix | Vector) -> None:
         right = _operand_bytes(kernel, name, on_matrix=isinstance(command, Matrix))
         if right is not None and size_bytes != right:
             raise ProgramError(place, f"its {name} has {size_bytes:,} bytes where the kernel's shapes make {right:,}")
-        if name == "biases" and size_bytes % (kernel.output_shape[2] * BIAS_BYTES):  # a batch norm has more than one a channel
-            raise ProgramError(place, f"its biases have {size_bytes:,} bytes for {kernel.output_shape[2]:,} channels")
+        if name in ("biases", "norm") and size_bytes != (1 + (name == "norm")) * kernel.output_shape[2] * BIAS_BYTES:
+            raise ProgramError(place, f"its {name} have {size_bytes:,} bytes for {kernel.output_shape[2]:,} channels")
 
 
 def _operand_bytes(kernel: Kernel, name: str, on_matrix: bool) -> int | None:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 
+from mnsim.errors import LengthError
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Buffer, Plan, Segment
-from mnsim.plan.tiling import make_geometry
+from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic
 from mnsim.program.cuts import Span, make_cuts, walk
 from mnsim.program.model import Kernel, Program, Region
 from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, partial_sums, staged, target_of
@@ -18,12 +19,32 @@ from mnsim.program.work import Touch, Work, compute, fresh_data, in_external, in
 Named = tuple[tuple[str, Touch], ...]  # operands by name
 
 
+MOST_COMMANDS = 2_000_000  # a minute of work and a gigabyte
+
+
+def count_commands(graph: Graph, plan: Plan) -> int:
+    """How many commands a plan's program has: each transfer, each step of a matrix operator, each tile's vector operations."""
+    external = {graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None}
+    count = 2  # a resident input or output crosses whole
+    for segment in plan.segments:
+        for index in segment.operators:
+            operator = graph.operators[index]
+            geometry = make_geometry(graph, operator, external)
+            strips, out_blocks, in_blocks = tile_counts(geometry, segment.tiling)
+            tiles = strips * out_blocks
+            steps = tiles * in_blocks * bool(operator.macs) + tiles * len(vector_work(operator, plan.fused))
+            count += tile_traffic(geometry, segment.tiling).transfers + (0 if geometry.idle else steps)
+    return count
+
+
 def lower(graph: Graph, plan: Plan) -> Program:
     """The plan's commands in issue order, with what each waits for.
 
     Under policy `serial` every command waits for the one before it. Under `overlap` loads are hoisted as far ahead as the bytes
-    that they write are free, in the order in which they are needed.
+    that they write are free, in the order in which they are needed. Raises LengthError for a program of over two million commands.
     """
+    if (commands_ahead := count_commands(graph, plan)) > MOST_COMMANDS:
+        raise LengthError(commands_ahead, MOST_COMMANDS)
     places = make_places(graph, plan)
     work = Work(graph, plan, places, places.values + 2 * len(graph.operators))
     for segment in plan.segments:
@@ -117,7 +138,7 @@ def _sum_start(scene: Scene, tile: Tile) -> Named:
 def _fused_numbers(scene: Scene) -> Named:
     """A batch norm's numbers, where the matrix unit's output stage applies it."""
     is_fused = scene.norm_planes and "batch_norm" in scene.work.plan.fused
-    return (("biases", _planes(scene, scene.bias_planes, scene.norm_planes)),) if is_fused else ()
+    return (("norm", _planes(scene, scene.bias_planes, scene.norm_planes)),) if is_fused else ()
 
 
 def _planes(scene: Scene, first: int, count: int) -> Touch:
@@ -142,10 +163,11 @@ def _vector(scene: Scene, tile: Tile, name: str, operands: Named, writes: tuple[
     """A vector operation on the tile: the operator's own, or one in place on its result."""
     operator, maps = scene.operator, scene.work.graph.maps
     if name == "batch_norm":
-        operands = (*operands, ("biases", _planes(scene, scene.bias_planes, scene.norm_planes)))
+        operands = (*operands, ("norm", _planes(scene, scene.bias_planes, scene.norm_planes)))
     kernel = _kernel(scene, tile, name, operands)
     if name != operator.kind:  # in place, behind the operator's own
-        kernel = Kernel(name, kernel.dtype, kernel.operands, kernel.output_shape, kernel.output_shape)
+        shape, first = kernel.output_shape, kernel.first_channel
+        kernel = Kernel(name, kernel.dtype, kernel.operands, shape, shape, first_channel=first)
     each = dict(operator.vector_ops)[name] // prod(maps[operator.output].shape)
     compute(scene.work, operator, kernel, each * prod(kernel.output_shape), [touch for _, touch in operands], writes)
 
@@ -170,6 +192,7 @@ def _kernel(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel
         window.stride if window else (1, 1),
         pads,
         last_group - first_group,
+        first_channel=tile.outs[0],
     )
 
 

@@ -39,8 +39,9 @@ class Kernel:
     """What a compute command does to its regions: enough to run it without the graph.
 
     `operation` is conv, pointwise, depthwise or dense on the matrix unit; on the vector unit the operation that is counted
-    (add, relu, max_pool, ..., copy). `operands` name the command's reads one by one, in order: input, filters, biases or partial
-    (sums); several regions of one operand are its rows, top first, or for an addition, marked input, input 2, ..., its terms.
+    (add, relu, max_pool, ..., copy). `operands` name the command's reads one by one, in order: input, filters, biases, norm (a batch
+    norm's scale and shift) or partial (sums); several regions of one operand are its rows, top first; the terms of an addition are
+    input, input 2, .... `first_channel` is the tile's first output channel in its layer.
     `input_shape` and `output_shape` are the tile's (rows, columns, channels); `padding` (top, bottom, left, right) is what this
     tile pads. `fused` are the vector operations that the matrix unit's output stage does. `partial` says that the sum is not
     complete yet: what is written are 4-byte partial sums.
@@ -57,6 +58,7 @@ class Kernel:
     groups: int = 1
     fused: tuple[str, ...] = ()
     partial: bool = False
+    first_channel: int = 0
 
 
 @dataclass(frozen=True, slots=True)

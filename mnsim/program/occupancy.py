@@ -33,7 +33,8 @@ def occupancy(program: Program, timeline: Timeline) -> Occupancy:
     is computed in place stays in use. Found backwards in time, where the first reader that is met is the last one.
     """
     unit = gcd(0, *(number for region in _in_sram(program) for number in (region.start, region.run_bytes, region.stride_bytes))) or 1
-    needed: Flags = np.zeros(program.sram_bytes // unit + 1, np.bool_)
+    used = max((region.end for region in _in_sram(program)), default=0)  # of a huge memory only a part
+    needed: Flags = np.zeros(used // unit + 1, np.bool_)
     events = [(timeline.ends_s[command.id], 0, command.id) for command in program.commands]
     events += [(timeline.starts_s[command.id], 1, command.id) for command in program.commands]
     changes: dict[float, int] = {}
@@ -49,7 +50,7 @@ def occupancy(program: Program, timeline: Timeline) -> Occupancy:
                 changes[time] = changes.get(time, 0) + region.size_bytes
                 unread = region.size_bytes - wanted  # in use while it is written, for nobody
                 changes[timeline.ends_s[number]] = changes.get(timeline.ends_s[number], 0) - unread
-    times = sorted(changes)
+    times = sorted(time for time, change in changes.items() if change)
     return Occupancy(tuple(times), tuple(int(level) for level in np.cumsum([changes[time] for time in times])))
 
 

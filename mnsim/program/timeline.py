@@ -1,10 +1,11 @@
 """When each command ran, and what that says: what every layer waited for, and how busy the engines were."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of
+from mnsim.program.timing import Rates, duration_s
 
 Cause = Literal["bus", "matrix", "vector", "room", "data"]
 CAUSES: tuple[Cause, ...] = ("bus", "matrix", "vector", "room", "data")
@@ -25,19 +26,18 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class LayerTimes:
-    """A layer's first start and last end, the time that its commands take on each engine, and what they waited for."""
+    """A layer's first start and last end, and what its commands waited for, summed."""
 
     start_s: float
     end_s: float
-    busy_s: Mapping[EngineName, float]
     wait_s: Mapping[Cause, float]
 
 
-def busy_times_s(program: Program, timeline: Timeline) -> dict[EngineName, float]:
-    """Seconds that each engine works."""
+def busy_times_s(commands: Iterable[Command], rates: Rates[float]) -> dict[EngineName, float]:
+    """Seconds that each engine works on the commands: the sum of their durations, which differences of large times would blur."""
     busy = dict.fromkeys(ENGINES, 0.0)
-    for command in program.commands:
-        busy[engine_of(command)] += timeline.ends_s[command.id] - timeline.starts_s[command.id]
+    for command in commands:
+        busy[engine_of(command)] += duration_s(command, rates)
     return busy
 
 
@@ -82,11 +82,9 @@ def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
 
 
 def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]]) -> LayerTimes:
-    busy = dict.fromkeys(ENGINES, 0.0)
     waited = dict.fromkeys(CAUSES, 0.0)
     for command in commands:
-        busy[engine_of(command)] += timeline.ends_s[command.id] - timeline.starts_s[command.id]
         for cause, seconds in waits[command.id].items():
             waited[cause] += seconds
     start = min(timeline.starts_s[command.id] for command in commands)
-    return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), busy, waited)
+    return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), waited)

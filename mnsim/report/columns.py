@@ -56,6 +56,11 @@ def time_unit(longest_s: float) -> tuple[str, float]:
     return next(((name, scale) for name, scale in _TIME_UNITS if longest_s >= 10 * scale), _TIME_UNITS[-1])
 
 
+def energy_column() -> Column:
+    """Microjoules, where the hardware file says energies."""
+    return Column("energy uJ", lambda layer: f"{layer['energy_j'] * 1e6:,.2f}", lambda total: f"{total['energy_j'] * 1e6:,.2f}", 3)
+
+
 def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
     """The columns of the table of layers; `verbose` adds how each layer is cut."""
     serial_s = estimate.total.serial_time_s
@@ -92,6 +97,7 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
         Column(f"vector {unit}", *time("vector_time_s", "vector_time_s"), 7),
         Column(f"time {unit}", *time("time_s", "serial_time_s"), 0),
         Column("%", share, lambda total: "100.0", 3),
+        *([energy_column()] if estimate.energies is not None else []),
         Column("bound", lambda layer: layer["bound"], lambda total: total["bound"], 1, True),
     ]
     return [*columns, Column("cut", lambda layer: cuts[layer["name"]], _nothing, 4, True)] if verbose else columns

@@ -52,6 +52,7 @@ def derive(estimate: Estimate, index: int) -> Derivation:
         *_count_steps(estimate, operator, row),
         *_traffic_steps(estimate, operator, row),
         *_time_steps(estimate, operator, row),
+        *_energy_step(estimate, row),
     )
     return Derivation(f"{operator.name}: {operator.label}", tuple(_facts(estimate, operator)), steps, row.bound)
 
@@ -257,6 +258,21 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
     yield Step("time_s", row.time_s, "s", "transfer_time_s + matrix_time_s + vector_time_s", " + ".join(map(repr, parts)))
 
 
+def _energy_step(estimate: Estimate, row: LayerCost) -> Iterator[Step]:
+    energies = estimate.hardware.energies
+    if energies is None or estimate.energies is None:
+        return
+    found = estimate.energies[row.index]
+    formula = "bytes of external memory, of SRAM (read and written), operations of the matrix and of the vector unit, each * its energy"
+    parts = (
+        (found.external_bytes, energies.external_j_per_byte),
+        (found.sram_bytes, energies.sram_j_per_byte),
+        (found.matrix_ops, energies.matrix_j_per_op),
+        (found.vector_ops, energies.vector_j_per_op),
+    )
+    yield Step("energy_j", found.energy_j, "J", formula, " + ".join(f"{amount} * {each!r}" for amount, each in parts))
+
+
 def _transfers(geometry: Geometry, tiling: Tiling, row: LayerCost) -> Step:
     """Loads and stores: of weights, of inputs, of outputs, and of a network's input or output that crosses whole."""
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
@@ -268,7 +284,7 @@ def _transfers(geometry: Geometry, tiling: Tiling, row: LayerCost) -> Step:
         passes, slices = input_passes(geometry, tiling)
         parts[1] = geometry.in_sources * passes * slices * in_blocks * input_strips(geometry, tiling)[1]
     if geometry.out_streams and not geometry.idle:
-        parts[2] = strips * out_blocks
+        parts[2] = geometry.out_targets * strips * out_blocks
     formula = "loads of weight blocks + loads of input strips + stores of output tiles + maps that cross whole"
     numbers = " + ".join(map(str, [*parts, row.traffic.transfers - sum(parts)]))
     return Step("transfers", row.traffic.transfers, "", formula, numbers)

@@ -17,7 +17,7 @@ def as_dict(estimate: Estimate) -> Record:
         "network": network_record(estimate),
         "hardware": hardware_record(estimate),
         "layers": [_layer_record(estimate, row) for row in estimate.layers],
-        "total": {**asdict(estimate.total)},
+        "total": {**asdict(estimate.total), **({} if estimate.energy_j is None else {"energy_j": estimate.energy_j})},
         "plan": _plan_record(estimate),
     }
 
@@ -73,6 +73,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "vector_time_s": row.vector_time_s,
         "time_s": row.time_s,
         "bound": row.bound,
+        **({} if estimate.energies is None else {"energy_j": estimate.energies[row.index].energy_j}),
     }
 
 

@@ -66,4 +66,4 @@ def estimate_markdown(estimate: Estimate) -> str:
     headings, shares = type_rows(record)
     types = to_markdown(headings, shares, [True] + [False] * (len(headings) - 1))
     words = "".join(f"- {sentence}\n" for sentence in sentences(estimate))
-    return f"{headline(estimate).replace(chr(10), ' ')}\n\n{layers}\n{types}\n{words}"
+    return f"{headline(estimate).replace(chr(10), '; ')}\n\n{layers}\n{types}\n{words}"

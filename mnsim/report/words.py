@@ -7,8 +7,8 @@ _ENGINES = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector
 _NOTICEABLE = 1.001
 
 
-def headline(estimate: Estimate) -> str:
-    """The network, the machine, and the totals that have no column: three lines."""
+def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
+    """The network, the machine, and the totals that have no column: three lines. The peak is the plan's, unless a run's is given."""
     graph, hardware = estimate.graph, estimate.hardware
     shape = " x ".join(map(str, graph.maps[0].shape))
     network = f"{graph.name}, alpha {float(graph.alpha):.4g}, rho {float(graph.rho):.4g}, input {shape}, {graph.dtype}"
@@ -21,8 +21,9 @@ def headline(estimate: Estimate) -> str:
         )
     )
     total = estimate.total
-    sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} bytes of weights"
-    peak = f"SRAM peak {total.peak_sram_bytes:,} of {hardware.sram_capacity_bytes:,} bytes"
+    sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} B of weights"
+    used = total.peak_sram_bytes if peak_sram_bytes is None else peak_sram_bytes
+    peak = f"SRAM peak {used:,} of {hardware.sram_capacity_bytes:,} B"
     return f"{network}\non {hardware.name}: {machine}\n{sums}, {peak}"
 
 

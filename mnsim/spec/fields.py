@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mnsim.errors import shown
-from mnsim.units import ENERGY_PER_BYTE, ENERGY_PER_OP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
+from mnsim.units import ENERGY_PER_BYTE, ENERGY_PER_FLOP, ENERGY_PER_OP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
 MAX_SIZE = 1_000_000  # of any extent, channel count or repeat: far above any network, far below trouble
 MAX_WINDOW = 1024  # of a kernel or a stride; a window as large as its map is a global pooling
@@ -212,3 +212,4 @@ ThroughputPerS = Annotated[float, *_quantity(THROUGHPUT, _positive_rate)]
 TimeS = Annotated[float, *_quantity(TIME, _time_s)]
 EnergyPerByteJ = Annotated[float, *_quantity(ENERGY_PER_BYTE, _energy_j)]
 EnergyPerOpJ = Annotated[float, *_quantity(ENERGY_PER_OP, _energy_j)]
+EnergyPerFlopJ = Annotated[float, *_quantity(ENERGY_PER_FLOP, _energy_j)]

@@ -5,14 +5,31 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from mnsim.errors import did_you_mean, shown
-from mnsim.spec.fields import EnergyPerByteJ, EnergyPerOpJ, Name, RateBytesPerS, SizeBytes, ThroughputPerS, TimeS, Word, refuse, unsaid
+from mnsim.spec.fields import (
+    EnergyPerByteJ,
+    EnergyPerFlopJ,
+    EnergyPerOpJ,
+    Name,
+    RateBytesPerS,
+    SizeBytes,
+    ThroughputPerS,
+    TimeS,
+    Word,
+    refuse,
+    unsaid,
+)
 
+LEAST_SHARE = 1e-9  # of a peak: less is no efficiency but a mistake
 FUSIBLE = ("batch_norm", "relu", "relu6")
 
 
 def _share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise refuse("S104", f"an efficiency must be above 0 and at most 1, got {shown(value)}", "write a share of the peak, such as 0.5")
+    if value < LEAST_SHARE:
+        raise refuse(
+            "S104", f"an efficiency must be at least {LEAST_SHARE:g}, got {shown(value)}", "write a share of the peak, such as 0.5"
+        )
     return float(value)
 
 
@@ -36,7 +53,7 @@ def _list(value: Any) -> Any:
 
 
 Share = Annotated[
-    float, PlainValidator(_share), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+    float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": LEAST_SHARE, "maximum": 1})
 ]  # fmt: skip
 Fused = Annotated[
     list[Annotated[str, PlainValidator(_fusible), WithJsonSchema({"enum": list(FUSIBLE)})]],
@@ -102,7 +119,7 @@ class MatrixUnitSpec(_Strict):
     launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
     efficiency: Annotated[MatrixEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
     fused: Fused = []
-    energy: EnergyPerOpJ = unsaid()
+    energy: EnergyPerFlopJ = unsaid()
 
 
 class VectorUnitSpec(_Strict):

@@ -1,0 +1,116 @@
+"""`mnsim simulate`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from mnsim.cli.options import (
+    POLICIES,
+    Machine,
+    Output,
+    SpecName,
+    Talk,
+    Variant,
+    load_both,
+    machine_options,
+    output_options,
+    talk_options,
+    variant_options,
+)
+from mnsim.cli.terminal import PIPE_WIDTH, emit, progress, wants_color, width_of
+
+if TYPE_CHECKING:
+    from mnsim.pipeline import Simulated
+
+LONG = 20_000  # commands: more than a second of work
+
+
+@click.command("simulate")
+@click.argument("network", type=SpecName("network"))
+@variant_options
+@machine_options
+@click.option("--compare-policies", is_flag=True, help="Serial and overlap side by side.")
+@click.option("--trace", metavar="FILE.json", type=SpecName(), help="Write the run as a trace for ui.perfetto.dev.")
+@click.option("--trace-unit", type=click.Choice(["ns", "ps"]), default="ns", show_default=True, help="What a trace's ns stands for.")
+@output_options
+@talk_options
+def command(
+    network: str,
+    compare_policies: bool,
+    trace: str | None,
+    trace_unit: Any,
+    variant: Variant,
+    machine: Machine,
+    output: Output,
+    talk: Talk,
+) -> None:
+    """How long it takes when transfers and computation overlap, and what each layer waits for.
+
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The program of the plan is played command by
+    command on the bus, the matrix unit and the vector unit, each with its own queue. The time stands beside what no schedule beats
+    and what one thing at a time takes.
+    """
+    chosen = output.chosen
+    given = click.get_current_context().get_parameter_source
+    if compare_policies and given("policy") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--compare-policies runs both policies; leave --policy out")
+    if trace is None and given("trace_unit") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--trace-unit is of a trace; say where with --trace FILE.json")
+    if compare_policies and trace:
+        raise click.UsageError("--trace is of one run, and --compare-policies makes two; give one of them")
+    if trace in ("-", ""):
+        raise click.UsageError("--trace needs a file: standard output has the result")
+    if trace is not None and output.output and Path(trace).resolve() == Path(output.output).resolve():
+        raise click.UsageError("--trace and --output are one file, and one would overwrite the other; give two")
+    loaded, hardware = load_both(network, machine)
+    from mnsim.pipeline import plan_network, run
+    from mnsim.program.lower import count_commands
+
+    policies: tuple[Any, ...] = POLICIES if compare_policies else (variant.policy,)
+    plans = [plan_network(loaded, hardware, policy, variant.alpha, variant.rho, variant.dtype) for policy in policies]
+    runs = []
+    with progress("simulating", len(plans), max(count_commands(planned.graph, planned.plan) for planned in plans) > LONG) as bar:
+        for planned in plans:
+            runs.append(run(planned))
+            bar.update(1)
+    text = _comparison(runs, chosen) if compare_policies else _text(runs[0], chosen, output, talk)
+    if trace is not None:
+        from mnsim.cli.trace_file import write_trace
+
+        write_trace(trace, runs[0].program, runs[0].timeline, runs[0].estimate.graph.name, trace_unit)
+        if not talk.quiet:
+            sys.stderr.write(f"wrote {trace}: open it at ui.perfetto.dev\n")
+    emit(text, output.output, talk.quiet)
+
+
+def _text(simulated: "Simulated", chosen: str, output: Output, talk: Talk) -> str:
+    from mnsim.report import simulation
+    from mnsim.report.text import to_csv, to_json
+
+    if chosen == "json":
+        return to_json(simulation.simulation_record(simulated))
+    if chosen == "csv":
+        return to_csv(simulation.layer_rows(simulation.simulation_record(simulated)))
+    from mnsim.report.simulation_table import simulation_markdown, simulation_table
+
+    if chosen == "markdown":
+        return simulation_markdown(simulated)
+    width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
+    color = wants_color(talk.color, sys.stdout) and (output.to_screen or talk.color == "always")
+    return simulation_table(simulated, width, color, talk.verbosity)
+
+
+def _comparison(runs: "list[Simulated]", chosen: str) -> str:
+    from mnsim.report.simulation import simulation_record, total_row
+    from mnsim.report.simulation_table import comparison_text
+    from mnsim.report.text import to_csv, to_json
+
+    records = [simulation_record(simulated) for simulated in runs]
+    if chosen == "json":
+        return to_json({"policies": {record["policy"]: record for record in records}})
+    if chosen == "csv":
+        return to_csv([total_row(record) for record in records])
+    return comparison_text(records, is_markdown=chosen == "markdown")

@@ -1,0 +1,53 @@
+"""`mnsim why`."""
+
+import sys
+
+import click
+
+from mnsim.cli.options import (
+    Machine,
+    Output,
+    SpecName,
+    Talk,
+    Variant,
+    load_both,
+    machine_options,
+    output_options,
+    talk_options,
+    variant_options,
+)
+from mnsim.cli.terminal import PIPE_WIDTH, emit, progress, width_of
+
+
+@click.command("why")
+@click.argument("network", type=SpecName("network"))
+@variant_options
+@machine_options
+@output_options
+@talk_options
+def command(network: str, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:
+    """What to buy next: the time that more of each resource saves.
+
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Bandwidth, SRAM, both units, latency and launch
+    overheads: what 10 % more of each saves of the simulated time, what twice as much does, what any amount could, and up to where
+    doubling it pays. `mnsim explain why` says how.
+    """
+    chosen = output.chosen
+    loaded, hardware = load_both(network, machine)
+    from mnsim.explore.why import sensitivity, sizes_of_sram
+    from mnsim.pipeline import plan_network
+    from mnsim.report import why
+    from mnsim.report.text import to_csv, to_json
+
+    planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
+    with progress("simulating", sizes_of_sram(planned), True) as bar:
+        found = sensitivity(planned, lambda: bar.update(1))
+    if chosen == "json":
+        text = to_json(why.why_record(found))
+    elif chosen == "csv":
+        text = to_csv(why.why_record(found)["resources"])
+    elif chosen == "markdown":
+        text = why.why_markdown(found)
+    else:
+        text = why.why_table(found, width_of(sys.stdout) if output.to_screen else PIPE_WIDTH, talk.verbosity)
+    emit(text, output.output, talk.quiet)

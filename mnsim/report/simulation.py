@@ -1,0 +1,105 @@
+"""A simulated run as plain data: the JSON of `mnsim simulate`, and its rows for CSV. The names are a public contract."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mnsim.pipeline import Simulated
+from mnsim.program.model import Command
+from mnsim.program.occupancy import Occupancy, occupancy
+from mnsim.program.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
+from mnsim.program.timing import rates_of
+from mnsim.report.records import Record, hardware_record, network_record
+
+
+def simulation_record(simulated: Simulated) -> Record:
+    """Network, hardware, totals, engines and layers. Times are seconds from the start of the run."""
+    program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
+    end_s, total = timeline.end_s, estimate.total
+    return {
+        "network": network_record(estimate),
+        "hardware": hardware_record(estimate),
+        "policy": program.policy,
+        "total": {
+            "simulated_time_s": end_s,
+            "bound_time_s": total.bound_time_s,
+            "capacity_bound_time_s": total.capacity_bound_time_s,
+            "serial_time_s": total.serial_time_s,
+            "serial_policy_time_s": simulated.serial_policy_time_s,
+            "simulated_to_bound": _ratio(end_s, total.bound_time_s),
+            "simulated_to_capacity_bound": _ratio(end_s, total.capacity_bound_time_s),
+            "simulated_to_serial": _ratio(end_s, total.serial_time_s),
+            "traffic_bytes": total.traffic_bytes,
+            "peak_sram_bytes": sram_of(simulated).peak_bytes,
+            "commands": len(program.commands),
+            "macs": total.macs,
+            "vector_ops": total.vector_ops,
+            **({} if estimate.energy_j is None else {"energy_j": estimate.energy_j}),
+        },
+        "engines": {
+            engine: {"busy_s": busy, "utilization": _ratio(busy, end_s)}
+            for engine, busy in busy_times_s(program.commands, rates_of(estimate.hardware)).items()
+        },
+        "layers": _layers(simulated),
+    }
+
+
+def sram_of(simulated: Simulated) -> Occupancy:
+    """How much of the SRAM is in use over the run."""
+    return occupancy(simulated.program, simulated.timeline)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 1.0
+
+
+def _layers(simulated: Simulated) -> list[Record]:
+    """One record a layer, in the network's order. A layer without commands takes no time, when the last of its inputs is there."""
+    program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
+    graph, times = estimate.graph, layer_times(program, timeline)
+    rates = rates_of(estimate.hardware)
+    commands: dict[str, list[Command]] = {}
+    for command in program.commands:
+        commands.setdefault(command.layer, []).append(command)
+    ready_s = {0: 0.0}
+    records = []
+    for operator, row in zip(graph.operators, estimate.layers, strict=True):
+        ready = max(ready_s[source] for source in operator.inputs)
+        found = times.get(operator.name) or LayerTimes(ready, ready, dict.fromkeys(CAUSES, 0.0))
+        ready_s[operator.output] = found.end_s
+        records.append(
+            {
+                "index": operator.index,
+                "name": operator.name,
+                "type": operator.label,
+                "start_s": found.start_s,
+                "end_s": found.end_s,
+                "busy_s": busy_times_s(commands.get(operator.name, ()), rates),
+                "wait_s": dict(found.wait_s),
+                "serial_time_s": row.time_s,
+                "traffic_bytes": row.traffic_bytes,
+                "commands": len(commands.get(operator.name, ())),
+                **({} if estimate.energies is None else {"energy_j": estimate.energies[operator.index].energy_j}),
+            }
+        )
+    return records
+
+
+def layer_rows(record: Mapping[str, Any]) -> list[Record]:
+    """One flat row a layer, for CSV: `busy_s` and `wait_s` become a column for each engine and each cause."""
+    rows = []
+    for layer in record["layers"]:
+        flat: Record = {}
+        for key, value in layer.items():
+            flat |= (
+                {f"{key.removesuffix('_s')}_{part}_s": seconds for part, seconds in value.items()}
+                if isinstance(value, dict)
+                else {key: value}
+            )
+        rows.append(flat)
+    return rows
+
+
+def total_row(record: Mapping[str, Any]) -> Record:
+    """A run in one flat row: its policy, its totals, and what each engine does."""
+    engines = {f"{engine}_{key}": value for engine, found in record["engines"].items() for key, value in found.items()}
+    return {"policy": record["policy"], **record["total"], **engines}

@@ -1,0 +1,208 @@
+"""A simulated run as Chrome Trace Event JSON, for Perfetto (ui.perfetto.dev) and chrome://tracing.
+
+Trace times are whole nanoseconds, written in microseconds. Perfetto drops a slice that partly overlaps another one of its track
+without a word, so starts and ends are rounded by one rule: two commands that do not overlap do not after rounding, either.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from typing import Literal, NamedTuple
+
+from mnsim.program.dump import Row, amount_of, kind_of, rows_of
+from mnsim.program.hazards import overlaps
+from mnsim.program.model import ENGINES, Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of
+from mnsim.program.occupancy import occupancy
+from mnsim.program.timeline import Timeline
+from mnsim.report.records import Record
+
+Unit = Literal["ns", "ps"]
+UNITS: tuple[Unit, ...] = ("ns", "ps")
+TICKS_PER_S: dict[Unit, float] = {"ns": 1e9, "ps": 1e12}  # a tick is shown as a nanosecond
+SCALES: dict[Unit, str] = {"ns": "times are true, rounded to 1 ns", "ps": "1 ns shown = 1 ps simulated"}
+PROCESS = 1
+TRACKS: dict[EngineName, int] = {engine: PROCESS + place for place, engine in enumerate(ENGINES, 1)}  # PROCESS itself is a main thread
+COUNTER = "SRAM in use"
+AMOUNTS = {"load": "bytes", "store": "bytes", "matrix": "macs", "vector": "vector_ops"}
+
+BEGIN, FLOW_IN, FLOW_OUT, END = range(4)  # a command's events of one tick stand in this order
+
+
+class Arrow(NamedTuple):
+    """From a command to one that uses what it moved."""
+
+    source: int
+    target: int
+    name: str
+
+
+class Event(NamedTuple):
+    """An event of a command, in order of the trace. `arrow` is its number for the ends of arrows."""
+
+    tick: int
+    command: int
+    role: int
+    arrow: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """The commands on the trace's clock: the tick at which each starts and ends, and whether they are written as pairs of events.
+
+    They are complete events, unless one of them has no length: of complete events with one start Perfetto takes the longest first,
+    wherever they stand, so that one without length would lie inside the command after it, and get its arrows. Where none is
+    complete Perfetto keeps their order, so then each is a begin and an end.
+    """
+
+    starts: Sequence[int]
+    ends: Sequence[int]
+    in_pairs: bool
+
+
+def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns") -> Iterator[str]:
+    """The trace in pieces, an event on a line of its own, in order of time: what each engine does, and how full the SRAM is.
+
+    Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1 ns, for exact ones. Arrows
+    lead from each load to its first user and from each store to the loads that bring it back.
+    """
+    about = {"network": name, "policy": program.policy, "sram_bytes": program.sram_bytes, "time": SCALES[unit]}
+    yield f'{{"displayTimeUnit": "ns", "otherData": {json.dumps(about)},\n "traceEvents": [\n  '
+    yield ",\n  ".join(_heads(name if unit == "ns" else f"{name} ({SCALES[unit]})"))
+    lines = merge(_counter(program, timeline, unit), _engines(program, timeline, unit), key=lambda line: line[0])
+    yield from (f",\n  {text}" for _, text in lines)
+    yield "\n]}\n"
+
+
+def _heads(name: str) -> Iterator[str]:
+    """The process and its tracks, in the order in which they are shown."""
+    yield json.dumps({"ph": "M", "pid": PROCESS, "name": "process_name", "args": {"name": name}})
+    for engine, track in TRACKS.items():
+        place = {"ph": "M", "pid": PROCESS, "tid": track}
+        yield json.dumps(place | {"name": "thread_name", "args": {"name": engine}})
+        yield json.dumps(place | {"name": "thread_sort_index", "args": {"sort_index": track}})
+
+
+def _ticks(times_s: Sequence[float], unit: Unit) -> list[int]:
+    """Moments on the trace's clock: the same for the same time, never in another order."""
+    return [round(time * TICKS_PER_S[unit]) for time in times_s]
+
+
+def _engines(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
+    """What the engines do, and the arrows: ticks and events, in order."""
+    slices = _slices(timeline, unit)
+    arrows, operands = _arrows(program, timeline)
+    rows = rows_of(program, detailed=True)
+    for event in _events(slices, arrows):
+        command = program.commands[event.command]
+        if event.role == BEGIN:
+            record = _record(command, rows[command.id], operands.get(command.id), timeline)
+            yield event.tick, _slice(command, slices, record)
+        else:
+            yield event.tick, _mark(event, command, arrows)
+
+
+def _slices(timeline: Timeline, unit: Unit) -> Slices:
+    starts, ends = _ticks(timeline.starts_s, unit), _ticks(timeline.ends_s, unit)
+    return Slices(starts, ends, any(start == end for start, end in zip(starts, ends, strict=True)))
+
+
+def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int, str]]:
+    """All arrows, in order of their targets' starts; and for the loads what their first user takes it for (input, filters, ...)."""
+    arrows: list[Arrow] = []
+    operands: dict[int, str] = {}
+    unused: dict[int, list[tuple[Region, int]]] = {}  # by value what was loaded and by whom, until it is used
+    stored: dict[int, list[tuple[Region, int]]] = {}
+    for number in sorted(range(len(program.commands)), key=lambda number: (timeline.starts_s[number], number)):
+        command = program.commands[number]
+        for place, region in enumerate(command.reads):
+            if isinstance(command, Load):
+                found = [source for other, source in stored.get(region.data, ()) if overlaps(region, other)]
+                arrows += [Arrow(source, number, "brought back") for source in dict.fromkeys(found)]
+                continue
+            waiting = unused.get(region.data, [])
+            found = [source for other, source in waiting if overlaps(region, other)]
+            if found:
+                unused[region.data] = [pair for pair in waiting if pair[1] not in found]
+            for source in [source for source in dict.fromkeys(found) if source not in operands]:
+                arrows.append(Arrow(source, number, "loaded"))
+                operands[source] = "" if isinstance(command, Store) else command.kernel.operands[place]
+        if isinstance(command, Load | Store):
+            log = unused if isinstance(command, Load) else stored
+            for region in command.writes:
+                log.setdefault(region.data, []).append((region, number))
+    return arrows, operands
+
+
+def _events(slices: Slices, arrows: Sequence[Arrow]) -> list[Event]:
+    """All events of commands in the order of the trace. An arrow begins in its source's last tick, for at its end the next one begins."""
+    events = [Event(start, number, BEGIN) for number, start in enumerate(slices.starts)]
+    if slices.in_pairs:
+        events += [Event(end, number, END) for number, end in enumerate(slices.ends)]
+    for number, (source, target, _) in enumerate(arrows):
+        events.append(Event(max(slices.starts[source], slices.ends[source] - 1), source, FLOW_OUT, number))
+        events.append(Event(slices.starts[target], target, FLOW_IN, number))
+    return sorted(events)
+
+
+def _record(command: Command, row: Row, operand: str | None, timeline: Timeline) -> Record:
+    """What a slice shows: its name, its category, and its arguments."""
+    kind = kind_of(command)
+    reads, _, writes = row.regions.partition(" -> ")
+    return {
+        "name": _name(command, operand),
+        "cat": kind,
+        "args": {
+            "id": command.id,
+            "layer": command.layer,
+            "command": row.command,
+            AMOUNTS[kind]: sum(amount_of(command)),
+            "reads": reads,
+            "writes": writes,
+            "depends_on": command.depends_on,
+            "room": command.room,
+            "start_s": timeline.starts_s[command.id],
+            "end_s": timeline.ends_s[command.id],
+        },
+    }
+
+
+def _name(command: Command, operand: str | None) -> str:
+    """What is done, in few words: load pw1 filters, pw1 pointwise, store pw1."""
+    match command:
+        case Load() | Store():
+            words = [kind_of(command), command.layer, operand or ""]
+        case Matrix() | Vector():
+            words = [command.layer, command.kernel.operation, "(partial sum)" if command.kernel.partial else ""]
+    return " ".join(filter(None, words))
+
+
+def _slice(command: Command, slices: Slices, record: Record) -> str:
+    start, end = slices.starts[command.id], slices.ends[command.id]
+    phase, duration = ("B", "") if slices.in_pairs else ("X", f', "dur": {_time(end - start)}')
+    return f"{_opening(phase, start, TRACKS[engine_of(command)])}{duration}, {json.dumps(record)[1:]}"
+
+
+def _mark(event: Event, command: Command, arrows: Sequence[Arrow]) -> str:
+    """An end of a pair, or an end of an arrow."""
+    track = TRACKS[engine_of(command)]
+    if event.role == END:
+        return f"{_opening('E', event.tick, track)}}}"
+    phase, binding = ("s", "") if event.role == FLOW_OUT else ("f", ', "bp": "e"')  # to the slice that it is in
+    return f'{_opening(phase, event.tick, track)}, "name": "{arrows[event.arrow].name}", "cat": "data", "id": {event.arrow}{binding}}}'
+
+
+def _counter(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
+    """The bytes in use: ticks and events, in order. All of a tick are kept: the last is what lasts, but another may be the peak."""
+    used = occupancy(program, timeline)
+    for tick, size in zip(_ticks(used.times_s, unit), used.in_use_bytes, strict=True):
+        yield tick, f'{{"ph": "C", "pid": {PROCESS}, "ts": {_time(tick)}, "name": "{COUNTER}", "args": {{"bytes": {size}}}}}'
+
+
+def _opening(phase: str, tick: int, track: int) -> str:
+    return f'{{"ph": "{phase}", "pid": {PROCESS}, "tid": {track}, "ts": {_time(tick)}'
+
+
+def _time(ticks: int) -> str:
+    """Microseconds with exactly three decimals."""
+    return f"{ticks // 1000}.{ticks % 1000:03d}"

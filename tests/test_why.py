@@ -1,0 +1,317 @@
+"""`mnsim why`: against simulations of the changed hardware, one by one; what always holds; and as its users see it."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from math import log
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnsim.explore.why import COSTS, RESOURCES, Gain, Sensitivity, amount_of, resources_of, sensitivity, sizes_of_sram, with_amount
+from mnsim.interpreters.recurrence import recur
+from mnsim.pipeline import Planned, plan_network
+from mnsim.program.lower import lower
+from mnsim.program.timing import rates_of
+from mnsim.report.why import why_sentences, why_table
+from mnsim.spec.records import Engine, Hardware
+from tests.helpers import NETWORKS, chain, run, seed_with
+
+LATENCIES = (
+    "external_memory.latency=100 ns",
+    "matrix_unit.launch_overhead=200 ns",
+    "vector_unit.launch_overhead=50 ns",
+    "matrix_unit.efficiency.depthwise=0.25",
+)
+SMALL = chain(
+    "{conv: 8, kernel: 3}", "{max_pool: 2}", "{conv: 12, kernel: 1, activation: relu}", "{dense: 5}", "softmax", shape="[12, 12, 4]"
+)
+SMALL_PROGRAM = {sram: lower(*plan_network(SMALL, seed_with(f"internal_memory.capacity={sram} B"))[::2]) for sram in (700, 8192)}
+
+
+def why(*arguments: str) -> dict[str, Any]:
+    ran = run("why", *arguments, "--format", "json")
+    assert (ran.code, ran.err) == (0, "")
+    found: dict[str, Any] = json.loads(ran.out)
+    return found
+
+
+def simulated(*arguments: str) -> float:
+    ran = run("simulate", *arguments, "--format", "json")
+    assert (ran.code, ran.err) == (0, "")
+    return float(json.loads(ran.out)["total"]["simulated_time_s"])
+
+
+def of(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {gain["resource"]: gain for gain in found["resources"]}
+
+
+def by_resource(found: Sensitivity) -> dict[str, Gain]:
+    return {gain.resource: gain for gain in found.gains}
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "given"),
+    [
+        ("mobilenet_cifar", [], []),
+        ("mobilenet_v1", ["--alpha", "0.5", "--policy", "serial"], LATENCIES),
+        ("mobilenet_cifar", ["--dtype", "float16", "--alpha", "0.5"], LATENCIES),
+    ],
+)
+def test_savings_are_those_of_simulating_the_changed_machine(network: str, options: list[str], given: list[str]) -> None:
+    arguments = [network, *options]
+    found = why(*arguments, *(part for setting in given for part in ("--set", setting)))
+    base = simulated(*arguments, *(part for setting in given for part in ("--set", setting)))
+    assert found["simulated_time_s"] == base
+    for gain in found["resources"]:
+        kept = [part for setting in given if not setting.startswith(gain["key"]) for part in ("--set", setting)]
+        cost = gain["unit"] == "s"
+        for key, share in (("10_percent", Fraction(9, 10) if cost else Fraction(11, 10)), ("2x", Fraction(1, 2) if cost else Fraction(2))):
+            amount: float | int = float(Fraction(gain["now"]) * share)
+            amount = round(amount) if gain["unit"] == "B" else amount
+            changed = simulated(*arguments, *kept, "--set", f"{gain['key']}={amount!r} {gain['unit']}")
+            assert gain[f"saved_by_{key}_s"] == pytest.approx(base - changed, rel=0, abs=1e-12 * base)
+            assert gain[f"share_saved_by_{key}"] == gain[f"saved_by_{key}_s"] / base
+    assert len(found["resources"]) == 4 + 3 * bool(given)
+
+
+def test_the_most_is_that_of_a_machine_without_the_limit() -> None:
+    settings = [part for setting in LATENCIES for part in ("--set", setting)]
+    found = why("mobilenet_cifar", *settings)
+    for resource, gain in of(found).items():
+        if resource in COSTS:
+            amount = "0 s"
+            assert gain["at_most_amount"] == 0
+        elif resource == "sram":
+            amount = f"{gain['at_most_amount']:.0f} B"
+        else:
+            amount = f"1e24 {gain['unit']}"
+            assert gain["at_most_amount"] is None
+        kept = [part for setting in LATENCIES if not setting.startswith(gain["key"]) for part in ("--set", setting)]
+        changed = simulated("mobilenet_cifar", *kept, "--set", f"{gain['key']}={amount}")
+        assert gain["saved_at_most_s"] == pytest.approx(found["simulated_time_s"] - changed, rel=1e-9)
+        assert gain["saved_at_most_s"] >= max(gain["saved_by_10_percent_s"], gain["saved_by_2x_s"], 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "winner"),
+    [
+        (["bus.bandwidth=1 MB/s"], "bandwidth"),
+        (["matrix_unit.throughput=1 GFLOPS"], "matrix"),
+        (["vector_unit.throughput=1 MFLOPS"], "vector"),
+        (["external_memory.latency=1 ms", "internal_memory.capacity=2 MiB"], "latency"),
+        (["matrix_unit.launch_overhead=1 ms"], "matrix_launch"),
+        (["vector_unit.launch_overhead=1 ms"], "vector_launch"),
+        (["bus.bandwidth=1 MB/s", "internal_memory.capacity=900 KiB"], "bandwidth"),
+    ],
+)
+def test_what_is_scarce_comes_first(settings: list[str], winner: str) -> None:
+    found = sensitivity(plan_network("mobilenet_cifar", seed_with(*settings)))
+    first = found.gains[0]
+    assert first.resource == winner
+    assert first.elasticity == pytest.approx(1, abs=0.12)
+    assert first.saved_by_10_percent_s <= found.simulated_time_s * (0.1 if winner in COSTS else 1 - 1 / 1.1) * (1 + 1e-12)
+    assert first.worth_up_to_factor
+    assert first.worth_up_to_factor > 8
+    assert found.then != winner
+    order = [(gain.saved_by_10_percent_s, gain.saved_by_2x_s) for gain in found.gains]
+    assert order == sorted(order, reverse=True)
+
+
+def test_scarce_sram_comes_first() -> None:
+    """A map of 8192 bytes does not fit into 8000: 10 % more keeps it on chip, so that it does not cross the bus twice."""
+    network = chain("{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", shape="[32, 32, 8]")
+    found = sensitivity(plan_network(network, seed_with("internal_memory.capacity=8000 B")))
+    first = found.gains[0]
+    assert (first.resource, first.at_most_amount, first.worth_up_to_factor, found.then) == ("sram", 32000, 4, "bandwidth")
+    assert first.saved_by_10_percent_s == pytest.approx(2 * 8192 / 1e9, rel=0.01)
+    assert first.elasticity > 4
+    words = why_sentences(found)[0]
+    assert words.startswith("Buy SRAM next: 10 % more saves ")
+    assert words.endswith("reached at 31.25 KiB. Doubling it pays up to 4x (beyond, less than 5 % a time); then buy bandwidth.")
+
+
+def test_fewer_transfers_are_a_reason_for_sram() -> None:
+    """Where each transfer waits long, 10 % more SRAM saves more than 10 % less latency: it has a plan with fewer transfers."""
+    found = sensitivity(plan_network("mobilenet_cifar", seed_with("external_memory.latency=1 ms")))
+    assert [gain.resource for gain in found.gains][:2] == ["sram", "latency"]
+    assert why_sentences(found)[1].startswith("In a large step external latency gives more: half of it saves 49.6 %")
+
+
+def test_more_sram_can_be_slower_and_is_said_to_be() -> None:
+    found = why("mobilenet_cifar")
+    sram = of(found)["sram"]
+    slower = simulated("mobilenet_cifar", "--sram", "2MiB") - simulated("mobilenet_cifar")
+    assert slower > 0
+    assert sram["saved_by_2x_s"] == pytest.approx(-slower, rel=1e-9)
+    assert (sram["saved_at_most_s"], sram["at_most_amount"], sram["worth_up_to_factor"]) == (0, 1048576, 1)
+    assert sram["elasticity"] < 0
+    assert "slower" in found["sentences"][-2]
+    assert found["sentences"][-2].startswith("SRAM (1 MiB): 10 % more makes it 0.5 % slower (3.122 us)")
+
+
+def test_what_doubles_better_is_said() -> None:
+    found = why("squeezenet")
+    assert [gain["resource"] for gain in found["resources"]][:2] == ["bandwidth", "sram"]
+    assert found["sentences"][1].startswith("In a large step SRAM gives more: twice as much saves 47.8 %")
+
+
+def test_what_comes_next_is_first_on_the_improved_machine() -> None:
+    found = why("mobilenet_v1")
+    first = found["resources"][0]
+    assert (first["resource"], first["worth_up_to_factor"]) == ("bandwidth", 16)
+    improved = why("mobilenet_v1", "--set", f"bus.bandwidth={16 * first['now']!r} B/s")
+    assert found["then"] == improved["resources"][0]["resource"] == "matrix"
+    assert of(improved)["bandwidth"]["worth_up_to_factor"] == 1
+
+
+@given(st.sampled_from([resource for resource in RESOURCES if resource != "sram"]), st.sampled_from([700, 8192]), st.data())
+@settings(deadline=None, max_examples=40)
+def test_more_never_takes_longer_and_each_doubling_saves_less(resource: Any, sram: int, data: st.DataObject) -> None:
+    """The time is the largest of many sums, each linear in 1 / rate: rising and convex, and above 0 without limit."""
+    rate, seconds = st.floats(1e3, 1e15), st.one_of(st.just(0.0), st.floats(1e-12, 1e-3))
+    matrix, vector = (Engine(data.draw(rate), data.draw(seconds)) for _ in "mv")
+    machine = Hardware("random", "", "DDR", None, data.draw(seconds), data.draw(rate), sram, matrix, vector)
+    times = []
+    for power in range(8):
+        amount = amount_of(machine, resource) * (2**-power if resource in COSTS else 2**power)
+        times.append(recur(SMALL_PROGRAM[sram], rates_of(with_amount(machine, resource, amount))).end_s)
+    shares = [(before - after) / before for before, after in pairwise(times)]
+    assert all(-1e-12 <= later <= earlier + 1e-9 for earlier, later in pairwise([0.5 + 1e-12, *shares]))
+    assert times[0] <= 2 * times[1] * (1 + 1e-12)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=15)
+def test_gains_keep_their_promises(data: st.DataObject) -> None:
+    rate = st.floats(1e6, 1e12)
+    matrix, vector = (Engine(data.draw(rate), data.draw(st.sampled_from([0.0, 1e-7]))) for _ in "mv")
+    machine = Hardware("random", "", "DDR", None, 0.0, data.draw(rate), data.draw(st.integers(600, 6000)), matrix, vector)
+    ticks: list[None] = []
+    planned = plan_network(SMALL, machine, data.draw(st.sampled_from(["overlap", "serial"])))
+    found = sensitivity(planned, lambda: ticks.append(None))
+    assert len(ticks) >= sizes_of_sram(planned)
+    assert {gain.resource for gain in found.gains} == set(resources_of(machine))
+    total = found.simulated_time_s
+    for gain in found.gains:
+        assert gain.saved_at_most_s >= max(gain.saved_by_10_percent_s, gain.saved_by_2x_s, 0)
+        assert gain.elasticity == pytest.approx(log(total / (total - gain.saved_by_10_percent_s)) / _step(gain))
+        if gain.resource != "sram":
+            assert -1e-12 * total <= gain.saved_by_10_percent_s <= gain.saved_by_2x_s + 1e-12 * total
+            assert gain.saved_by_2x_s <= total / 2 * (1 + 1e-12)
+            assert gain.elasticity <= 1 + 1e-9
+            assert (gain.worth_up_to_factor != 1) == (gain.saved_by_2x_s >= 0.05 * total)
+    assert all("  " not in sentence and sentence.endswith(".") for sentence in why_sentences(found))
+
+
+def _step(gain: Gain) -> float:
+    return -log(0.9) if gain.resource in COSTS else log(round(1.1 * gain.now) / gain.now if gain.resource == "sram" else 1.1)
+
+
+def test_a_resource_without_end_and_a_tie_are_said() -> None:
+    """Made by hand: doubling pays for ever; two resources set the time together."""
+    found = sensitivity(plan_network(SMALL, seed_with("bus.bandwidth=1 B/s", "vector_unit.throughput=1e18 FLOPS")))
+    assert found.gains[0].resource == "bandwidth"
+    assert (found.gains[0].worth_up_to_factor, found.then) == (None, None)
+    assert "a millionfold and beyond" in why_sentences(found)[0]
+    assert ">1e6x" in why_table(found, 80)
+    alone = replace(found, gains=tuple(replace(gain, saved_by_10_percent_s=0.0) for gain in found.gains))
+    assert why_sentences(alone)[0] == "A tenth of any one resource saves less than 0.1 %: several set the time together."
+    assert why_sentences(alone)[1].startswith("Bandwidth (1 B/s): 10 % more saves nothing, twice as much saves 50.0 %")
+
+
+def test_a_latency_of_zero_is_no_resource() -> None:
+    absent = why("mobilenet_cifar")
+    assert set(of(absent)) == {"bandwidth", "sram", "matrix", "vector"}
+    expected = "External latency, the matrix unit's launch overhead and the vector unit's launch overhead are 0 on this hardware"
+    assert absent["sentences"][-1].startswith(expected)
+    some = why("mobilenet_cifar", "--set", "external_memory.latency=20 us", "--policy", "serial")
+    expected = "The matrix unit's launch overhead and the vector unit's launch overhead are 0 on this hardware: nothing to cut there."
+    assert some["sentences"][-1] == expected
+    assert some["sentences"][0].startswith("Cut the external latency next: 10 % less saves ")
+    assert "half of it saves" in some["sentences"][0]
+    assert "none of it saves" in some["sentences"][0]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("policy", ["overlap", "serial"])
+def test_every_network_has_a_verdict_in_80_columns(network: str, policy: Any) -> None:
+    found = sensitivity(plan_network(network, seed_with(), policy))
+    assert why_sentences(found)[0].startswith("Buy bandwidth next: 10 % more saves ")
+    text = why_table(found, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "-0.0" not in text
+    assert not [line for line in text.splitlines() if line.startswith("%")]
+
+
+def test_all_seven_rows_fit_80_columns() -> None:
+    found = sensitivity(plan_network("mobilenet_v1", seed_with(*LATENCIES, "vector_unit.throughput=123.4 GFLOPS")))
+    assert len(found.gains) == 7
+    assert max(map(len, why_table(found, 80).splitlines())) <= 80
+
+
+def test_formats_say_the_same() -> None:
+    record = why("mobilenet_cifar")
+    assert list(record) == ["network", "hardware", "policy", "simulated_time_s", "resources", "then", "sentences"]
+    rows = list(csv.DictReader(io.StringIO(run("why", "mobilenet_cifar", "--format", "csv").out)))
+    assert rows == [{key: "" if value is None else str(value) for key, value in gain.items()} for gain in record["resources"]]
+    table, markdown = run("why", "mobilenet_cifar").out, run("why", "mobilenet_cifar", "--format", "markdown").out
+    for sentence in record["sentences"]:
+        assert f"\n{sentence}\n" in table
+        assert f"\n- {sentence}\n" in markdown
+    assert "587.3 us" in markdown
+    assert "\n| bandwidth   |" in markdown
+    bare = run("why", "mobilenet_cifar", "-q").out
+    assert bare.startswith("resource ")
+    assert bare in table
+    assert len(bare.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "phrase"),
+    [
+        (["mobilenet_v2"], 2, "did you mean 'mobilenet_v1'?"),
+        ([], 2, "NETWORK"),
+        (["mobilenet_v1", "--trace", "x.json"], 2, "no such option '--trace'"),
+        (["mobilenet_v1", "--sram", "16"], 2, "KiB"),
+        (["mobilenet_v1", "--sram", "64B"], 1, "C001"),
+        (["mobilenet_v1", "-o", "/nowhere/x.csv"], 2, "U003"),
+    ],
+)
+def test_mistakes(arguments: list[str], code: int, phrase: str) -> None:
+    ran = run("why", *arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert phrase in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_amounts_are_read_and_changed_in_one_place() -> None:
+    machine = seed_with(*LATENCIES)
+    for resource in RESOURCES:
+        changed = with_amount(machine, resource, 12345.0)
+        assert amount_of(changed, resource) == 12345
+        assert all(amount_of(changed, other) == amount_of(machine, other) for other in RESOURCES if other != resource)
+        assert with_amount(changed, resource, amount_of(machine, resource)) == machine
+    assert isinstance(with_amount(machine, "sram", 12.6).sram_capacity_bytes, int)
+
+
+def test_a_plan_is_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.why as module
+
+    made: list[int] = []
+    real = module.lower
+
+    def counted(graph: Any, plan: Any) -> Any:
+        made.append(plan.sram_capacity_bytes)
+        return real(graph, plan)
+
+    monkeypatch.setattr(module, "lower", counted)
+    planned: Planned = plan_network(SMALL, seed_with("internal_memory.capacity=1000 B"))
+    sensitivity(planned)
+    assert len(made) == len(set(made))
+    assert made[:4] == [1000, 1100, 2000, 4000]
