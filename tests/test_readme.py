@@ -10,7 +10,7 @@ import pytest
 
 from mnsim import analyze
 from mnsim.report.table import estimate_table
-from tests.helpers import ROOT
+from tests.helpers import ROOT, run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MNSIM = str(Path(sys.executable).with_name("mnsim"))
@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "tiny.yaml").write_text(tiny, encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(mine, encoding="utf-8")
     (tmp_path / "arch").symlink_to(ROOT / "arch")
+    assert run("weights", "mobilenet_cifar", "-o", str(tmp_path / "weights.npz"), "-q").code == 0
     return tmp_path
 
 

@@ -1,0 +1,92 @@
+"""`mnsim infer`."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnsim.cli.numbers import Material, computing, gathered, material_options, only_computable
+from mnsim.cli.options import Output, SpecName, Talk, Variant, output_options, talk_options, variant_options
+from mnsim.cli.terminal import emit, progress
+
+if TYPE_CHECKING:
+    from mnsim.graph.model import Graph
+    from mnsim.reference.weights import Weights
+
+BEST = 5
+
+
+@click.command("infer")
+@click.argument("network", type=SpecName("network"))
+@variant_options
+@material_options
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many images.")
+@output_options
+@talk_options
+def command(network: str, limit: int, variant: Variant, material: Material, output: Output, talk: Talk) -> None:
+    """Run the network: the best classes of each image, and how many are right where the images have labels.
+
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Without --weights and --data it runs random weights on
+    noise: a check that it runs, not of what it finds. int8 is calibrated on the images that it is given.
+    """
+    chosen = output.chosen
+    if chosen not in ("table", "json", "csv"):
+        raise click.UsageError("inference has no markdown; use --format table, csv or json")
+    only_computable(variant)
+    from mnsim.graph.build import build_graph
+    from mnsim.spec.load import load_network
+
+    graph = build_graph(load_network(network), variant.alpha, variant.rho, variant.dtype)
+    weights, images = gathered(material, graph, limit)
+    labels = _labels(material, graph, limit)
+    with computing(material):
+        rows = _rows(graph, weights, images, labels)
+    emit(_text(rows, graph, chosen), output.output, talk.quiet)
+
+
+def _labels(material: Material, graph: "Graph", limit: int) -> list[int] | None:
+    if material.images is None:
+        return None
+    from mnsim.reference.images import load_images
+
+    found = load_images(material.images, graph.maps[0].shape, limit).labels
+    return None if found is None else [int(label) for label in found]
+
+
+def _rows(graph: "Graph", weights: "Weights", images: list[Any], labels: list[int] | None) -> list[dict[str, Any]]:
+    """One row an image: its best classes with their scores (of the network's first output), and its label."""
+    from mnsim.reference.calibrate import calibrate
+    from mnsim.reference.infer import run
+    from mnsim.reference.numbers import dequantise
+    from mnsim.reference.store import layer_arrays
+
+    numbers = calibrate(graph, weights, images[:8]) if graph.dtype == "int8" else None
+    arrays, rows = layer_arrays(graph, weights, numbers), []
+    with progress("inferring", len(images), len(images) > 10) as bar:
+        for place, image in enumerate(images):
+            scores = run(graph, arrays, image, numbers, fast=True)[0]
+            if numbers is not None:
+                scores = dequantise(scores, numbers.maps[graph.outputs[0]])
+            flat = scores.reshape(-1)
+            best = sorted(range(flat.size), key=lambda index: (-flat[index], index))[:BEST]
+            label = {} if labels is None else {"label": labels[place], "correct": labels[place] == best[0]}
+            rows.append({"image": place, "best": best, "scores": [float(flat[index]) for index in best], **label})
+            bar.update(1)
+    return rows
+
+
+def _text(rows: list[dict[str, Any]], graph: "Graph", chosen: str) -> str:
+    right = [row["correct"] for row in rows if "correct" in row]
+    accuracy = sum(right) / len(right) if right else None
+    if chosen == "json":
+        return json.dumps({"network": graph.name, "dtype": graph.dtype, "images": rows, "top1": accuracy}, indent=2) + "\n"
+    flat = [{**row, "best": ";".join(map(str, row["best"])), "scores": ";".join(f"{score:.6g}" for score in row["scores"])} for row in rows]
+    if chosen == "csv":
+        from mnsim.report.text import to_csv
+
+        return to_csv(flat)
+    from mnsim.report.text import to_aligned
+
+    headings = list(flat[0])
+    table = to_aligned(headings, [[str(row[heading]) for heading in headings] for row in flat], [False] * len(headings))
+    return table + (f"\ntop-1: {sum(right)} of {len(right)} ({100 * accuracy:.1f} %)\n" if accuracy is not None else "")

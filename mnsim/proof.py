@@ -1,0 +1,205 @@
+"""The proof of a plan: its program executed on real bytes, held against whole-tensor inference."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from mnsim.graph.model import FeatureMap, Graph, Operator
+from mnsim.interpreters.execute import Memories, execute, read
+from mnsim.pipeline import Planned, Simulated, run
+from mnsim.program.hazards import overlaps
+from mnsim.program.model import Command, Load, Program, Region, Store
+from mnsim.program.occupancy import occupancy
+from mnsim.program.places import Area, Places, make_places
+from mnsim.reference.calibrate import calibrate
+from mnsim.reference.infer import as_input, infer
+from mnsim.reference.numbers import Numbers
+from mnsim.reference.store import stored_bytes
+from mnsim.reference.weights import Weights
+
+CLOSE = 1e-4  # of the largest output: what ONNX Runtime's float32 sums differ by, too
+Array = NDArray[Any]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first command that wrote a byte of a map that inference does not have there, and who else used those bytes.
+
+    `overlapping` are the ids of other commands that touched the region, the latest ones before it first.
+    """
+
+    command: int
+    layer: str
+    region: Region
+    differing_bytes: int
+    overlapping: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared, and how much of it differs.
+
+    `compared_elements` are those of all maps that the program writes, `output_elements` those of the network's outputs; `max_ulp`
+    is the largest distance between two outputs in units of the last place (int8: in steps of 1), `relative_error` the largest distance
+    over the largest output.
+    """
+
+    simulated: Simulated
+    compared_elements: int
+    output_elements: int
+    differing_elements: int
+    max_ulp: int
+    relative_error: float
+    sram_touched_bytes: int
+    peak_sram_bytes: int
+    first_difference: Difference | None
+
+    @property
+    def identical(self) -> bool:
+        return self.differing_elements == 0 and self.first_difference is None
+
+    @property
+    def is_close(self) -> bool:
+        """Whether no output is further off than the rounding of split float32 sums explains."""
+        return self.relative_error <= CLOSE
+
+
+def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequence[Array] = ()) -> Verified:
+    """Execute the plan's program on a memory of exactly the SRAM's size, and compare every map that it writes with inference.
+
+    An int8 network is calibrated on the images, or on seeded noise. Raises ValueError as inference does (float16, wrong shapes).
+    """
+    graph = planned.graph
+    numbers = calibrate(graph, weights, calibration) if graph.dtype == "int8" else None
+    maps: dict[int, Array] = {0: as_input(graph, image, numbers)}
+
+    def keep(operator: Operator, stage: str, result: Array) -> None:
+        maps[operator.output] = result
+
+    outputs = infer(graph, weights, image, numbers, keep)
+    simulated, places = run(planned), make_places(graph, planned.plan)
+    seen = _Seen(simulated.program, _expected(graph, places, maps))
+    layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)} if numbers else None
+    external = external_content(graph, places, (weights, numbers), maps[0])
+    memories = execute(simulated.program, simulated.timeline, external, layers, seen.look)
+    stored = [
+        read(memories, region).view(wanted.dtype).reshape(wanted.shape)
+        for region, wanted in zip(simulated.program.outputs, outputs, strict=True)
+    ]
+    return Verified(
+        simulated,
+        seen.compared_bytes // graph.maps[0].element_bytes,
+        sum(wanted.size for wanted in outputs),
+        sum(int((found != wanted).sum()) for found, wanted in zip(stored, outputs, strict=True)),
+        max(ulps(found, wanted) for found, wanted in zip(stored, outputs, strict=True)),
+        max(_relative_error(found, wanted) for found, wanted in zip(stored, outputs, strict=True)),
+        int(seen.touched.sum()),
+        occupancy(simulated.program, simulated.timeline).peak_bytes,
+        seen.first,
+    )
+
+
+def external_content(graph: Graph, places: Places, store: tuple[Weights, Numbers | None], image: Array) -> Bytes:
+    """External memory before the run: the input and all weights where the program looks for them, 0xAA elsewhere."""
+    content = np.full(places.external_bytes, 0xAA, np.uint8)
+    content[: graph.maps[0].size_bytes] = _bytes(image)
+    for index, parts in stored_bytes(graph, *store).items():
+        for start, part in zip((places.filters[index], places.biases[index]), parts, strict=True):
+            content[start : start + len(part)] = np.frombuffer(part, np.uint8)
+    return content
+
+
+def ulps(found: Array, wanted: Array) -> int:
+    """The largest distance in units of the last place: floats are counted in the order of their bit patterns."""
+    if found.dtype == np.int8:
+        return int(np.abs(found.astype(np.int16) - wanted).max(initial=0))
+    places = [
+        np.where(bits < 0, np.int64(-(2**31)) - bits, bits) for bits in (part.view(np.int32).astype(np.int64) for part in (found, wanted))
+    ]
+    return int(np.abs(places[0] - places[1]).max(initial=0))
+
+
+def _relative_error(found: Array, wanted: Array) -> float:
+    largest = float(np.abs(wanted.astype(np.float64)).max(initial=0))
+    return float(np.abs(found.astype(np.float64) - wanted).max(initial=0)) / (largest or 1.0)
+
+
+def _bytes(values: Array) -> Bytes:
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+
+
+Expected = dict[tuple[str, int], tuple[int, Bytes]]  # by memory and value: from which address on, the bytes
+
+
+def _expected(graph: Graph, places: Places, maps: dict[int, Array]) -> Expected:
+    """What each memory should hold where maps lie; a flatten or concat is the same value as what it is made of."""
+    parts: dict[tuple[str, int], list[tuple[Area, FeatureMap, Array]]] = {}
+    for index, values in maps.items():
+        for area in {places.homes[index], places.outside[index]}:
+            if area is not None:
+                parts.setdefault((area.memory, area.data), []).append((area, graph.maps[index], values))
+    return {key: _laid_out(found) for key, found in parts.items()}
+
+
+def _laid_out(parts: list[tuple[Area, FeatureMap, Array]]) -> tuple[int, Bytes]:
+    def end_of(area: Area, feature_map: FeatureMap) -> int:
+        height, width, channels = feature_map.shape
+        return area.start + (height * width - 1) * area.pixel_bytes + channels * feature_map.element_bytes
+
+    first = min(area.start for area, _, _ in parts)
+    laid = np.zeros(max(end_of(area, feature_map) for area, feature_map, _ in parts) - first, np.uint8)
+    for area, feature_map, values in parts:
+        height, width, channels = feature_map.shape
+        run = channels * feature_map.element_bytes
+        view = as_strided(laid[area.start - first :], (height * width, run), (area.pixel_bytes, 1))
+        view[...] = _bytes(values).reshape(view.shape)
+    return first, laid
+
+
+class _Seen:
+    """Looks at what each command wrote: which bytes of the SRAM, and whether a map's are what inference has."""
+
+    def __init__(self, program: Program, expected: Expected) -> None:
+        self.program = program
+        self.expected = expected
+        self.touched = np.zeros(program.sram_bytes, np.bool_)
+        self.compared_bytes = 0
+        self.first: Difference | None = None
+
+    def look(self, command: Command, memories: Memories) -> None:
+        for region in command.writes:
+            if region.memory == "sram":
+                as_strided(self.touched[region.start :], (region.runs, region.run_bytes), (region.stride_bytes, 1))[...] = True
+            found = self.expected.get((region.memory, region.data))
+            if found is None:
+                continue
+            first, wanted = found
+            there = as_strided(wanted[region.start - first :], (region.runs, region.run_bytes), (region.stride_bytes, 1))
+            wrong = int((read(memories, region).reshape(there.shape) != there).sum())
+            self.compared_bytes += region.size_bytes
+            if wrong and self.first is None:
+                others = tuple(_others(self.program, command, region))
+                self.first = Difference(command.id, command.layer, region, wrong, others)
+
+
+def _others(program: Program, command: Command, region: Region, most: int = 5) -> Iterator[int]:
+    """Earlier commands that touched the region or what the command read, the latest first."""
+    count = 0
+    for other in reversed(program.commands[: command.id]):
+        touched = [each for each in (*other.reads, *other.writes) if each.memory == "sram"]
+        mine = [each for each in (region, *command.reads) if each.memory == "sram"]
+        if any(overlaps(one, each) for one in mine for each in touched):
+            yield other.id
+            count += 1
+            if count == most:
+                return
+
+
+def moved_bytes(program: Program) -> int:
+    """Bytes that cross the bus when the program runs."""
+    return sum(command.moved_bytes for command in program.commands if isinstance(command, Load | Store))
