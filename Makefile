@@ -12,7 +12,7 @@ demo: $(READY)   ## where MobileNet's time goes on the papers' machine
 	$(BIN)/mnsim analyze arch/mobilenet_cifar.yaml
 
 test: $(READY)   ## the tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 check: format lint types test   ## all that a change must pass
 

@@ -78,9 +78,42 @@ def test_policies_side_by_side(form: str) -> None:
 def test_no_line_is_wider_than_the_terminal(network: str, width: int) -> None:
     text = simulation_table(play(plan_network(network)), width, False)
     assert max(map(len, text.splitlines())) <= width
-    assert "waits data" in text
-    assert "room" in text
+    assert "wait: data" in text
+    assert " room" in text
     assert text.count("%") >= 4
+
+
+def test_verbose_tells_the_engines_apart() -> None:
+    assert " engine" in run("simulate", "mobilenet_cifar").out
+    assert "vector queue" in run("simulate", "mobilenet_cifar", "-v").out
+
+
+def test_the_policy_that_is_faster_is_named() -> None:
+    slow = run("simulate", "mobilenet_cifar", "--set", "matrix_unit.launch_overhead=5us").out
+    assert "Use --policy serial" in slow
+    assert "One thing at a time (--policy serial) it takes 859.1 us: 1.46x that" in run("simulate", "mobilenet_cifar").out
+
+
+def test_letters_where_there_are_no_blocks() -> None:
+    command = [sys.executable, "-m", "mnsim", "simulate", "mobilenet_cifar"]
+    plain = subprocess.run(command, cwd=ROOT, env={"PYTHONIOENCODING": "ascii", "PATH": ""}, capture_output=True, text=True)
+    assert plain.returncode == 0
+    assert "?" not in plain.stdout
+    assert "####" in plain.stdout
+
+
+@pytest.mark.parametrize(
+    "options", [("--trace", "a.json", "-o", "./a.json"), ("--trace-unit", "ps"), ("--compare-policies", "--policy", "serial")]
+)
+def test_options_that_contradict_each_other(options: tuple[str, ...]) -> None:
+    assert run("simulate", "mobilenet_cifar", *options).code == 2
+
+
+def test_a_program_that_is_too_long_is_refused() -> None:
+    ran = run("simulate", "mobilenet_v1", "--sram", "1300 B")
+    assert ran.code == 1
+    assert "P002" in ran.err
+    assert run("analyze", "mobilenet_v1", "--sram", "1300 B").code == 0
 
 
 def test_quiet_is_the_bare_table() -> None:

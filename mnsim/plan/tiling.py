@@ -8,6 +8,7 @@ whole, an output written once.
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, prod
 
 from mnsim.graph.model import PARTIAL_SUM_BYTES, Graph, Operator
@@ -126,6 +127,7 @@ def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     return strips, parts * spans, ceil(geometry.group_in / tiling.in_channels)
 
 
+@lru_cache(maxsize=4096)  # the search asks for each height with many blocks
 def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: int, keep_halo: bool) -> tuple[int, int, int]:
     """Of one pass over a map's strips: rows read in all, loads, and rows of the strip buffer.
 

@@ -13,14 +13,14 @@ from mnsim.report.text import to_aligned, to_markdown
 from mnsim.report.words import headline
 from mnsim.units import format_scaled
 
-MOST_COLUMNS, LEAST_BAR = 120, 12
+MOST_COLUMNS, LEAST_BAR, WIDE_BAR = 120, 12, 48
 ENGINE_WORDS = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 
 
 def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: int = 0) -> str:
     """The table of layers, the charts and the sentences; verbosity -1 gives the table alone."""
     record = simulation_record(simulated)
-    columns = _columns(record)
+    columns = _columns(record, verbosity > 0)
     unit, scale = time_unit(record["total"]["simulated_time_s"])
     taken = sum(max(len(column.heading), *(len(column.cell(layer)) for layer in record["layers"])) + 2 for column in columns)
     bar = min(MOST_COLUMNS, max(LEAST_BAR, width - taken))
@@ -28,13 +28,15 @@ def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: i
     table, hidden = fitted(columns, record["layers"], record["total"], width)
     if verbosity < 0:
         return render([table], width, color)
-    note = [f"({hidden} more columns in a wider terminal; every figure: --format csv)"] if hidden else []
+    note = ["(when: ─ mostly on the bus, █ mostly computing)"] if bar <= WIDE_BAR else []
+    note += [f"({hidden} more columns in a wider terminal; every figure: --format csv)"] if hidden else []
     charts = charts_of(simulated, min(MOST_COLUMNS, width), (unit, scale))
     words = "\n".join([*simulation_sentences(record), *note])
     return render([headline(simulated.estimate, record["total"]["peak_sram_bytes"]), table, charts, words], width, color)
 
 
-def _columns(record: Record) -> list[Column]:
+def _columns(record: Record, verbose: bool = False) -> list[Column]:
+    """The figures of a layer; `verbose` tells the three engines apart that it waits for. Waits of queues overlap: no sum over layers."""
     unit, scale = time_unit(record["total"]["simulated_time_s"])
 
     def time(read: Callable[[Record], float]) -> Callable[[Record], str]:
@@ -49,6 +51,11 @@ def _columns(record: Record) -> list[Column]:
     def column(heading: str, read: Callable[[Record], float], rank: int) -> Column:
         return Column(f"{heading} {unit}", time(read), summed(read), rank)
 
+    def wait(heading: str, *causes: str) -> Column:
+        return Column(heading, time(lambda layer: sum(layer["wait_s"][cause] for cause in causes)), nothing, 3)
+
+    engines = [wait(f"{engine} queue", engine) for engine in ENGINES] if verbose else [wait("engine", *ENGINES)]
+
     columns = [
         Column("#", lambda layer: str(layer["index"]), nothing, 9),
         Column("layer", lambda layer: layer["name"], lambda total: "total", 0, True),
@@ -56,9 +63,9 @@ def _columns(record: Record) -> list[Column]:
         Column(f"start {unit}", time(lambda layer: layer["start_s"]), nothing, 2),
         Column(f"end {unit}", time(lambda layer: layer["end_s"]), lambda total: f"{total['simulated_time_s'] / scale:,.1f}", 1),
         *(column(engine, lambda layer, engine=engine: layer["busy_s"][engine], 5) for engine in ENGINES),  # type: ignore[misc]
-        column("waits data", lambda layer: layer["wait_s"]["data"], 3),
-        column("room", lambda layer: layer["wait_s"]["room"], 3),
-        column("engine", lambda layer: sum(layer["wait_s"][engine] for engine in ENGINES), 3),
+        wait("wait: data", "data"),
+        wait("room", "room"),
+        *engines,
         Column("moved B", lambda layer: f"{layer['traffic_bytes']:,}", lambda total: f"{total['traffic_bytes']:,}", 8),
     ]
     if "energy_j" in record["total"]:
@@ -73,7 +80,7 @@ def _when(simulated: Simulated, columns: int) -> Column:
     for command in program.commands:
         times = timeline.starts_s[command.id], timeline.ends_s[command.id], engine_of(command)
         intervals.setdefault(command.layer, []).append(times)
-    heading = "when (─ on the bus, █ computing)" if columns > 32 else "when"
+    heading = "when (─ mostly on the bus, █ mostly computing)" if columns > WIDE_BAR else "when"
     return Column(heading, lambda layer: layer_bar(intervals.get(layer["name"], ()), timeline.end_s, columns), lambda total: "", 4, True)
 
 
@@ -81,11 +88,11 @@ def charts_of(simulated: Simulated, width: int, unit: tuple[str, float]) -> str:
     """A line for each engine and one for the SRAM, over the run, with its share or peak behind."""
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     sram, capacity = sram_of(simulated), estimate.hardware.sram_capacity_bytes
-    columns = max(10, width - len("matrix  ") - len("  100.0 %"))
+    columns = max(10, width - len("matrix  ") - len("  100.0 % peak"))
     engines = engine_rows(program, timeline, columns)
     record = simulation_record(simulated)["engines"]
-    lines = [f"{engine:<8}{engines[engine]}  {100 * record[engine]['utilization']:5.1f} %" for engine in ENGINES]
-    lines.append(f"{'SRAM':<8}{sram_row(sram, capacity, columns, timeline.end_s)}  {100 * sram.peak_bytes / capacity:5.1f} %")
+    lines = [f"{engine:<8}{engines[engine]}  {100 * record[engine]['utilization']:5.1f} % busy" for engine in ENGINES]
+    lines.append(f"{'SRAM':<8}{sram_row(sram, capacity, columns, timeline.end_s)}  {100 * sram.peak_bytes / capacity:5.1f} % peak")
     lines.append(f"{'':8}{axis(timeline.end_s, columns, *unit)}")
     return "\n".join(lines)
 
