@@ -14,6 +14,7 @@ PIPELINE_TILES = 8  # tiles in which the engines overlap well: about an eighth o
 LEAST_TILE = 4096  # output elements below which a tile is not worth its commands
 MOST_TILES = 64  # into which a layer is cut for the sake of overlap alone
 FINE, COARSE = 64, 8  # numbers of pieces that are all tried; beyond them only doublings
+MOST_PORTION = 65_536  # bytes: larger pieces only make the first and the last transfer of a run longer
 SHARES = 16  # a layer's working space should be at most this part of the SRAM
 
 
@@ -153,20 +154,21 @@ def _largest_block(geometry: Geometry, rows: int, in_channels: int, stays: Stays
 def pipelined_tiling(geometry: Geometry, tiling: Tiling, capacity: int) -> Tiling:
     """A tiling that moves the same bytes in smaller pieces, so that loads, computation and stores overlap.
 
-    First its working space should be small, in sixteenths of the SRAM, which leaves the rest for prefetch; then there should be
-    eight tiles, if they have 4,096 outputs each; then the fewest transfers, then the smallest space. (assumption: rates are not
-    asked, so that one plan serves them all.)
+    First its working space should be small, in portions of a sixteenth of the SRAM (at most 64 KiB), which leaves the rest for
+    prefetch; then there should be eight tiles, if they have 4,096 outputs each; then the fewest transfers, then the smallest space.
+    (assumption: rates are not asked, so that one plan serves them all.)
     """
     if tiling.in_channels < geometry.group_in or geometry.idle:
         return tiling
     outputs = geometry.rows_out * geometry.out_row_bytes * geometry.out_channels
     wanted = max(1, min(PIPELINE_TILES, outputs // LEAST_TILE))
     most = tile_traffic(geometry, tiling).total_bytes
+    portion = min(capacity / SHARES, MOST_PORTION)
 
     def rank(candidate: Tiling) -> tuple[int, int, int, int]:
         strips, out_blocks, _ = tile_counts(geometry, candidate)
         space = working_size(geometry, candidate)
-        return ceil(space * SHARES / capacity), max(0, wanted - strips * out_blocks), tile_traffic(geometry, candidate).transfers, space
+        return ceil(space / portion), max(0, wanted - strips * out_blocks), tile_traffic(geometry, candidate).transfers, space
 
     def is_worth_it(candidate: Tiling) -> bool:
         strips, out_blocks, _ = tile_counts(geometry, candidate)
