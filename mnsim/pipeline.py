@@ -10,7 +10,6 @@ from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.plan.model import Plan, Policy
 from mnsim.plan.residency import make_plan
-from mnsim.program.energy import NO_ENERGY, layer_energies
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Hardware, Network
 
@@ -67,6 +66,8 @@ def analyze(
 def _with_energies(found: Estimate, program: "Program") -> Estimate:
     if found.hardware.energies is None:
         return found
+    from mnsim.program.energy import NO_ENERGY, layer_energies
+
     layers = layer_energies(program, found.hardware.energies)
     return replace(found, energies=tuple(layers.get(operator.name, NO_ENERGY) for operator in found.graph.operators))
 

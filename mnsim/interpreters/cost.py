@@ -7,14 +7,16 @@ vector unit. Transfers take `bytes / bandwidth` and the external memory's latenc
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Plan, Segment
 from mnsim.plan.tiling import Traffic, make_geometry, tile_counts, tile_traffic
-from mnsim.program.energy import LayerEnergy
 from mnsim.spec.records import Engine, Hardware
+
+if TYPE_CHECKING:
+    from mnsim.program.energy import LayerEnergy
 
 Bound = Literal["bus", "matrix", "vector"]
 
@@ -75,7 +77,7 @@ class Estimate:
     hardware: Hardware
     layers: tuple[LayerCost, ...]
     total: TotalCost
-    energies: tuple[LayerEnergy, ...] | None = None
+    energies: "tuple[LayerEnergy, ...] | None" = None
 
     @property
     def energy_j(self) -> float | None:

@@ -185,7 +185,7 @@ def _smaller(geometry: Geometry, tiling: Tiling, wanted: int) -> Iterator[Tiling
     while block and (not blocks or block < blocks[-1]):
         blocks.append(block)
         block = _block_of(geometry, ceil(block / 2)) if block > 1 else 0
-    for stays in STAYS[:2]:
+    for stays in STAYS[: 2 if geometry.in_streams else 1]:  # what does not stream need not stay
         for rows in heights:
             for channels in blocks[:12]:
                 yield Tiling(rows, channels, tiling.in_channels, stays)
