@@ -8,10 +8,10 @@ import pytest
 
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
-from mnsim.interpreters.cost import compulsory_bytes, estimate, external_storages, sram_in_use
+from mnsim.interpreters.cost import compulsory_bytes, estimate, sram_in_use
 from mnsim.plan.model import POLICIES, Plan, Policy, Tiling
 from mnsim.plan.residency import make_plan
-from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic, working_bytes
+from mnsim.plan.tiling import external_storages, make_geometry, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_network
 from tests.helpers import NETWORKS, chain, seed_with
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph, Operator, Shape, Storage
-from mnsim.interpreters.cost import compulsory_bytes, estimate, external_storages
+from mnsim.interpreters.cost import compulsory_bytes, estimate
 from mnsim.plan.model import POLICIES, STAYS, Buffer, Plan, Policy, Stays, Tiling
 from mnsim.plan.residency import make_plan
-from mnsim.plan.tiling import make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes
+from mnsim.plan.tiling import external_storages, make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Layer, Network
 from tests.generators import DTYPES, FILTERED, IN_PLACE, KINDS, RENAMES, networks, small_layers

@@ -37,20 +37,10 @@ def command(network: str, limit: int, variant: Variant, material: Material, outp
     from mnsim.spec.load import load_network
 
     graph = build_graph(load_network(network), variant.alpha, variant.rho, variant.dtype)
-    weights, images = gathered(material, graph, limit)
-    labels = _labels(material, graph, limit)
+    weights, images, labels = gathered(material, graph, limit)
     with computing(material):
         rows = _rows(graph, weights, images, labels)
     emit(_text(rows, graph, chosen), output.output, talk.quiet)
-
-
-def _labels(material: Material, graph: "Graph", limit: int) -> list[int] | None:
-    if material.images is None:
-        return None
-    from mnsim.reference.images import load_images
-
-    found = load_images(material.images, graph.maps[0].shape, limit).labels
-    return None if found is None else [int(label) for label in found]
 
 
 def _rows(graph: "Graph", weights: "Weights", images: list[Any], labels: list[int] | None) -> list[dict[str, Any]]:

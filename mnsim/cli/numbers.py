@@ -53,8 +53,8 @@ def computing(material: Material) -> Iterator[None]:
         ) from None
 
 
-def gathered(material: Material, graph: "Graph", most: int | None = 8) -> "tuple[Weights, list[Any]]":
-    """The weights, and the first images (or one of noise) as the network takes them."""
+def gathered(material: Material, graph: "Graph", most: int = 8) -> "tuple[Weights, list[Any], list[int] | None]":
+    """The weights, the first images (or one of noise) as the network takes them, and their labels where the files have them."""
     from mnsim.reference.calibrate import noise_images
     from mnsim.reference.weights import random_weights
 
@@ -65,7 +65,8 @@ def gathered(material: Material, graph: "Graph", most: int | None = 8) -> "tuple
 
         weights = load_weights(material.weights, graph)
     if material.images is None:
-        return weights, noise_images(graph, 1, material.seed)
+        return weights, noise_images(graph, 1, material.seed), None
     from mnsim.reference.images import load_images
 
-    return weights, list(load_images(material.images, graph.maps[0].shape, most).images)
+    images, labels = load_images(material.images, graph.maps[0].shape, most)
+    return weights, list(images), None if labels is None else [int(label) for label in labels]

@@ -51,7 +51,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
     with progress("verifying", 2, count_commands(planned.graph, planned.plan) > LONG) as bar:
-        weights, images = gathered(material, planned.graph)
+        weights, images, _ = gathered(material, planned.graph)
         bar.update(1)
         with computing(material):
             found = verify(planned, weights, images[0], images if material.images else ())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Plan, Segment
-from mnsim.plan.tiling import Traffic, make_geometry, tile_counts, tile_traffic
+from mnsim.plan.tiling import Traffic, external_storages, make_geometry, tile_counts, tile_traffic
 from mnsim.spec.records import Engine, Hardware
 
 if TYPE_CHECKING:
@@ -94,11 +94,6 @@ def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
         for index in segment.operators
     )
     return Estimate(graph, plan, hardware, layers, _total(graph, plan, hardware, layers))
-
-
-def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
-    """The storages that the plan puts in external memory."""
-    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
 
 
 def layer_traffic(graph: Graph, operator: Operator, segment: Segment, external: frozenset[int]) -> Traffic:

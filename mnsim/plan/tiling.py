@@ -13,7 +13,7 @@ from math import ceil, prod
 
 from mnsim.graph.model import PARTIAL_SUM_BYTES, Graph, Operator
 from mnsim.graph.operators import RULES
-from mnsim.plan.model import Tiling
+from mnsim.plan.model import Plan, Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,11 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
         partial_row_bytes=y[1] * PARTIAL_SUM_BYTES,
         idle=not read,
     )
+
+
+def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
+    """The storages that the plan puts in external memory."""
+    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
 
 
 def groups_a_block(geometry: Geometry, tiling: Tiling) -> int:

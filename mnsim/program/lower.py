@@ -8,7 +8,7 @@ from mnsim.errors import LengthError
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Buffer, Plan, Segment
-from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic
+from mnsim.plan.tiling import external_storages, make_geometry, tile_counts, tile_traffic
 from mnsim.program.cuts import Span, make_cuts, walk
 from mnsim.program.model import Kernel, Program, Region
 from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, partial_sums, staged, target_of
@@ -24,7 +24,7 @@ MOST_COMMANDS = 2_000_000  # a minute of work and a gigabyte
 
 def count_commands(graph: Graph, plan: Plan) -> int:
     """How many commands a plan's program has: each transfer, each step of a matrix operator, each tile's vector operations."""
-    external = {graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None}
+    external = external_storages(graph, plan)
     count = 2  # a resident input or output crosses whole
     for segment in plan.segments:
         for index in segment.operators:
@@ -46,7 +46,7 @@ def lower(graph: Graph, plan: Plan) -> Program:
     if (commands_ahead := count_commands(graph, plan)) > MOST_COMMANDS:
         raise LengthError(commands_ahead, MOST_COMMANDS)
     places = make_places(graph, plan)
-    work = Work(graph, plan, places, places.values + 2 * len(graph.operators))
+    work = Work(graph, plan, places, external_storages(graph, plan), places.values + 2 * len(graph.operators))
     for segment in plan.segments:
         for index in segment.operators:
             _lower_operator(work, graph.operators[index], segment)
@@ -64,10 +64,9 @@ def lower(graph: Graph, plan: Plan) -> Program:
 
 def _lower_operator(work: Work, operator: Operator, segment: Segment) -> None:
     graph, homes, places = work.graph, work.plan.homes, work.places
-    external = {graph.slots[index].storage for index, home in enumerate(homes) if home.address is None}
-    geometry = make_geometry(graph, operator, external)
+    geometry = make_geometry(graph, operator, work.external)
     start = graph.storages[graph.slots[0].storage]
-    if start.first == operator.index and start.index not in external:
+    if start.first == operator.index and start.index not in work.external:
         target = in_sram(work, 0, whole(graph.maps[0], places.homes[0]))
         transfer(work, operator, "load", [Touch(None, whole(graph.maps[0], outside(work, 0)))], [target])
     if not geometry.idle:

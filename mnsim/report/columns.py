@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mnsim.interpreters.cost import Estimate, external_storages
-from mnsim.plan.tiling import make_geometry, tile_counts
+from mnsim.interpreters.cost import Estimate
+from mnsim.plan.tiling import external_storages, make_geometry, tile_counts
 from mnsim.report.records import Record
 
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))

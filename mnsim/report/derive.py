@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import vector_work
-from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, external_storages, sram_in_use
+from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, sram_in_use
 from mnsim.plan.model import Tiling
 from mnsim.plan.tiling import (
     Geometry,
+    external_storages,
     groups_a_block,
     input_passes,
     input_strips,

@@ -21,7 +21,6 @@ def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: i
     """The table of layers, the charts and the sentences; verbosity -1 gives the table alone."""
     record = simulation_record(simulated)
     columns = _columns(record, verbosity > 0)
-    unit, scale = time_unit(record["total"]["simulated_time_s"])
     taken = sum(max(len(column.heading), *(len(column.cell(layer)) for layer in record["layers"])) + 2 for column in columns)
     bar = min(MOST_COLUMNS, max(LEAST_BAR, width - taken))
     columns.append(_when(simulated, bar))
@@ -30,7 +29,7 @@ def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: i
         return render([table], width, color)
     note = ["(when: ─ mostly on the bus, █ mostly computing)"] if bar <= WIDE_BAR else []
     note += [f"({hidden} more columns in a wider terminal; every figure: --format csv)"] if hidden else []
-    charts = charts_of(simulated, min(MOST_COLUMNS, width), (unit, scale))
+    charts = charts_of(simulated, record, min(MOST_COLUMNS, width))
     words = "\n".join([*simulation_sentences(record), *note])
     return render([headline(simulated.estimate, record["total"]["peak_sram_bytes"]), table, charts, words], width, color)
 
@@ -84,16 +83,15 @@ def _when(simulated: Simulated, columns: int) -> Column:
     return Column(heading, lambda layer: layer_bar(intervals.get(layer["name"], ()), timeline.end_s, columns), lambda total: "", 4, True)
 
 
-def charts_of(simulated: Simulated, width: int, unit: tuple[str, float]) -> str:
+def charts_of(simulated: Simulated, record: Record, width: int) -> str:
     """A line for each engine and one for the SRAM, over the run, with its share or peak behind."""
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     sram, capacity = sram_of(simulated), estimate.hardware.sram_capacity_bytes
     columns = max(10, width - len("matrix  ") - len("  100.0 % peak"))
     engines = engine_rows(program, timeline, columns)
-    record = simulation_record(simulated)["engines"]
-    lines = [f"{engine:<8}{engines[engine]}  {100 * record[engine]['utilization']:5.1f} % busy" for engine in ENGINES]
+    lines = [f"{engine:<8}{engines[engine]}  {100 * record['engines'][engine]['utilization']:5.1f} % busy" for engine in ENGINES]
     lines.append(f"{'SRAM':<8}{sram_row(sram, capacity, columns, timeline.end_s)}  {100 * sram.peak_bytes / capacity:5.1f} % peak")
-    lines.append(f"{'':8}{axis(timeline.end_s, columns, *unit)}")
+    lines.append(f"{'':8}{axis(timeline.end_s, columns, *time_unit(timeline.end_s))}")
     return "\n".join(lines)
 
 
