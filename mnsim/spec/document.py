@@ -107,12 +107,12 @@ def read_value(text: Text) -> Document:
     return Document(text, data, builder.values, builder.keys)
 
 
-def _compose(text: Text) -> _Node | None:
+def _compose(text: Text, loader: Any = _Loader) -> _Node | None:
     """The tree of nodes, built from parser events without recursion: depth is counted, never suffered."""
     root: _Node | None = None
     stack: list[_Node] = []
     anchors: dict[str, _Node] = {}
-    for event in _events(text):
+    for event in _events(text, loader):
         place = text.at(event.start_mark.line, event.start_mark.column, _length(event))
         if isinstance(event, yaml.CollectionEndEvent):
             stack.pop().closed = True
@@ -140,10 +140,12 @@ def _compose(text: Text) -> _Node | None:
     return root
 
 
-def _events(text: Text) -> Iterator[Any]:
+def _events(text: Text, loader: Any) -> Iterator[Any]:
     try:
-        yield from yaml.parse(text.content, Loader=_Loader)
+        yield from yaml.parse(text.content, Loader=loader)
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in (error.problem or ""):  # libyaml's own limit, which it meets while it reads ahead of MAX_DEPTH
+            _compose(text, yaml.SafeLoader)
         raise _not_yaml(text, error) from None
     except yaml.reader.ReaderError as error:
         before = text.content.encode()[: error.position].decode(errors="ignore")
