@@ -19,7 +19,7 @@ from mnsim.interpreters.recurrence import recur, simulated_times_s
 from mnsim.interpreters.simulate import simulate
 from mnsim.pipeline import plan_network
 from mnsim.program.lower import lower
-from mnsim.program.timing import Rates, rates_of
+from mnsim.program.rates import Rates, rates_of
 
 TURNS, SETTINGS = 15, 100_000
 LEAST_SPEED, MOST_S = 0.2, 10.0

@@ -17,6 +17,7 @@ from mnsim.interpreters.cost import bound_times, capacity_bound_time_s, estimate
 from mnsim.pipeline import analyze
 from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan
+from mnsim.program.rates import rates_of
 from mnsim.report.table import estimate_table
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Engine, Hardware, Network
@@ -24,6 +25,10 @@ from tests.helpers import NETWORKS, ROOT, chain, layer, seed_with
 from tests.test_tiling_oracle import networks
 
 SEED = load_hardware("seed")
+
+
+def capacity_bound_s(graph: Graph, plan: Plan, hardware: Hardware) -> float:
+    return capacity_bound_time_s(graph, plan, hardware, rates_of(hardware))
 
 
 class Op(NamedTuple):
@@ -91,13 +96,13 @@ def tiny_case(tiny: Tiny) -> tuple[Graph, Plan]:
 )
 def test_small_chains_by_hand(ops: tuple[Op, ...], bound: int) -> None:
     """Six bytes of SRAM, an input of four, one byte and one MAC a second."""
-    assert capacity_bound_time_s(*tiny_case(Tiny(ops, 4, 6)), tiny_hardware(6)) == pytest.approx(bound, rel=1e-12)
+    assert capacity_bound_s(*tiny_case(Tiny(ops, 4, 6)), tiny_hardware(6)) == pytest.approx(bound, rel=1e-12)
 
 
 def test_a_fused_batch_norm_is_matrix_work() -> None:
     """Its 30 bytes are needed by the operator's end: T_1 = T_0 + 1 + 30 - 6, T_2 = T_1 + 40; then 20 - 6 and 2."""
     case = tiny_case(Tiny((Op(2, 50), Op(1, 10, norm=30), Op(1, 40), Op(20, 5, 2)), 4, 6))
-    assert capacity_bound_time_s(*case, replace(tiny_hardware(6), fused=("batch_norm",))) == 50 + 25 + 40 + 14 + 2
+    assert capacity_bound_s(*case, replace(tiny_hardware(6), fused=("batch_norm",))) == 50 + 25 + 40 + 14 + 2
 
 
 def test_operators_of_one_segment_may_mix() -> None:
@@ -105,10 +110,10 @@ def test_operators_of_one_segment_may_mix() -> None:
     graph, plan = tiny_case(Tiny((Op(1, 30), Op(1, 20), Op(20, 5, 2)), 4, 6))
     first, second, last = plan.segments
     pair = replace(first, operators=(*first.operators, *second.operators))
-    assert capacity_bound_time_s(graph, plan, tiny_hardware(6)) == 50 + 14 + 2
-    assert capacity_bound_time_s(graph, replace(plan, segments=(pair, last)), tiny_hardware(6)) == 50 + 14 + 2
+    assert capacity_bound_s(graph, plan, tiny_hardware(6)) == 50 + 14 + 2
+    assert capacity_bound_s(graph, replace(plan, segments=(pair, last)), tiny_hardware(6)) == 50 + 14 + 2
     pair = replace(last, operators=(*second.operators, *last.operators))
-    assert capacity_bound_time_s(graph, replace(plan, segments=(first, pair)), tiny_hardware(6)) == 55
+    assert capacity_bound_s(graph, replace(plan, segments=(first, pair)), tiny_hardware(6)) == 55
 
 
 INPUT = 8 * 8 * 4
@@ -133,7 +138,7 @@ SLOW = replace(tiny_hardware(50), matrix=Engine(2.0, 0.0, (("dense", 0.1),)))
 def test_the_input_counts_where_all_of_it_is_needed(layers: tuple[str, ...], first: int, pixels: int) -> None:
     """Convolutions of one channel, 4 bytes of bias each; a fully connected layer follows, 10 seconds a MAC."""
     graph = build_graph(chain(*layers, "{dense: 100}"))
-    assert capacity_bound_time_s(graph, make_plan(graph, SEED), SLOW) == pytest.approx(first + 10 * 100 * pixels)
+    assert capacity_bound_s(graph, make_plan(graph, SEED), SLOW) == pytest.approx(first + 10 * 100 * pixels)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_what_waits_for_the_last_matrix_operator(last: tuple[str, ...], after: i
     layers = ("{conv: 4, kernel: 1, name: a}", "{conv: 4, kernel: 1, groups: 2, input: input, name: b}", *last)
     hardware = replace(tiny_hardware(1), matrix=Engine(2048.0, 0.0, (("pointwise", 1 / 1024),)))
     graph = build_graph(chain(*layers))
-    assert capacity_bound_time_s(graph, make_plan(graph, SEED), hardware) == 1024 + after - 1
+    assert capacity_bound_s(graph, make_plan(graph, SEED), hardware) == 1024 + after - 1
 
 
 class State(NamedTuple):
@@ -247,7 +252,7 @@ def test_no_schedule_of_the_tiny_machine_beats_the_bound() -> None:
         tiny = random_tiny(random)
         shortest, hardware = shortest_run(tiny), tiny_hardware(tiny.capacity, tiny.rate)
         graph, plan = tiny_case(tiny)
-        bound, simple = capacity_bound_time_s(graph, plan, hardware), bound_times(graph, hardware)
+        bound, simple = capacity_bound_s(graph, plan, hardware), bound_times(graph, hardware, rates_of(hardware))
         assert shortest is not None
         assert max(simple) <= bound <= shortest + 1e-9, tiny
         ticks = shortest - math.ceil(bound - 1e-9)

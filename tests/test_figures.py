@@ -4,6 +4,7 @@ import pytest
 
 from mnsim import Estimate, analyze
 from mnsim.interpreters.cost import bound_times
+from mnsim.program.rates import rates_of
 from tests.helpers import ROOT, run
 
 
@@ -59,7 +60,7 @@ def test_independent_figures_in_ms(network: str, bus: float, matrix: float, vect
     bundled = network != "vgg16"
     estimate = analyze(network if bundled else ROOT / "tests" / "data" / f"{network}.yaml")
     digits = 6 if network.startswith("mobilenet") else 3
-    assert round(bound_times(estimate.graph, estimate.hardware)[0] * 1e3, digits) == bus
+    assert round(bound_times(estimate.graph, estimate.hardware, rates_of(estimate.hardware))[0] * 1e3, digits) == bus
     assert round(estimate.total.matrix_time_s * 1e3, digits) == pytest.approx(matrix, abs=1e-6)
     assert round(estimate.total.vector_time_s * 1e3, digits) == pytest.approx(vector, abs=1e-6)
     assert estimate.total.bound_time_s * 1e3 == pytest.approx(max(bus, matrix, vector), rel=1e-3)

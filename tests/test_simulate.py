@@ -21,8 +21,8 @@ from mnsim.plan.residency import make_plan
 from mnsim.program.lower import lower
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, Vector
 from mnsim.program.occupancy import occupancy
+from mnsim.program.rates import Rates, rates_of
 from mnsim.program.timeline import Timeline, busy_times_s, command_waits_s, layer_times
-from mnsim.program.timing import Rates, rates_of
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Engine, Hardware
 from tests.generators import networks
@@ -210,7 +210,8 @@ def test_rates_take_effect() -> None:
 
 def test_the_capacity_bound_stands_beside_the_time() -> None:
     planned = plan_network("mobilenet_v1", seed_with("internal_memory.capacity=64 KiB"))
-    assert capacity_bound_time_s(planned.graph, planned.plan, planned.hardware) == run(planned).estimate.total.capacity_bound_time_s
+    found = capacity_bound_time_s(*planned[::2], planned.hardware, rates_of(planned.hardware))
+    assert found == run(planned).estimate.total.capacity_bound_time_s
 
 
 def test_json_is_json() -> None:

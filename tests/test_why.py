@@ -17,7 +17,7 @@ from mnsim.explore.why import COSTS, RESOURCES, Gain, Sensitivity, amount_of, re
 from mnsim.interpreters.recurrence import recur
 from mnsim.pipeline import Planned, plan_network
 from mnsim.program.lower import lower
-from mnsim.program.timing import rates_of
+from mnsim.program.rates import rates_of
 from mnsim.report.why import why_sentences, why_table
 from mnsim.spec.records import Engine, Hardware
 from tests.helpers import NETWORKS, chain, run, seed_with

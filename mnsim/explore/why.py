@@ -16,7 +16,7 @@ from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
 from mnsim.program.lower import lower
 from mnsim.program.model import Program
-from mnsim.program.timing import Rates, rates_of
+from mnsim.program.rates import Rates, rates_of
 from mnsim.spec.records import Hardware
 
 Resource = Literal["bandwidth", "sram", "matrix", "vector", "latency", "matrix_launch", "vector_launch"]

@@ -3,17 +3,22 @@
 A layer's time is the sum of its parts, one at a time (policy `serial` and the papers' tables): data movement, matrix unit,
 vector unit. Transfers take `bytes / bandwidth` and the external memory's latency each; a matrix operator takes
 2 * MACs / throughput (1 MAC = 2 FLOP), a vector operation 1 / throughput, each command its launch overhead.
+
+Times are computed from `Rates`, of one machine or of many at once; both give the same numbers to the last bit.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Plan, Segment
 from mnsim.plan.tiling import Traffic, external_storages, make_geometry, tile_counts, tile_traffic
-from mnsim.spec.records import Engine, Hardware
+from mnsim.program.rates import Number, Rates, rates_of
+from mnsim.spec.records import Hardware
 
 if TYPE_CHECKING:
     from mnsim.program.energy import LayerEnergy
@@ -81,19 +86,82 @@ class Estimate:
 
     @property
     def energy_j(self) -> float | None:
-        return None if self.energies is None else sum(layer.energy_j for layer in self.energies)
+        return None if self.energies is None else plain_sum((layer.energy_j for layer in self.energies), 0.0)
+
+
+class LayerWork(NamedTuple):
+    """What a layer does as the plan cuts it, whatever the rates: `tiles` of its output, each summed over `in_blocks`.
+
+    `vector_ops` counts the operations on the vector unit by name.
+    """
+
+    operator: Operator
+    traffic: Traffic
+    tiles: int
+    in_blocks: int
+    vector_ops: tuple[tuple[str, int], ...]
+
+
+class LayerTimes(NamedTuple, Generic[Number]):
+    """Seconds of a layer's transfers, of its matrix and of its vector work."""
+
+    transfer_s: Number
+    matrix_s: Number
+    vector_s: Number
+
+
+@dataclass(frozen=True, slots=True)
+class TotalTimes(Generic[Number]):
+    """A plan's times in seconds, as in `TotalCost`; `bounds` are `bound_times`, of which `bound_time_s` is the largest."""
+
+    transfer_time_s: Number
+    matrix_time_s: Number
+    vector_time_s: Number
+    serial_time_s: Number
+    bound_time_s: Number
+    capacity_bound_time_s: Number
+    bounds: tuple[Number, Number, Number]
 
 
 def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
     """The plan's cost. A function of the plan alone: no schedule is played."""
+    rates = rates_of(hardware)
+    sram_bytes = [sum(size for _, _, size in parts) for parts in sram_in_use(graph, plan)]
+    works = layer_works(graph, plan, hardware.fused)
+    times = [layer_times(work, rates) for work in works]
+    layers = tuple(_layer_cost(work, spent, sram_bytes[work.operator.index]) for work, spent in zip(works, times, strict=True))
+    return Estimate(graph, plan, hardware, layers, _total(layers, _added(graph, plan, hardware, rates, times)))
+
+
+def total_times(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Number]) -> TotalTimes[Number]:
+    """The plan's times at other rates than the hardware's: of one setting, or of many at once."""
+    return _added(graph, plan, hardware, rates, [layer_times(work, rates) for work in layer_works(graph, plan, hardware.fused)])
+
+
+def layer_works(graph: Graph, plan: Plan, fused: Sequence[str]) -> list[LayerWork]:
+    """Every layer's work, in the plan's order."""
     external = external_storages(graph, plan)
-    in_use = sram_in_use(graph, plan)
-    layers = tuple(
-        _layer_cost(graph, hardware, graph.operators[index], segment, external, sum(size for _, _, size in in_use[index]))
-        for segment in plan.segments
-        for index in segment.operators
-    )
-    return Estimate(graph, plan, hardware, layers, _total(graph, plan, hardware, layers))
+    works = []
+    for index, segment in ((index, each) for each in plan.segments for index in each.operators):
+        operator = graph.operators[index]
+        strips, out_blocks, in_blocks = tile_counts(make_geometry(graph, operator, external), segment.tiling)
+        traffic = layer_traffic(graph, operator, segment, external)
+        works.append(LayerWork(operator, traffic, strips * out_blocks, in_blocks, tuple(vector_work(operator, tuple(fused)))))
+    return works
+
+
+def layer_times(work: LayerWork, rates: Rates[Number]) -> LayerTimes[Number]:
+    """Seconds that a layer takes on each engine: the sums of its commands' durations."""
+    operator, traffic, tiles = work.operator, work.traffic, work.tiles
+    transfer_s = traffic.total_bytes / rates.bus_bandwidth_bytes_per_s + traffic.transfers * rates.external_latency_s
+    matrix_s = _matrix_busy_s(operator, rates) + bool(operator.macs) * tiles * work.in_blocks * rates.matrix_launch_overhead_s
+    vector_s = _vector_busy_s(work.vector_ops, rates) + len(work.vector_ops) * tiles * rates.vector_launch_overhead_s
+    return LayerTimes(transfer_s, matrix_s, vector_s)
+
+
+def plain_sum(values: Iterable[Number], zero: Number) -> Number:
+    """The values added up in their order: `sum` compensates floats from Python 3.12 on, but not arrays, and both must agree."""
+    return reduce(add, values, zero)
 
 
 def layer_traffic(graph: Graph, operator: Operator, segment: Segment, external: frozenset[int]) -> Traffic:
@@ -121,44 +189,31 @@ def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
     return parts
 
 
-def efficiency(engine: Engine, kind: str) -> float:
-    """The share of the engine's peak that a kind of operation reaches."""
-    return dict(engine.efficiency).get(kind, 1.0)
-
-
-def _layer_cost(
-    graph: Graph, hardware: Hardware, operator: Operator, segment: Segment, external: frozenset[int], sram_bytes: int
-) -> LayerCost:
-    traffic = layer_traffic(graph, operator, segment, external)
-    strips, out_blocks, in_blocks = tile_counts(make_geometry(graph, operator, external), segment.tiling)
-    work = vector_work(operator, hardware.fused)
-    tiles = strips * out_blocks
-    transfer_s = traffic.total_bytes / hardware.bus_bandwidth_bytes_per_s + traffic.transfers * hardware.external_latency_s
-    matrix_s = _matrix_busy_s(operator, hardware) + bool(operator.macs) * tiles * in_blocks * hardware.matrix.launch_overhead_s
-    vector_s = _vector_busy_s(operator, hardware) + len(work) * tiles * hardware.vector.launch_overhead_s
+def _layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> LayerCost:
+    operator = work.operator
     return LayerCost(
         index=operator.index,
         macs=operator.macs,
-        vector_ops=sum(ops for _, ops in work),
+        vector_ops=sum(ops for _, ops in work.vector_ops),
         parameters=operator.parameters,
         weight_bytes=operator.weight_bytes,
-        traffic=traffic,
+        traffic=work.traffic,
         sram_bytes=sram_bytes,
-        transfer_time_s=transfer_s,
-        matrix_time_s=matrix_s,
-        vector_time_s=vector_s,
-        time_s=transfer_s + matrix_s + vector_s,
-        bound=_largest(transfer_s, matrix_s, vector_s),
+        transfer_time_s=times.transfer_s,
+        matrix_time_s=times.matrix_s,
+        vector_time_s=times.vector_s,
+        time_s=times.transfer_s + times.matrix_s + times.vector_s,
+        bound=_largest(*times),
     )
 
 
-def _matrix_busy_s(operator: Operator, hardware: Hardware) -> float:
-    return 2 * operator.macs / (hardware.matrix.throughput_per_s * efficiency(hardware.matrix, operator.label))
+def _matrix_busy_s(operator: Operator, rates: Rates[Number]) -> Number:
+    return 2 * operator.macs / (rates.matrix_throughput_per_s * rates.matrix_efficiency.get(operator.label, 1.0))
 
 
-def _vector_busy_s(operator: Operator, hardware: Hardware) -> float:
-    vector = hardware.vector
-    return sum((ops / (vector.throughput_per_s * efficiency(vector, name)) for name, ops in vector_work(operator, hardware.fused)), 0.0)
+def _vector_busy_s(work: Iterable[tuple[str, int]], rates: Rates[Number]) -> Number:
+    peak = rates.vector_throughput_per_s
+    return plain_sum((ops / (peak * rates.vector_efficiency.get(name, 1.0)) for name, ops in work), 0.0 * peak)
 
 
 def _largest(transfer_s: float, matrix_s: float, vector_s: float) -> Bound:
@@ -172,7 +227,7 @@ def compulsory_bytes(graph: Graph) -> int:
     return ends + sum(operator.weight_bytes for operator in graph.operators)
 
 
-def bound_times(graph: Graph, hardware: Hardware) -> tuple[float, float, float]:
+def bound_times(graph: Graph, hardware: Hardware, rates: Rates[Number]) -> tuple[Number, Number, Number]:
     """Seconds that the bus, the matrix unit and the vector unit are busy at the very least; the largest bounds any schedule.
 
     Proof: input, weights, biases and outputs lie in external memory before or after the run, so each of their bytes crosses the
@@ -180,13 +235,14 @@ def bound_times(graph: Graph, hardware: Hardware) -> tuple[float, float, float]:
     its kind reaches (copies do not count: they are this plan's, another might place its maps without). Whatever overlaps, the
     run cannot end before the busiest engine has done its share. Latency and launch overhead only add to that.
     """
-    bus_s = compulsory_bytes(graph) / hardware.bus_bandwidth_bytes_per_s
-    matrix_s = sum(_matrix_busy_s(operator, hardware) for operator in graph.operators)
-    vector_s = sum(_vector_busy_s(operator, hardware) for operator in graph.operators if not operator.copied)
+    bus_s = compulsory_bytes(graph) / rates.bus_bandwidth_bytes_per_s
+    matrix_s = plain_sum((_matrix_busy_s(operator, rates) for operator in graph.operators), 0.0 * bus_s)
+    vector_work_of = (vector_work(operator, hardware.fused) for operator in graph.operators if not operator.copied)
+    vector_s = plain_sum((_vector_busy_s(work, rates) for work in vector_work_of), 0.0 * bus_s)
     return bus_s, matrix_s, vector_s
 
 
-def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware) -> float:
+def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Number]) -> Number:
     """Seconds that no schedule beats which ends the matrix work of each of the plan's segments before that of the next one starts.
 
     However it tiles, prefetches and overlaps, and whenever vector work runs. Let E_k be when the matrix work of the segments up to
@@ -206,28 +262,38 @@ def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware) -> float
     Left out, for they only add: room that maps take, what of k's own output crosses after E_k, whatever crosses twice, latency,
     launch overhead.
     """
-    bandwidth, capacity = hardware.bus_bandwidth_bytes_per_s, hardware.sram_capacity_bytes
+    bandwidth, capacity = rates.bus_bandwidth_bytes_per_s, hardware.sram_capacity_bytes
     steps = _steps(graph, plan, hardware)
     weights_after, outputs_after = sum(step.weight_bytes for step in steps), sum(step.output_bytes for step in steps)
-    bound_s = max(bound_times(graph, hardware))
+    bound_s = _maximum(*bound_times(graph, hardware, rates))
     inputs = needed = 0
-    reached_s = ahead_s = 0.0  # T_k, and the largest T_q - weights up to q / bandwidth so far
+    reached_s = ahead_s = 0.0 * bound_s  # T_k, and the largest T_q - weights up to q / bandwidth so far
     for step in steps:
         inputs += step.input_bytes
         needed += step.needed_bytes
-        reached_s = max(reached_s + step.matrix_s, (inputs + needed) / bandwidth, ahead_s + (needed - capacity) / bandwidth)
-        ahead_s = max(ahead_s, reached_s - needed / bandwidth)
+        matrix_s = plain_sum((_matrix_busy_s(operator, rates) for operator in step.matrix), 0.0 * bound_s)
+        reached_s = _maximum(reached_s + matrix_s, (inputs + needed) / bandwidth, ahead_s + (needed - capacity) / bandwidth)
+        ahead_s = _maximum(ahead_s, reached_s - needed / bandwidth)
         weights_after -= step.weight_bytes
         outputs_after -= step.output_bytes
-        bound_s = max(bound_s, reached_s + (max(0, weights_after - capacity) + outputs_after) / bandwidth)
+        bound_s = _maximum(bound_s, reached_s + (max(0, weights_after - capacity) + outputs_after) / bandwidth)
     return bound_s
+
+
+def _maximum(first: Number, *others: Number) -> Number:
+    """The largest number, or for each setting the largest."""
+    if isinstance(first, int | float):
+        return max(first, *others)
+    from numpy import maximum
+
+    return reduce(maximum, others, first)
 
 
 @dataclass(slots=True)
 class _Step:
-    """What a segment's matrix work takes, and the weights and outputs that wait for it. The input is the first's that needs it all."""
+    """A segment's operators with matrix work, and the weights and outputs that wait for it. The input is the first's that needs it all."""
 
-    matrix_s: float = 0.0
+    matrix: list[Operator] = field(default_factory=list)
     input_bytes: int = 0
     needed_bytes: int = 0
     weight_bytes: int = 0
@@ -253,7 +319,7 @@ def _steps(graph: Graph, plan: Plan, hardware: Hardware) -> list[_Step]:
                 step.input_bytes, unread_bytes = step.input_bytes + unread_bytes, 0
         if operator.macs:
             later_norm = any(name == "batch_norm" for name, _ in vector_work(operator, hardware.fused))
-            step.matrix_s += _matrix_busy_s(operator, hardware)
+            step.matrix.append(operator)
             step.needed_bytes += operator.filter_bytes if later_norm else operator.weight_bytes
         if latest >= 0:
             steps[latest].weight_bytes += operator.weight_bytes
@@ -272,9 +338,22 @@ def _covers_input(graph: Graph, operator: Operator) -> bool:
     return not gaps and ends[0] >= x[0] and ends[1] >= x[1]
 
 
-def _total(graph: Graph, plan: Plan, hardware: Hardware, layers: Iterable[LayerCost]) -> TotalCost:
-    rows = tuple(layers)
-    bounds = bound_times(graph, hardware)
+def _added(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Number], layers: Sequence[LayerTimes[Number]]) -> TotalTimes[Number]:
+    """The layers' times added up, beside what no schedule beats."""
+    bounds = bound_times(graph, hardware, rates)
+    zero = 0.0 * bounds[0]
+    return TotalTimes(
+        transfer_time_s=plain_sum((layer.transfer_s for layer in layers), zero),
+        matrix_time_s=plain_sum((layer.matrix_s for layer in layers), zero),
+        vector_time_s=plain_sum((layer.vector_s for layer in layers), zero),
+        serial_time_s=plain_sum((layer.transfer_s + layer.matrix_s + layer.vector_s for layer in layers), zero),
+        bound_time_s=_maximum(*bounds),
+        capacity_bound_time_s=capacity_bound_time_s(graph, plan, hardware, rates),
+        bounds=bounds,
+    )
+
+
+def _total(rows: Sequence[LayerCost], times: TotalTimes[float]) -> TotalCost:
     return TotalCost(
         macs=sum(row.macs for row in rows),
         vector_ops=sum(row.vector_ops for row in rows),
@@ -282,11 +361,11 @@ def _total(graph: Graph, plan: Plan, hardware: Hardware, layers: Iterable[LayerC
         weight_bytes=sum(row.weight_bytes for row in rows),
         traffic_bytes=sum(row.traffic_bytes for row in rows),
         peak_sram_bytes=max(row.sram_bytes for row in rows),
-        transfer_time_s=sum(row.transfer_time_s for row in rows),
-        matrix_time_s=sum(row.matrix_time_s for row in rows),
-        vector_time_s=sum(row.vector_time_s for row in rows),
-        serial_time_s=sum(row.time_s for row in rows),
-        bound_time_s=max(bounds),
-        capacity_bound_time_s=capacity_bound_time_s(graph, plan, hardware),
-        bound=_largest(*bounds),
+        transfer_time_s=times.transfer_time_s,
+        matrix_time_s=times.matrix_time_s,
+        vector_time_s=times.vector_time_s,
+        serial_time_s=times.serial_time_s,
+        bound_time_s=times.bound_time_s,
+        capacity_bound_time_s=times.capacity_bound_time_s,
+        bound=_largest(*times.bounds),
     )

@@ -1,11 +1,14 @@
 """The second clock: when each command ends, as a recurrence, for many rate settings at once."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.program.model import Command, Program, engine_of
+from mnsim.program.rates import Rates
 from mnsim.program.timeline import Timeline
-from mnsim.program.timing import Rates, duration_s, work_of
+from mnsim.program.timing import duration_s, work_of
 
 BATCH = 2048  # settings worked on together at most: their times fit the processor's cache
 MOST_BYTES = 1 << 26  # that a batch's times take
@@ -54,6 +57,9 @@ def _steps(program: Program) -> list[tuple[int, tuple[int, ...], tuple[str, str,
 
 
 def _part(rates: Rates[Array], batch: slice) -> Rates[Array]:
+    def cut(efficiency: Mapping[str, Array | float]) -> dict[str, Array | float]:
+        return {kind: share[batch] if isinstance(share, np.ndarray) else share for kind, share in efficiency.items()}
+
     return Rates(
         rates.bus_bandwidth_bytes_per_s[batch],
         rates.external_latency_s[batch],
@@ -61,8 +67,8 @@ def _part(rates: Rates[Array], batch: slice) -> Rates[Array]:
         rates.matrix_launch_overhead_s[batch],
         rates.vector_throughput_per_s[batch],
         rates.vector_launch_overhead_s[batch],
-        rates.matrix_efficiency,
-        rates.vector_efficiency,
+        cut(rates.matrix_efficiency),
+        cut(rates.vector_efficiency),
     )
 
 

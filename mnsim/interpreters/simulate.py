@@ -6,8 +6,9 @@ from typing import Any
 from simpy import Environment, Event
 
 from mnsim.program.model import ENGINES, Command, Program, engine_of
+from mnsim.program.rates import rates_of
 from mnsim.program.timeline import Timeline
-from mnsim.program.timing import duration_s, rates_of, work_of
+from mnsim.program.timing import duration_s, work_of
 from mnsim.spec.records import Hardware
 
 

@@ -1,10 +1,20 @@
 """The energy of a program's commands, where the hardware file says what a byte and an operation take."""
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from mnsim.program.model import Command, Load, Matrix, Program, Store, Vector
+from mnsim.program.rates import Number
 from mnsim.spec.records import Energies
+
+
+class Amounts(NamedTuple):
+    """What takes energy: bytes read and written in each memory, and operations of each unit (2 a MAC)."""
+
+    external_bytes: int
+    sram_bytes: int
+    matrix_ops: int
+    vector_ops: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +37,29 @@ NO_ENERGY = LayerEnergy(0, 0, 0, 0, 0.0)
 
 def layer_energies(program: Program, energies: Energies) -> dict[str, LayerEnergy]:
     """The energy of every layer that has commands, by name."""
+    each_j = (energies.external_j_per_byte, energies.sram_j_per_byte, energies.matrix_j_per_op, energies.vector_j_per_op)
+    return {layer: LayerEnergy(*amounts, joules(amounts, each_j)) for layer, amounts in layer_amounts(program).items()}
+
+
+def layer_amounts(program: Program) -> dict[str, Amounts]:
+    """What takes energy in every layer that has commands, by name."""
     counted: dict[str, list[int]] = {}
     for command in program.commands:
         sums = counted.setdefault(command.layer, [0, 0, 0, 0])
         for place, amount in enumerate(_amounts(command)):
             sums[place] += amount
-    return {layer: LayerEnergy(*sums, _joules(sums, energies)) for layer, sums in counted.items()}  # type: ignore[call-arg]
+    return {layer: Amounts(*sums) for layer, sums in counted.items()}
 
 
-def _joules(sums: list[int], energies: Energies) -> float:
-    external, sram, matrix, vector = sums
-    moved = external * energies.external_j_per_byte + sram * energies.sram_j_per_byte
-    return moved + matrix * energies.matrix_j_per_op + vector * energies.vector_j_per_op
+def joules(amounts: Amounts, each_j: tuple[Number, Number, Number, Number]) -> Number:
+    """The energy of the amounts at so much for each, in the order of `Amounts`: numbers, or arrays of many settings."""
+    external, sram, matrix, vector = each_j
+    moved = amounts.external_bytes * external + amounts.sram_bytes * sram
+    return moved + amounts.matrix_ops * matrix + amounts.vector_ops * vector
 
 
 def _amounts(command: Command) -> tuple[int, int, int, int]:
-    """Bytes of external memory, bytes of SRAM, matrix operations and vector operations."""
+    """A command's amounts, in the order of `Amounts`."""
     external = sram = 0
     for region in (*command.reads, *command.writes):
         if region.memory == "sram":

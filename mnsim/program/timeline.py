@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of
-from mnsim.program.timing import Rates, duration_s
+from mnsim.program.rates import Rates
+from mnsim.program.timing import duration_s
 
 Cause = Literal["bus", "matrix", "vector", "room", "data"]
 CAUSES: tuple[Cause, ...] = ("bus", "matrix", "vector", "room", "data")

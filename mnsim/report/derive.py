@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import vector_work
-from mnsim.interpreters.cost import Estimate, LayerCost, efficiency, sram_in_use
+from mnsim.interpreters.cost import Estimate, LayerCost, sram_in_use
 from mnsim.plan.model import Tiling
 from mnsim.plan.tiling import (
     Geometry,
@@ -245,7 +245,7 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
         yield _transfers(geometry, tiling, row)
         formula, numbers = f"{formula} + transfers * latency", f"{numbers} + {row.traffic.transfers} * {hardware.external_latency_s!r}"
     yield Step("transfer_time_s", row.transfer_time_s, "s", formula, numbers)
-    share, rate = efficiency(hardware.matrix, operator.label), _number(hardware.matrix.throughput_per_s)
+    share, rate = dict(hardware.matrix.efficiency).get(operator.label, 1.0), _number(hardware.matrix.throughput_per_s)
     formula, numbers = "2 * MACs / matrix throughput", f"2 * {row.macs} / {rate}"
     if share != 1:
         formula = f"2 * MACs / (matrix throughput * efficiency of {operator.label})"
@@ -295,7 +295,7 @@ def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: 
     vector = estimate.hardware.vector
     terms, formulas = [], []
     for name, ops in vector_work(operator, estimate.hardware.fused):
-        share = efficiency(vector, name)
+        share = dict(vector.efficiency).get(name, 1.0)
         rate = _number(vector.throughput_per_s)
         terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")
         formulas.append(f"{name} ops / " + ("vector throughput" if share == 1 else f"(vector throughput * efficiency of {name})"))

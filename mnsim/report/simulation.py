@@ -6,8 +6,8 @@ from typing import Any
 from mnsim.pipeline import Simulated
 from mnsim.program.model import Command
 from mnsim.program.occupancy import Occupancy, occupancy
+from mnsim.program.rates import rates_of
 from mnsim.program.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
-from mnsim.program.timing import rates_of
 from mnsim.report.records import Record, hardware_record, network_record
 
 
