@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnsim.errors import CapacityError, MnsimError, ProgramError, ShapeError, SpecError
+    from mnsim.explore.sweep import Means, sweep
     from mnsim.graph.build import build_graph
     from mnsim.graph.model import Graph
     from mnsim.interpreters.cost import Estimate, estimate
@@ -35,6 +36,8 @@ _HOMES = {
     "check": "mnsim.program.check",
     "estimate": "mnsim.interpreters.cost",
     "simulate": "mnsim.interpreters.simulate",
+    "sweep": "mnsim.explore.sweep",
+    "Means": "mnsim.explore.sweep",
     "as_dict": "mnsim.report.records",
     "Network": "mnsim.spec.records",
     "Hardware": "mnsim.spec.records",
@@ -51,9 +54,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "Program", "ProgramError",
+    "CapacityError", "Estimate", "Graph", "Hardware", "Means", "MnsimError", "Network", "Plan", "Program", "ProgramError",
     "ShapeError", "SpecError", "Timeline", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
-    "lower", "make_plan", "simulate",
+    "lower", "make_plan", "simulate", "sweep",
 ]  # fmt: skip
 
 

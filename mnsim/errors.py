@@ -5,7 +5,9 @@
     ├── ShapeError      layers that do not fit together                       exit 2
     ├── CapacityError   a memory too small for the smallest tile              exit 1
     ├── LengthError     a program of too many commands to be worth making     exit 1
-    └── ProgramError    a program that breaks a rule of `mnsim explain program` exit 1
+    ├── ProgramError    a program that breaks a rule of `mnsim explain program` exit 1
+    ├── WorkError       work that workers or a store cannot do                 exit 2
+    └── PointError      a point of a sweep that failed for no reason of the model's exit 1
 
 `mnsim explain CODE` tells more about each code.
 """
@@ -112,6 +114,23 @@ class LengthError(MnsimError):
         super().__init__("P002", message, None, "give it more SRAM (--sram), so that tiles are larger; `mnsim analyze` needs no program")
         self.args = (commands, most)
         self.commands = commands
+
+
+class WorkError(MnsimError):
+    """Workers or a store that cannot do a sweep's work: unreachable, of another version, in use, damaged."""
+
+    def __init__(self, code: str, message: str, location: Location | None = None, remedy: str = "") -> None:
+        super().__init__(code, message, location, remedy)
+
+
+class PointError(MnsimError):
+    """A point of a sweep that failed for a reason that is not the model's: its worker died, or has a defect."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__("W003", message, None, "this is a defect of mnsim, or of the machine that it ran on")
+        self.args = (message,)
 
 
 def raise_all(problems: Sequence[MnsimError]) -> NoReturn:

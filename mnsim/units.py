@@ -47,6 +47,9 @@ _PER_OP = {f"{joule}/{unit}": scale for joule, scale in _JOULES.items() for unit
 _PER_MAC = {f"{joule}/MAC": scale / 2 for joule, scale in _JOULES.items()}  # 1 MAC = 2 FLOP
 
 
+MAX_MULTIPLIER = 16  # of channels and extents
+
+
 class Dimension(NamedTuple):
     """A kind of quantity: its units, each with its factor to the base unit, and a spelling to show."""
 
@@ -100,6 +103,20 @@ def parse_quantity(text: object, dimension: Dimension) -> Fraction:
     if amount < 0:
         raise UnitError(f"{dimension.name} must not be negative, got {number} {unit}", like)
     return amount
+
+
+def parse_multiplier(text: str) -> Fraction:
+    """Read a width or resolution multiplier, `0.75` or `6/7`, exactly. Raises UnitError where it is none, or not in (0, 16]."""
+    like = "write a decimal or a fraction, such as 0.75 or 6/7"
+    try:
+        number = Fraction(text.strip()) if len(text) <= 30 and text.isascii() and not set(text) & set("eE_") else None
+    except (ValueError, ZeroDivisionError):
+        number = None
+    if number is None:
+        raise UnitError(f"{shown(text)} is not a number", like)
+    if not 0 < number <= MAX_MULTIPLIER:
+        raise UnitError(f"{shown(text)} is not above 0 and at most {MAX_MULTIPLIER}", like)
+    return number
 
 
 def _remedy_for_number(written: str, dimension: Dimension) -> str:

@@ -9,9 +9,9 @@ import mnsim
 from mnsim.errors import CapacityError, Location, ProgramError, ShapeError, SpecError
 
 NAMES = {
-    "CapacityError", "Estimate", "Graph", "Hardware", "MnsimError", "Network", "Plan", "Program", "ProgramError",
+    "CapacityError", "Estimate", "Graph", "Hardware", "Means", "MnsimError", "Network", "Plan", "Program", "ProgramError",
     "ShapeError", "SpecError", "Timeline", "analyze", "as_dict", "build_graph", "check", "estimate", "load_hardware", "load_network",
-    "lower", "make_plan", "simulate",
+    "lower", "make_plan", "simulate", "sweep",
 }  # fmt: skip
 
 

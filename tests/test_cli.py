@@ -124,14 +124,14 @@ def test_check_finds_shapes_that_do_not_fit(tmp_path: Path) -> None:
 def test_explain_knows_every_code() -> None:
     topics = run("explain").out
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mnsim").rglob("*.py"))
-    codes = set(re.findall(r'"([SUCP]\d{3})"', sources))
+    codes = set(re.findall(r'"([SUCPW]\d{3})"', sources))
     assert codes >= {"S001", "S301", "C001", "P001", "U001"}
     for code in codes:
         assert re.search(rf"^{code} ", topics, re.MULTILINE), f"{code} is not explained"
         ran = run("explain", code.lower())
         assert ran.code == 0
         assert ran.out.startswith(f"{code}: ")
-    assert {line.split()[0] for line in topics.splitlines()} == codes | {"counting", "plan", "program", "simulate", "verify", "why"}
+    assert {line.split()[0] for line in topics.splitlines()} == codes | {"counting", "plan", "program", "simulate", "sweep", "verify", "why"}
     assert "k_h * k_w * (C_in / groups) * C_out * H_out * W_out" in run("explain", "counting").out
 
 

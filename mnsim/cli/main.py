@@ -16,6 +16,7 @@ COMMANDS = {
     "analyze": "Where a network's time goes on a piece of hardware, layer by layer.",
     "program": "What runs: every load, store and computation, with its bytes and what it waits for.",
     "simulate": "How long it takes when transfers and computation overlap.",
+    "sweep": "Many networks, multipliers and machines: which is best.",
     "why": "What to buy next: the time that more of each resource saves.",
     "verify": "Prove the plan: run it on real bytes, and compare with plain inference.",
     "infer": "Run the network on images, in int8 or float32.",
@@ -23,7 +24,7 @@ COMMANDS = {
     "reproduce": "Every printed cell of the seed papers, and where each paper slips.",
     "check": "Say whether specification files are right, or all that is wrong.",
     "list": "The networks and hardware that come with mnsim.",
-    "schema": "The JSON Schema of network or hardware files, for editors.",
+    "schema": "The JSON Schema of network, hardware or sweep files, for editors.",
     "explain": "What is counted and how, and what an error code means.",
     "completion": "A script that lets the shell complete commands and names.",
 }

@@ -1,6 +1,6 @@
 """Options that commands share, each group gathered into one record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
@@ -38,16 +38,12 @@ class Multiplier(NumberType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         if isinstance(value, Fraction):
             return value
-        text = str(value).strip()
+        from mnsim.units import UnitError, parse_multiplier
+
         try:
-            number = Fraction(text) if len(text) <= 30 and text.isascii() and not set(text) & set("eE_") else None
-        except (ValueError, ZeroDivisionError):
-            number = None
-        if number is None:
-            self.fail(f"{shown(text)} is not a number; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
-        if not 0 < number <= 16:
-            self.fail(f"{shown(text)} is not above 0 and at most 16; write a decimal or a fraction, such as 0.75 or 6/7", param, ctx)
-        return number
+            return parse_multiplier(str(value))
+        except UnitError as error:
+            self.fail(f"{error.message}; {error.remedy}", param, ctx)
 
 
 class SpecName(TextType):
@@ -90,6 +86,11 @@ class Output(NamedTuple):
     format: str | None
     output: str | None
 
+    @classmethod
+    def known_suffixes(cls) -> dict[str, str]:
+        """The format that each suffix names."""
+        return _SUFFIXES
+
     @property
     def to_screen(self) -> bool:
         return self.output in (None, "-")
@@ -102,12 +103,11 @@ class Output(NamedTuple):
         if self.output is None or self.to_screen:
             return "table"
         suffix = Path(self.output).suffix.lower()
-        if suffix not in _SUFFIXES:
-            message = (
-                f"{shown(self.output, 100)} has no suffix that names a format; end it in one of {', '.join(_SUFFIXES)}, or say --format"
-            )
+        if suffix not in self.known_suffixes():
+            ends = ", ".join(self.known_suffixes())
+            message = f"{shown(self.output, 100)} has no suffix that names a format; end it in one of {ends}, or say --format"
             raise click.BadParameter(message, param_hint="--output", param=click.Option(["--output", "-o"]))
-        return _SUFFIXES[suffix]
+        return self.known_suffixes()[suffix]
 
 
 class Talk(NamedTuple):
@@ -154,12 +154,20 @@ machine_options = gather(
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."),
     click.option("--sram", metavar="SIZE", help="Short for --set internal_memory.capacity=SIZE."),
 )
-output_options = gather(
-    "output",
-    Output,
-    click.option("--format", type=click.Choice(FORMATS), help="Format of the result; table unless --output's suffix says."),
-    click.option("-o", "--output", type=SpecName(), metavar="FILE", help="Write the result to a file (.csv, .json, .md, .txt)."),
-)
+
+
+def output_with(record: type[Output], formats: Sequence[str]) -> Callable[[Function], Function]:
+    """The options of where the result goes, in one of these formats."""
+    ends = ", ".join(end for end in record.known_suffixes() if end != ".markdown")
+    return gather(
+        "output",
+        record,
+        click.option("--format", type=click.Choice(formats), help="Format of the result; table unless --output's suffix says."),
+        click.option("-o", "--output", type=SpecName(), metavar="FILE", help=f"Write the result to a file ({ends})."),
+    )
+
+
+output_options = output_with(Output, FORMATS)
 talk_options = gather("talk", Talk, talk)
 
 

@@ -9,11 +9,11 @@ from mnsim.cli.terminal import emit
 
 
 @click.command("schema")
-@click.argument("kind", type=click.Choice(["network", "hardware"]))
+@click.argument("kind", type=click.Choice(["network", "hardware", "sweep"]))
 @click.option("-o", "--output", type=SpecName(), metavar="FILE", help="Write the schema to a file.")
 @talk_options
 def command(kind: Any, output: str | None, talk: Talk) -> None:
-    """The JSON Schema of network or hardware files.
+    """The JSON Schema of network, hardware or sweep files.
 
     An editor with a YAML language server checks and completes a file whose first line is
     `# yaml-language-server: $schema=network.schema.json`.

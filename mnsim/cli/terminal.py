@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterable
 from errno import EACCES, EISDIR
 from pathlib import Path
 from stat import S_ISREG
@@ -57,9 +58,23 @@ def emit(text: str, output: str | None, quiet: bool) -> None:
     if output in (None, "-"):
         write_stdout(text)
         return
-    write_file(str(output), text)
+    emit_with(lambda file: file.write(text.encode("utf-8", "backslashreplace")), str(output), quiet)
+
+
+def emit_parts(parts: Iterable[str], output: str | None, quiet: bool) -> None:
+    """As emit does, part by part: for results that are too long to hold twice."""
+    if output in (None, "-"):
+        for part in parts:
+            write_stdout(part)
+        return
+    emit_with(lambda file: file.writelines(part.encode("utf-8", "backslashreplace") for part in parts), str(output), quiet)
+
+
+def emit_with(fill: Callable[[IO[bytes]], object], output: str, quiet: bool) -> None:
+    """Let `fill` write the result's file, with a word on stderr unless quiet."""
+    write_with(output, fill)
     if not quiet:
-        sys.stderr.write(f"wrote {printable(str(output))}\n")
+        sys.stderr.write(f"wrote {printable(output)}\n")
 
 
 def write_file(name: str, text: str) -> None:
@@ -68,7 +83,12 @@ def write_file(name: str, text: str) -> None:
 
 
 def write_bytes(name: str, content: bytes) -> None:
-    """Write a file atomically: a reader sees the old content or the new one. Raises SpecError U003 when it cannot be written."""
+    """Write a file atomically, as write_with does."""
+    write_with(name, lambda file: file.write(content))
+
+
+def write_with(name: str, fill: Callable[[IO[bytes]], object]) -> None:
+    """Let `fill` write a file atomically: a reader sees the old content or the new one. Raises SpecError U003 when it cannot be written."""
     path = Path(name)
     try:
         if name.endswith(("/", os.sep)):
@@ -77,9 +97,10 @@ def write_bytes(name: str, content: bytes) -> None:
         if mode is not None and not os.access(path, os.W_OK):
             raise PermissionError(EACCES, "Permission denied")
         if mode is not None and not S_ISREG(mode):  # a device or a pipe cannot be replaced
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                fill(file)
         else:
-            _replace(path.resolve(), content, 0o666 & ~_umask() if mode is None else mode & 0o777)
+            _replace(path.resolve(), fill, 0o666 & ~_umask() if mode is None else mode & 0o777)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
@@ -97,14 +118,14 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _replace(path: Path, content: bytes, mode: int) -> None:
+def _replace(path: Path, fill: Callable[[IO[bytes]], object], mode: int) -> None:
     from tempfile import mkstemp
 
     handle, name = mkstemp(dir=path.parent, prefix=".mnsim.")  # a long name of its own would leave no room for more letters
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)

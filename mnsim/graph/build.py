@@ -10,9 +10,9 @@ from mnsim.graph.operators import RULES, count_macs, count_vector_ops, count_wei
 from mnsim.graph.storage import share_storage
 from mnsim.spec.expand import INPUT
 from mnsim.spec.records import Layer, Network
+from mnsim.units import MAX_MULTIPLIER
 
 Dtype = Literal["int8", "float16", "float32"]
-MAX_MULTIPLIER = 16
 
 
 def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | float = 1, dtype: Dtype = "int8") -> Graph:
@@ -29,7 +29,7 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
         )
     layers = _scale_channels(network, alpha)
     height, width, channels = network.input
-    start = (_scale_extent(height, rho), _scale_extent(width, rho), channels)
+    start = (scale_extent(height, rho), scale_extent(width, rho), channels)
     maps = [FeatureMap(0, INPUT, start, ELEMENT_BYTES[dtype])]
     index_of: dict[str, int | None] = {INPUT: 0}
     operators: list[Operator] = []
@@ -64,7 +64,8 @@ def _exact(name: str, multiplier: Fraction | float) -> Fraction:
     return Fraction(repr(multiplier)) if isinstance(multiplier, float) else Fraction(multiplier)
 
 
-def _scale_extent(extent: int, rho: Fraction) -> int:
+def scale_extent(extent: int, rho: Fraction) -> int:
+    """The input's rows or columns at rho."""
     return max(1, round(rho * extent))
 
 

@@ -40,7 +40,7 @@ def fitted(columns: Sequence[Column], layers: Sequence[Record], total: Record, w
     """The table of layers with its totals, in the columns that fit the width, and how many do not."""
     rows = [[column.cell(layer) for column in columns] for layer in layers]
     totals = [column.total(total) for column in columns]
-    kept = _that_fit(columns, [*rows, totals], width)
+    kept = that_fit(columns, [*rows, totals], width)
     table = _grid([columns[place] for place in kept], [totals[place] for place in kept])
     for row in rows:
         table.add_row(*(_cell(row[place]) for place in kept))
@@ -51,7 +51,7 @@ def _cell(text: str) -> Text:
     return Text(text, style=_STYLES.get(text, ""))
 
 
-def _that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+def that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """The columns that the width holds: the first by rank."""
     widths = [max(len(column.heading), *(len(row[place]) for row in rows)) for place, column in enumerate(columns)]
     kept = sorted(range(len(columns)), key=lambda place: columns[place].rank)

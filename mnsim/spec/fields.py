@@ -184,6 +184,8 @@ Name = Annotated[
     str, PlainValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": _LONGEST_NAME})
 ]  # fmt: skip
 Count = Annotated[int, *_count()]
+Samples = Annotated[int, *_count(most=10**9)]
+Seed = Annotated[int, *_count(least=0, most=2**63 - 1)]
 _EXTENT = {**_POSITIVE, "maximum": MAX_WINDOW}
 Extents = Annotated[
     tuple[Annotated[int, *_count(most=MAX_WINDOW)], Annotated[int, *_count(most=MAX_WINDOW)]],

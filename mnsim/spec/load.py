@@ -37,7 +37,7 @@ def load_network(source: str | Path) -> Network:
     """
     document = read_document(read_text(source, "network"))
     _expect("network", document)
-    return expand(_validate(NetworkSpec, document), document)
+    return expand(validate(NetworkSpec, document), document)
 
 
 def load_hardware(source: str | Path = "seed", settings: Sequence[str] = (), sram: str | None = None) -> Hardware:
@@ -46,13 +46,24 @@ def load_hardware(source: str | Path = "seed", settings: Sequence[str] = (), sra
     `sram` is short for the setting `internal_memory.capacity`. Raises SpecError as load_network does; for a setting its place is
     in the setting.
     """
-    document = read_document(read_text(source, "hardware"))
-    _expect("hardware", document)
+    document = read_hardware(source)
     if settings or sram is not None:
         from mnsim.spec.settings import apply_settings
 
         document = apply_settings(document, settings, sram, HardwareSpec)
-    return _hardware(_validate(HardwareSpec, document))
+    return hardware_of(document)
+
+
+def read_hardware(source: str | Path) -> Document:
+    """A hardware file's data, not yet checked: values can still be put in."""
+    document = read_document(read_text(source, "hardware"))
+    _expect("hardware", document)
+    return document
+
+
+def hardware_of(document: Document) -> Hardware:
+    """The hardware that a document says. Raises SpecError with all that is wrong with it."""
+    return _hardware(validate(HardwareSpec, document))
 
 
 def _looks_like(document: Document) -> Kind | None:
@@ -75,7 +86,7 @@ def _misplaced(kind: Kind, name: str, place: Location) -> SpecError:
     return SpecError("S001", f"{shown(name, 100)} is a network, not hardware", place, "give it as the network: mnsim analyze NETWORK")
 
 
-def _validate(model: type[Model], document: Document) -> Model:
+def validate(model: type[Model], document: Document) -> Model:
     """The document as the model. Raises SpecError with everything that is wrong with it."""
     try:
         return model.model_validate(document.data)
@@ -87,7 +98,7 @@ def _validate(model: type[Model], document: Document) -> Model:
 
 def read_validated(model: type[Model], name: str, text: str) -> Model:
     """A text as a model. Raises SpecError with all that is wrong with it."""
-    return _validate(model, read_document(make_text(name, text)))
+    return validate(model, read_document(make_text(name, text)))
 
 
 def _hardware(spec: HardwareSpec) -> Hardware:
@@ -122,8 +133,8 @@ def load_any(source: str | Path) -> Network | Hardware:
     """Load a source as what its keys say that it is. Raises SpecError as load_network and load_hardware do."""
     document = read_document(read_text(source, "network", "hardware"))
     if _looks_like(document) == "hardware":
-        return _hardware(_validate(HardwareSpec, document))
-    return expand(_validate(NetworkSpec, document), document)
+        return _hardware(validate(HardwareSpec, document))
+    return expand(validate(NetworkSpec, document), document)
 
 
 def read_text(source: str | Path, *kinds: Kind) -> Text:
@@ -178,8 +189,10 @@ def _decode(name: str, content: bytes) -> Text:
         raise SpecError("S002", message, Location(name, line + 1, column + 1, text), "give a YAML file in UTF-8") from None
 
 
-def json_schema(kind: Kind) -> str:
+def json_schema(kind: Kind | Literal["sweep"]) -> str:
     """The JSON Schema of the file kind, for editors."""
-    model: Any = NetworkSpec if kind == "network" else HardwareSpec
+    from mnsim.spec.sweep import SweepSpec  # which loads both other kinds
+
+    model: Any = {"network": NetworkSpec, "hardware": HardwareSpec, "sweep": SweepSpec}[kind]
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
     return json.dumps(schema, indent=2) + "\n"

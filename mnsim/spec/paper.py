@@ -83,6 +83,14 @@ class Claim(_Strict):
     but: Words
 
 
+class Accuracies(_Strict):
+    """Where a paper prints accuracies: the table, its column of width multipliers, and its column of accuracies."""
+
+    table: str
+    alpha: str
+    column: str
+
+
 class Convention(_Strict):
     """A paper: its network, its rule, its slips, and where its cells are printed (quantity: table.column)."""
 
@@ -99,6 +107,7 @@ class Convention(_Strict):
     flop_per_mac: Count
     cells: dict[Quantity, str]
     total: str | None = None
+    accuracy: Accuracies
     slips: list[Slip]
     claims: list[Claim]
 
@@ -148,6 +157,7 @@ class Publication(_Strict):
     title: Words
     network: Name
     tables: dict[str, list[Variant | None]]
+    accuracy: str  # the column of accuracies
     shares: list[Share]
     errata: list[Erratum]
     claims: list[Claim]

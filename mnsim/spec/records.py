@@ -1,6 +1,6 @@
 """What the specifications become: frozen records, with defaults applied, repeats written out and units gone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mnsim.errors import Location
 
@@ -44,6 +44,12 @@ class Network:
     input: tuple[int, int, int]
     min_depth: int
     layers: tuple[Layer, ...]
+
+
+def contents(network: Network) -> Network:
+    """The network without what no result depends on: where it was written, and what it is called beside its name."""
+    nowhere = Location("")
+    return replace(network, title="", source="", layers=tuple(replace(layer, location=nowhere) for layer in network.layers))
 
 
 @dataclass(frozen=True, slots=True)

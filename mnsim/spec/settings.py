@@ -2,21 +2,25 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from mnsim.errors import SpecError, did_you_mean, shown
-from mnsim.spec.document import Document, Path, Text, make_text, read_value
+from mnsim.errors import Location, SpecError, did_you_mean, shown
+from mnsim.spec.document import Document, Path, Text, read_value
+from mnsim.spec.written import Written, part, typed
+
+KeyPath = tuple[str, ...]
 
 
-class _Setting(NamedTuple):
-    """Where a value goes, the text that was typed, and where the key and the value stand in it."""
+class Setting(NamedTuple):
+    """Where a value goes, where its key stands, and the value: its data with the places of all parts, and its own place."""
 
-    path: tuple[str, ...]
-    text: Text
-    key_start: int
-    value_start: int
+    path: KeyPath
+    key_place: Location
+    value: Document
+    place: Location
 
 
 def apply_settings(document: Document, settings: Sequence[str], sram: str | None, model: type[BaseModel]) -> Document:
@@ -24,56 +28,88 @@ def apply_settings(document: Document, settings: Sequence[str], sram: str | None
 
     Raises SpecError U002 for a setting without `=` and for a value that is set twice, S102 for an unknown key.
     """
-    if not isinstance(document.data, dict):
+    written = [read_setting(typed("--set", setting), model) for setting in settings]
+    if sram is not None:
+        capacity = typed("--sram", sram)
+        written.append((SRAM, capacity.place, capacity))
+    refuse_overlaps([(path, value) for path, _, value in written])
+    return put_values(document, [Setting(path, key, read_data(value), value.place) for path, key, value in written])
+
+
+SRAM: KeyPath = ("internal_memory", "capacity")
+
+
+def read_setting(setting: Written, model: type[BaseModel]) -> tuple[KeyPath, Location, Written]:
+    """The key as a path with its place, and the value. Raises SpecError U002 without `=`, S102 for an unknown key."""
+    key, equals, _ = setting.text.partition("=")
+    if not equals or not key.strip():
+        raise SpecError("U002", f"{shown(setting.text)} is not KEY=VALUE", setting.place, "write it like internal_memory.capacity=256KiB")
+    written = part(setting, 0, len(key))
+    after = len(key) + 1
+    value = Written(
+        setting.text[after:], replace(setting.place, column=setting.place.column + after, length=len(setting.text) - after or 1)
+    )
+    return check_key(written, model), written.place, value
+
+
+def check_key(key: Written, model: type[BaseModel]) -> KeyPath:
+    """The key's path, every part of which must be a field. Raises SpecError S102."""
+    path = tuple(key.text.split("."))
+    here: Any = model
+    for depth, name in enumerate(path):
+        fields = fields_of(here)
+        if name not in fields:
+            above = ".".join(path[:depth])
+            prefix = f"{above}." if depth else ""
+            remedy = did_you_mean(prefix + name, [prefix + known for known in fields]) if fields else f"it ends earlier: {above}=VALUE"
+            place = replace(key.place, column=key.place.column + len(prefix), length=max(1, len(name)))
+            raise SpecError("S102", f"unknown key {shown(name)} in {shown(key.text, 100)}", place, remedy, key.text)
+        here = fields[name].annotation
+    return path
+
+
+def fields_of(model: Any) -> dict[str, Any]:
+    """A section's fields by the names that files call them; none for a plain value."""
+    is_section = isinstance(model, type) and issubclass(model, BaseModel)
+    return {field.alias or name: field for name, field in model.model_fields.items()} if is_section else {}
+
+
+def refuse_overlaps(wanted: Sequence[tuple[KeyPath, Written]]) -> None:
+    """Raises SpecError U002 for a value that is set twice, or set within a section that is set."""
+    for place, (path, value) in enumerate(wanted):
+        if any(_overlap(path, other) for other, _ in wanted[:place]):
+            whole = replace(value.place, column=1, length=max(1, len(value.place.text)))
+            raise SpecError("U002", f"{shown('.'.join(path))} is set twice", whole, "keep one of the two")
+
+
+def read_data(written: Written) -> Document:
+    """A value as YAML data, with the places that its parts have where it was written."""
+    place = written.place
+    padded = " " * (place.column - 1) + written.text  # so that columns are those of what was typed
+    found = read_value(Text(place.file, padded, tuple(place.text.split("\n"))))
+    if place.line == 1:
+        return found
+    values = {path: replace(where, line=place.line, text=place.text) for path, where in found.values.items()}
+    return Document(
+        found.text, found.data, values, {path: replace(where, line=place.line, text=place.text) for path, where in found.keys.items()}
+    )
+
+
+def put_values(document: Document, settings: Sequence[Setting]) -> Document:
+    """The document with the values put in, each where it was written."""
+    if not isinstance(document.data, dict) or not settings:
         return document
     data, values, keys = deepcopy(document.data), dict(document.values), dict(document.keys)
-    wanted = [_read(setting, model) for setting in settings]
-    if sram is not None:
-        wanted.append(_Setting(("internal_memory", "capacity"), make_text("--sram", sram), 0, 0))
-    for place, setting in enumerate(wanted):
-        path, text = setting.path, setting.text
-        if any(_overlap(path, other.path) for other in wanted[:place]):
-            whole = text.at(0, 0, len(text.content))
-            raise SpecError("U002", f"{shown('.'.join(path))} is set twice", whole, "keep one of the two")
-        padded = " " * setting.value_start + text.content[setting.value_start :]
-        value = read_value(Text(text.name, padded, text.lines))  # padded, so that columns are those of what was typed
+    for path, key_place, value, place in settings:
         _put(data, path, value.data)
         for old in [old for old in values if old[: len(path)] == path]:
             del values[old]
-        key_place = text.at(0, setting.key_start, max(1, setting.value_start - 1 - setting.key_start))
         for depth in range(1, len(path)):
             values.setdefault(path[:depth], key_place)
-        values[path], keys[path] = text.at(0, setting.value_start, len(text.content) - setting.value_start), key_place
+        values[path], keys[path] = place, key_place
         values |= {(*path, *below): where for below, where in value.values.items()}
         keys |= {(*path, *below): where for below, where in value.keys.items()}
     return Document(document.text, data, values, keys)
-
-
-def _read(setting: str, model: type[BaseModel]) -> _Setting:
-    text = make_text("--set", setting)
-    key, equals, _ = setting.partition("=")
-    if not equals or not key.strip():
-        remedy = "write it like internal_memory.capacity=256KiB"
-        raise SpecError("U002", f"{shown(setting)} is not KEY=VALUE", text.at(0, 0, len(setting)), remedy)
-    path = tuple(key.strip().split("."))
-    key_start = len(key) - len(key.lstrip())
-    _check_key(path, model, text, key_start)
-    return _Setting(path, text, key_start, len(key) + 1)
-
-
-def _check_key(path: tuple[str, ...], model: type[BaseModel], text: Text, start: int) -> None:
-    """Every part of the key must be a field."""
-    here: Any = model
-    for depth, part in enumerate(path):
-        is_section = isinstance(here, type) and issubclass(here, BaseModel)
-        fields = {field.alias or name: field.annotation for name, field in here.model_fields.items()} if is_section else {}
-        if part not in fields:
-            above = ".".join(path[:depth])
-            prefix = f"{above}." if depth else ""
-            remedy = did_you_mean(prefix + part, [prefix + name for name in fields]) if is_section else f"it ends earlier: {above}=VALUE"
-            place = text.at(0, start + len(prefix), len(part))
-            raise SpecError("S102", f"unknown key {shown(part)} in {shown('.'.join(path), 100)}", place, remedy, ".".join(path))
-        here = fields[part]
 
 
 def _overlap(one: Path, other: Path) -> bool:
@@ -82,9 +118,9 @@ def _overlap(one: Path, other: Path) -> bool:
     return one[:shorter] == other[:shorter]
 
 
-def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for part in path[:-1]:
-        if not isinstance(data.get(part), dict):
-            data[part] = {}
-        data = data[part]
+def _put(data: dict[str, Any], path: KeyPath, value: Any) -> None:
+    for name in path[:-1]:
+        if not isinstance(data.get(name), dict):
+            data[name] = {}
+        data = data[name]
     data[path[-1]] = value

@@ -1,0 +1,266 @@
+"""`mnsim sweep`."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from mnsim.cli.options import FORMATS, Output, SpecName, Talk, gather, output_with, talk_options
+from mnsim.cli.terminal import PIPE_WIDTH, emit_parts, emit_with, width_of
+
+if TYPE_CHECKING:
+    from mnsim.explore.points import Numbers, Points
+    from mnsim.explore.rows import Columns, Rows
+    from mnsim.explore.select import Selection
+    from mnsim.explore.sweep import Listener
+    from mnsim.spec.sweep import Asked
+
+
+class RowsOutput(Output):
+    """Where the rows go; Parquet too."""
+
+    @classmethod
+    def known_suffixes(cls) -> dict[str, str]:
+        """The format that each suffix names."""
+        return {**super().known_suffixes(), ".parquet": "parquet"}
+
+
+class Levels(NamedTuple):
+    """What varies."""
+
+    hw: str | None
+    alpha: str | None
+    rho: str | None
+    dtype: str | None
+    policy: str | None
+    settings: tuple[str, ...]
+    sram: str | None
+    spec: str | None
+    zip: bool
+    sample: int | None
+    seed: int | None
+    max_points: int
+
+
+class Run(NamedTuple):
+    """How the points are run."""
+
+    fidelity: Any
+    dry_run: bool
+    jobs: int | None
+    scheduler: str | None
+    store: str | None
+    fail_fast: bool
+
+
+class Choice(NamedTuple):
+    """Which rows are shown."""
+
+    where: tuple[str, ...]
+    pareto: str | None
+    sort: str | None
+    top: int | None
+
+
+levels_options = gather(
+    "levels",
+    Levels,
+    click.option("--alpha", metavar="LEVELS", help="Width multipliers: 0.25,0.5,1 or linear(0.25, 1, 4)."),
+    click.option("--rho", metavar="LEVELS", help="Resolution multipliers: 4/7,5/7,6/7,1."),
+    click.option("--dtype", metavar="LEVELS", help="int8,float16,float32."),
+    click.option("--policy", metavar="LEVELS", help="overlap,serial."),
+    click.option("--hw", metavar="LEVELS", type=SpecName("hardware"), help="Hardware: YAML files or bundled names."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=LEVELS", help="bus.bandwidth='log(0.5 GB/s, 8 GB/s, 16)'."),
+    click.option("--sram", metavar="LEVELS", help="Short for --set internal_memory.capacity=LEVELS."),
+    click.option("--spec", metavar="FILE", type=SpecName(), help="A sweep file; what is said here counts before it."),
+    click.option("--zip", is_flag=True, help="Levels side by side, not every combination."),
+    click.option("--sample", type=click.IntRange(1), metavar="N", help="So many points of a Latin hypercube."),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of the sample; 0 unless said."),
+    click.option("--max-points", type=click.IntRange(1), default=10_000_000, show_default=True, help="Refuse more."),
+)
+run_options = gather(
+    "how",
+    Run,
+    click.option("--dry-run", is_flag=True, help="List the points; run nothing."),
+    click.option("--fidelity", type=click.Choice(["simulated", "analytical"]), default="simulated", show_default=True, help="How exactly."),
+    click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes; as many as processors unless said."),
+    click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster: tcp://host:port, or file:scheduler.json."),
+    click.option("--store", metavar="DIR", type=SpecName(), help="Keep results there, and run only what is missing."),
+    click.option("--fail-fast", is_flag=True, help="End at the first point that fails."),
+)
+choice_options = gather(
+    "choice",
+    Choice,
+    click.option("--where", multiple=True, metavar="CONDITION", help="Only these rows: 'simulated_time_s < 1 ms'."),
+    click.option("--pareto", metavar="COLUMNS", help="Mark the front: simulated_time_s,max:published_accuracy."),
+    click.option("--sort", metavar="COLUMN", help="Order the rows, the least first (max:COLUMN: the most)."),
+    click.option("--top", type=click.IntRange(1), metavar="N", help="The first N rows, by simulated time unless --sort says."),
+)
+
+
+@click.command("sweep")
+@click.argument("networks", nargs=-1, type=SpecName("network"), metavar="NETWORK...")
+@levels_options
+@run_options
+@choice_options
+@output_with(RowsOutput, (*FORMATS, "parquet"))
+@talk_options
+def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice, output: RowsOutput, talk: Talk) -> int:
+    """Run many points: networks, multipliers, data types, policies and hardware, in every combination.
+
+    LEVELS are values with commas between, and ranges: linear(a, b, n) and log(a, b, n) with both ends. A point that fails is a row
+    with its error, and the exit code is 1 then. `mnsim explain sweep` has the columns.
+    """
+    chosen = output.chosen
+    if chosen == "parquet":
+        _check_parquet(output)
+    if how.scheduler is not None and how.jobs is not None:
+        raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; give one of them")
+    gc.enable()  # this can take long
+    from mnsim.explore.points import points_of
+    from mnsim.explore.sweep import columns_for
+    from mnsim.spec.sweep import read_sweep
+
+    sweep = read_sweep(_asked(networks, levels), levels.spec, levels.max_points)
+    points = points_of(sweep)
+    columns = columns_for(points, how.fidelity, choice.pareto is not None)
+    selection = _selection(choice, columns)
+    if how.dry_run:
+        return _list_points(points, columns, sweep.mode, output, talk)
+    rows = _run(points, columns, how, sweep.mode, talk)
+    from mnsim.explore.rows import failures
+    from mnsim.explore.select import select
+
+    numbers = select(rows, selection)
+    _show(rows, numbers, selection, sweep.mode, output, talk)
+    failed = failures(rows)
+    if len(failed) and not talk.quiet:
+        from mnsim.report.sweep_table import failed_sentence
+
+        sys.stderr.write(f"{failed_sentence(rows)}\n")
+    return int(len(failed) > 0)
+
+
+def _check_parquet(output: RowsOutput) -> None:
+    from mnsim.report.parquet import require_pyarrow
+
+    if output.to_screen:
+        raise click.UsageError("Parquet needs a file; say where with --output FILE.parquet")
+    require_pyarrow(str(output.output))
+
+
+def _asked(networks: tuple[str, ...], levels: Levels) -> "Asked":
+    from mnsim.spec.sweep import Asked
+
+    return Asked(
+        networks=networks,
+        hardware=levels.hw,
+        alpha=levels.alpha,
+        rho=levels.rho,
+        dtype=levels.dtype,
+        policy=levels.policy,
+        sram=levels.sram,
+        settings=levels.settings,
+        zip=levels.zip or None,
+        sample=levels.sample,
+        seed=levels.seed,
+    )
+
+
+def _selection(choice: Choice, columns: "Columns") -> "Selection":
+    from mnsim.explore.select import Objective, Selection, read_condition, read_objectives
+
+    conditions = tuple(read_condition(text, columns) for text in choice.where)
+    objectives = read_objectives("--pareto", choice.pareto, columns) if choice.pareto is not None else ()
+    sort = read_objectives("--sort", choice.sort, columns)[0] if choice.sort is not None else None
+    if sort is None and choice.top is not None:
+        sort = Objective("simulated_time_s" if "simulated_time_s" in columns.names else "serial_time_s", "min")
+    return Selection(conditions, objectives, sort, choice.top)
+
+
+def _list_points(points: "Points", columns: "Columns", mode: str, output: RowsOutput, talk: Talk) -> int:
+    """The axes, or in the other formats every point."""
+    if output.chosen == "table":
+        from mnsim.report.sweep_table import listing
+
+        emit_parts([listing(points, mode)], output.output, talk.quiet)
+        return 0
+    from mnsim.explore.rows import done
+    from mnsim.explore.select import Selection
+    from mnsim.explore.sweep import unrun
+
+    rows = unrun(points, columns)
+    _show(rows, done(rows), Selection(), mode, output, talk)
+    return 0
+
+
+def _show(rows: "Rows", numbers: "Numbers", selection: "Selection", mode: str, output: RowsOutput, talk: Talk) -> None:
+    from mnsim.report import sweep
+
+    chosen = output.chosen
+    if chosen == "parquet":
+        from mnsim.report.parquet import write_parquet
+
+        emit_with(lambda file: write_parquet(file, rows, rows.names, numbers), str(output.output), talk.quiet)
+        return
+    if chosen == "csv":
+        parts = sweep.sweep_csv(rows, rows.names, numbers)
+    elif chosen == "json":
+        parts = sweep.sweep_json(rows, rows.names, numbers, mode)
+    else:
+        from mnsim.report.sweep_table import sweep_markdown, sweep_table
+
+        width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
+        is_markdown = chosen == "markdown"
+        text = sweep_markdown(rows, numbers, selection) if is_markdown else sweep_table(rows, numbers, selection, width, talk.verbosity)
+        parts = iter([text])
+    emit_parts(parts, output.output, talk.quiet)
+
+
+def _run(points: "Points", columns: "Columns", how: Run, mode: str, talk: Talk) -> "Rows":
+    from mnsim.explore.sweep import Means, run_sweep
+    from mnsim.explore.workers import cores
+
+    if sys.stderr.isatty() and not talk.quiet:
+        from mnsim.report.sweep_table import listing
+
+        sys.stderr.write(f"{listing(points, mode)}\n")
+    means = Means(how.fidelity, how.jobs or cores(), how.scheduler, how.store, how.fail_fast)
+    try:
+        with _listening(points.count, talk) as listener:
+            return run_sweep(points, columns, means, listener)
+    except KeyboardInterrupt:
+        if how.store is not None and not talk.quiet:
+            sys.stderr.write(f"what has finished is in {how.store}; the same command goes on from there\n")
+        raise
+
+
+@contextmanager
+def _listening(count: int, talk: Talk) -> "Iterator[Listener]":
+    """A bar with rate and time left, where stderr is a terminal."""
+    from mnsim.explore.sweep import Listener
+
+    ran, start = 0, monotonic()
+
+    def rate(_: Any) -> str:
+        return f"{ran / max(1e-9, monotonic() - start):,.0f} points/s"
+
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(
+        length=count, label="sweeping", file=sys.stderr, hidden=hidden, show_eta=True, show_pos=True, item_show_func=rate
+    ) as bar:
+
+        def done(points: int, was_stored: bool) -> None:
+            nonlocal ran
+            ran += 0 if was_stored else points
+            bar.update(points)
+
+        def words(text: str) -> None:
+            if not talk.quiet:
+                sys.stderr.write(f"{text}\n" if hidden else f"\n{text}\n")
+
+        yield Listener(done, words)

@@ -1,0 +1,121 @@
+"""Batches run on a Dask cluster that exists already: this process sends them and gathers what they give."""
+
+import json
+from collections.abc import Callable, Generator, Iterable
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from mnsim.errors import Location, MnsimError, PointError, WorkError, shown
+from mnsim.explore.evaluate import Batch, Outcome, evaluate
+from mnsim.explore.version import model_version
+
+CONNECT_S = 10.0
+AHEAD = 3  # batches that each thread of each worker has waiting
+LEAST_AHEAD = 16
+LOOK_S = 2.0  # between looks at how many workers there are
+
+
+def run_on_cluster(
+    batches: Iterable[Batch], scheduler: str, tell: Callable[[str], None] = lambda words: None
+) -> Generator[Outcome, None, None]:
+    """Outcomes as they come, each batch's once, whichever workers die or join meanwhile.
+
+    `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` hears that no worker is there yet.
+    Raises WorkError W001 where the scheduler cannot be reached, W002 where a worker has another model, S404 without Dask.
+    """
+    client = _connect(scheduler)
+    try:
+        if not client.scheduler_info()["workers"]:
+            tell("no workers are there yet; waiting for the first")
+            client.wait_for_workers(1)
+        _check_versions(client, scheduler)
+        yield from _gathered(client, batches)
+    finally:
+        client.close()
+
+
+def _connect(scheduler: str) -> Any:
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError:
+        message = "Dask is not installed"
+        raise WorkError("S404", message, _place(scheduler), "pip install 'mnsim[dask]', here and where the workers run") from None
+    file = scheduler.removeprefix("file:") if scheduler.startswith("file:") else None
+    address = scheduler if file is None else _address_in(file, scheduler)
+    try:
+        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # a timeout is an OSError
+        remedy = "start one with `dask scheduler`, and give the address that it prints"
+        message = f"no Dask scheduler can be reached at {shown(address, 100)}"
+        raise WorkError("W001", message, _place(scheduler), remedy) from error
+
+
+def _address_in(file: str, scheduler: str) -> str:
+    """The address in a scheduler file, as `dask scheduler --scheduler-file` writes it."""
+    remedy = "start one with `dask scheduler --scheduler-file FILE`"
+    try:
+        return str(json.loads(Path(file).read_text(encoding="utf-8"))["address"])
+    except OSError as error:
+        message = f"cannot read {shown(file, 100)}: {error.strerror or error}"
+    except (ValueError, KeyError, TypeError):
+        message = f"{shown(file, 100)} is no scheduler file"
+    raise WorkError("W001", message, _place(scheduler), remedy)
+
+
+def _place(scheduler: str) -> Location:
+    return Location("--scheduler", 1, 13, f"--scheduler {scheduler}", max(1, len(scheduler)))
+
+
+def _check_versions(client: Any, scheduler: str) -> None:
+    """Every worker must have this model; one that joins later is found out by its first batch."""
+    found = client.run(_version_there, on_error="return")
+    for worker, version in found.items():
+        if version != model_version():
+            said = version if isinstance(version, str) else f"no mnsim that answers ({version})"
+            message = f"worker {worker} has {said}, and here is {model_version()}"
+            raise WorkError("W002", message, _place(scheduler), "install the same mnsim everywhere, and start the workers again")
+
+
+def _version_there() -> str:
+    return model_version()
+
+
+def _gathered(client: Any, batches: Iterable[Batch]) -> Generator[Outcome, None, None]:
+    """The outcomes, with a window of batches under way that grows with the cluster."""
+    waiting = iter(batches)
+    running: dict[str, tuple[Any, Batch]] = {}  # by key of the future, whose result is wanted while it is in here
+    completed = import_module("distributed").as_completed(loop=client.loop)
+    window, looked_s = _window(client), monotonic()
+    while True:
+        while len(running) < window and (batch := next(waiting, None)) is not None:
+            future = client.submit(evaluate, batch, pure=False)
+            running[future.key] = future, batch
+            completed.add(future)
+        if not running:
+            return
+        future = next(completed)
+        _, batch = running[future.key]
+        yield _outcome(future, batch)
+        del running[future.key]
+        if monotonic() - looked_s > LOOK_S:
+            window, looked_s = _window(client), monotonic()
+
+
+def _outcome(future: Any, batch: Batch) -> Outcome:
+    """A batch's outcome. Raises WorkError where the worker refused it; what the cluster cannot do is the batch's error."""
+    try:
+        outcome = future.result()
+        assert isinstance(outcome, Outcome)
+        return outcome
+    except MnsimError:
+        raise
+    except Exception as error:  # a worker that was killed again and again, a cancelled future: whatever the cluster says
+        return Outcome(batch.number, {}, {}, np.zeros(0, np.int8), PointError(f"{type(error).__name__}: {error}"))
+
+
+def _window(client: Any) -> int:
+    return max(LEAST_AHEAD, AHEAD * int(sum(client.nthreads().values())))

@@ -1,0 +1,186 @@
+"""What a worker does: a plan is made once, and all rates that are asked of it are one pass of the recurrence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnsim.errors import MnsimError, PointError, WorkError
+from mnsim.explore.version import model_version
+from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.model import Graph
+from mnsim.interpreters.cost import Estimate, estimate, plain_sum, total_times
+from mnsim.interpreters.recurrence import Array, simulated_times_s
+from mnsim.plan.model import Policy
+from mnsim.plan.residency import make_plan
+from mnsim.program.check import check
+from mnsim.program.energy import joules, layer_amounts
+from mnsim.program.lower import lower
+from mnsim.program.model import Program
+from mnsim.program.rates import Rates
+from mnsim.spec.records import Energies, Hardware, Network
+
+Fidelity = Literal["simulated", "analytical"]
+FIDELITIES: tuple[Fidelity, ...] = ("simulated", "analytical")
+KEPT = 4  # structures that a worker remembers: batches of one come one after another
+
+COUNTS = ("macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "peak_sram_bytes", "commands")
+TIMES = (
+    "transfer_time_s",
+    "matrix_time_s",
+    "vector_time_s",
+    "serial_time_s",
+    "simulated_time_s",
+    "bound_time_s",
+    "capacity_bound_time_s",
+    "energy_j",
+)
+ENGINES = ("bus", "matrix", "vector")  # what bounds a run, by number
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """All that a plan depends on, and whether a program is made of it; the hardware's own rates hold where no others are given."""
+
+    network: Network
+    alpha: Fraction
+    rho: Fraction
+    dtype: Dtype
+    policy: Policy
+    hardware: Hardware
+    fidelity: Fidelity
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Settings of one structure: `rates` are those that vary, by column, `count` of each. `version` is the model that they are for."""
+
+    number: int
+    structure: Structure
+    rates: Mapping[str, Array]
+    count: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch gave: counts that all its settings share, times and energy of each, and which engine bounds it (ENGINES).
+
+    Where there is an error, it is that of all settings, and the rest is empty.
+    """
+
+    number: int
+    counts: Mapping[str, int]
+    times: Mapping[str, Array]
+    bound: NDArray[np.int8]
+    error: MnsimError | None = None
+
+
+class _Prepared(NamedTuple):
+    estimate: Estimate
+    program: Program | None
+
+
+def evaluate(batch: Batch) -> Outcome:
+    """Every setting of a batch. Errors come back as a part of the outcome. Raises WorkError W002 for a batch of another model."""
+    if batch.version != model_version():
+        message = f"a worker has mnsim {model_version()}, and the sweep is for {batch.version}"
+        raise WorkError("W002", message, remedy="install the same everywhere")
+    try:
+        return _evaluate(batch)
+    except MnsimError as error:
+        found = error
+    except Exception as error:  # one point's defect must not end the other points
+        found = PointError(f"{type(error).__name__}: {error}")
+    return Outcome(batch.number, {}, {}, np.zeros(0, np.int8), found)
+
+
+def _evaluate(batch: Batch) -> Outcome:
+    found, program = _prepare(_without_rates(batch.structure))
+    hardware = batch.structure.hardware
+    rates = rates_with(hardware, batch.rates, batch.count)
+    graph, plan, total = found.graph, found.plan, found.total
+    times = total_times(graph, plan, hardware, rates)
+    columns = {name: getattr(times, name) for name in TIMES if hasattr(times, name)}
+    counts = {name: getattr(total, name) for name in COUNTS if hasattr(total, name)}
+    if program is not None:
+        counts["commands"] = len(program.commands)
+        columns["simulated_time_s"] = simulated_times_s(program, rates)
+        if hardware.energies is not None:
+            columns["energy_j"] = _energies_j(graph, program, hardware.energies, batch)
+    bus_s, matrix_s, _ = times.bounds
+    bound = np.where(bus_s == times.bound_time_s, 0, np.where(matrix_s == times.bound_time_s, 1, 2)).astype(np.int8)
+    return Outcome(batch.number, counts, columns, bound)
+
+
+def _without_rates(structure: Structure) -> Structure:
+    """The structure with rates that say nothing, so that a plan is found again whatever the rates are."""
+    hardware = structure.hardware
+    plain = replace(
+        hardware,
+        name="",
+        title="",
+        external_kind="",
+        external_latency_s=0.0,
+        bus_bandwidth_bytes_per_s=1.0,
+        matrix=replace(hardware.matrix, throughput_per_s=1.0, launch_overhead_s=0.0, efficiency=()),
+        vector=replace(hardware.vector, throughput_per_s=1.0, launch_overhead_s=0.0, efficiency=()),
+        energies=None,
+    )
+    return replace(structure, hardware=plain)
+
+
+@lru_cache(maxsize=KEPT)
+def _prepare(structure: Structure) -> _Prepared:
+    """Graph, plan, program. Raises as planning and lowering do."""
+    graph = _graph(structure.network, structure.alpha, structure.rho, structure.dtype)
+    plan = make_plan(graph, structure.hardware, structure.policy)
+    found = estimate(graph, plan, structure.hardware)
+    if structure.fidelity == "analytical":
+        return _Prepared(found, None)
+    program = lower(graph, plan)
+    check(program, structure.hardware)
+    return _Prepared(found, program)
+
+
+@lru_cache(maxsize=KEPT)
+def _graph(network: Network, alpha: Fraction, rho: Fraction, dtype: Dtype) -> Graph:
+    return build_graph(network, alpha, rho, dtype)
+
+
+def rates_with(hardware: Hardware, columns: Mapping[str, Array], count: int) -> Rates[Array]:
+    """The hardware's rates as arrays, with those columns put in that are given."""
+
+    def rate(column: str, value: float) -> Array:
+        return columns[column] if column in columns else np.full(count, value)
+
+    def shares(prefix: str, own: tuple[tuple[str, float], ...]) -> dict[str, Array | float]:
+        given = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+        return {**dict(own), **given}
+
+    return Rates(
+        rate("bus_bandwidth_bytes_per_s", hardware.bus_bandwidth_bytes_per_s),
+        rate("external_latency_s", hardware.external_latency_s),
+        rate("matrix_throughput_per_s", hardware.matrix.throughput_per_s),
+        rate("matrix_launch_overhead_s", hardware.matrix.launch_overhead_s),
+        rate("vector_throughput_per_s", hardware.vector.throughput_per_s),
+        rate("vector_launch_overhead_s", hardware.vector.launch_overhead_s),
+        shares("matrix_efficiency_", hardware.matrix.efficiency),
+        shares("vector_efficiency_", hardware.vector.efficiency),
+    )
+
+
+def _energies_j(graph: Graph, program: Program, energies: Energies, batch: Batch) -> Array:
+    """Joules of the whole run, layer by layer added up as an estimate's are."""
+
+    def each(column: str) -> Array:
+        return batch.rates[column] if column in batch.rates else np.full(batch.count, getattr(energies, column))
+
+    each_j = each("external_j_per_byte"), each("sram_j_per_byte"), each("matrix_j_per_op"), each("vector_j_per_op")
+    amounts = layer_amounts(program)
+    layers = (joules(amounts[operator.name], each_j) for operator in graph.operators if operator.name in amounts)
+    return plain_sum(layers, np.zeros(batch.count))

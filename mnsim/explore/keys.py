@@ -1,0 +1,50 @@
+"""What identifies a point: a hash of all that its result depends on, and of the model that gives it."""
+
+import json
+from dataclasses import asdict
+from fractions import Fraction
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from mnsim.explore.evaluate import Structure
+from mnsim.explore.points import Array
+from mnsim.explore.rows import own_rates
+from mnsim.explore.version import model_version
+from mnsim.spec.records import contents
+
+DIGITS = 32  # hexadecimal: 128 bits
+
+
+def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> list[str]:
+    """A key for each setting of a structure: for its network's layers, multipliers, dtype, policy, hardware and model.
+
+    The same point has the same key in every sweep, whatever else the sweep varies. Names of network and hardware are a part of it, for
+    rows carry them; titles are not.
+    """
+    hardware = structure.hardware
+    columns = {**own_rates(hardware), **rates}
+    names = sorted(columns)
+    planned = {
+        "model": model_version(),
+        "network": asdict(contents(structure.network)),
+        "variant": [structure.alpha, structure.rho, structure.dtype, structure.policy, structure.fidelity],
+        "hardware": [hardware.name, hardware.external_capacity_bytes, hardware.sram_capacity_bytes, hardware.fused],
+        "rates": names,
+    }
+    prefix = sha256(json.dumps(planned, sort_keys=True, default=_plain).encode())
+    settings = np.empty((count, len(names)), "<f8")
+    for place, name in enumerate(names):
+        settings[:, place] = columns[name]
+    keys = []
+    for setting in settings:
+        digest = prefix.copy()
+        digest.update(setting.tobytes())
+        keys.append(digest.hexdigest()[:DIGITS])
+    return keys
+
+
+def _plain(value: Any) -> str:
+    assert isinstance(value, Fraction)
+    return str(value)

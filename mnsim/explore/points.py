@@ -1,0 +1,120 @@
+"""The points of a sweep, by number: which levels each one has, and which of them share a plan."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnsim.spec.axes import Axis, drawn, rate_column
+from mnsim.spec.sweep import Sweep
+
+Numbers = NDArray[np.int64]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """So many points of these axes, of which the first `plan_axes` are what plans depend on, and the others rates.
+
+    `rates` are the levels of the rates, by their columns. `places` has for each axis the level of every point; None for a grid, whose
+    levels follow from the number of the point.
+    """
+
+    axes: tuple[Axis, ...]
+    count: int
+    plan_axes: int
+    rates: Mapping[str, Array]
+    places: tuple[Numbers, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Points that share a plan: the levels of the plan's axes, and the points' numbers in ascending order."""
+
+    levels: tuple[int, ...]
+    numbers: Numbers
+
+
+def points_of(sweep: Sweep) -> Points:
+    """All points of a sweep; a sample is drawn here."""
+    lengths = [len(axis.levels) for axis in sweep.axes]
+    if sweep.mode == "grid":
+        return _points(sweep.axes, prod(lengths))
+    if sweep.mode == "zip":
+        count = max(lengths)
+        stays = np.zeros(count, np.int64)
+        return _points(sweep.axes, count, tuple(np.arange(count) if length > 1 else stays for length in lengths))
+    sampled = [_sampled(axis, sweep.samples, (sweep.seed, number)) for number, axis in enumerate(sweep.axes)]
+    return _points(tuple(axis for axis, _ in sampled), sweep.samples, tuple(places for _, places in sampled))
+
+
+def _points(axes: tuple[Axis, ...], count: int, places: tuple[Numbers, ...] | None = None) -> Points:
+    columns = {rate_column(axis.name): np.array(axis.levels, np.float64) for axis in axes if rate_column(axis.name) is not None}
+    return Points(axes, count, len(axes) - len(columns), {str(column): levels for column, levels in columns.items()}, places)
+
+
+def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbers]:
+    """The axis and every point's level on it, drawn as a Latin hypercube draws.
+
+    One value falls into each of `count` equal slices of the axis, in random order (McKay, Beckman and Conover, Technometrics 21, 1979):
+    so each of k levels is drawn count / k times, give or take one.
+    """
+    random = np.random.default_rng(seed)
+    shares = (random.permutation(count) + random.random(count)) / count
+    if axis.between is not None:
+        return drawn(axis, shares.tolist()), np.arange(count)
+    levels = len(axis.levels)
+    return axis, np.minimum((shares * levels).astype(np.int64), levels - 1)
+
+
+def places_of(points: Points, axis: int, numbers: Numbers) -> Numbers:
+    """The level of each of these points on an axis."""
+    if points.places is not None:
+        return points.places[axis][numbers]
+    inner = prod(len(each.levels) for each in points.axes[axis + 1 :])
+    return (numbers // inner) % len(points.axes[axis].levels)
+
+
+def rates_at(points: Points, numbers: Numbers) -> dict[str, Array]:
+    """The rates of these points that are given levels, by their columns."""
+    return {
+        column: levels[places_of(points, axis, numbers)] for axis, (column, levels) in enumerate(points.rates.items(), points.plan_axes)
+    }
+
+
+def groups(points: Points) -> Iterator[Group]:
+    """The points that share a plan, group by group."""
+    if points.places is None:
+        inner = prod(len(axis.levels) for axis in points.axes[points.plan_axes :])
+        for first in range(0, points.count, inner):
+            at = np.array([first])
+            levels = tuple(int(places_of(points, axis, at)[0]) for axis in range(points.plan_axes))
+            yield Group(levels, np.arange(first, first + inner))
+        return
+    keys = np.stack(points.places[: points.plan_axes], axis=1)
+    distinct, group_of = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(group_of.reshape(-1), kind="stable")
+    ends = np.cumsum(np.bincount(group_of.reshape(-1), minlength=len(distinct)))
+    for levels, numbers in zip(distinct.tolist(), np.split(order, ends[:-1]), strict=True):
+        yield Group(tuple(levels), numbers)
+
+
+def count_groups(points: Points) -> int:
+    """How many plans there are to make."""
+    if points.places is None:
+        return prod(len(axis.levels) for axis in points.axes[: points.plan_axes])
+    return len(np.unique(np.stack(points.places[: points.plan_axes], axis=1), axis=0))
+
+
+def level_values(points: Points, group: Group) -> Mapping[str, Any]:
+    """The levels of the plan's axes in a group, by the axes' names."""
+    return {axis.name: axis.levels[place] for axis, place in zip(points.axes, group.levels, strict=False)}
+
+
+def chosen_data(points: Points, group: Group) -> dict[str, Any]:
+    """What goes into the hardware file for a group, by key; of rates their first level, for the file must be whole."""
+    places = [*group.levels, *[0] * (len(points.axes) - points.plan_axes)]
+    return {axis.name: axis.data[place] for axis, place in zip(points.axes, places, strict=True) if axis.data}

@@ -1,0 +1,225 @@
+"""The rows of a sweep, one a point, kept by column: counts once for all points that share them, times in arrays."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnsim.errors import MnsimError
+from mnsim.explore.evaluate import COUNTS, ENGINES, TIMES, Fidelity, Outcome
+from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
+from mnsim.papers.accuracy import published_accuracy
+from mnsim.spec.records import Hardware
+
+RATES = (
+    "bus_bandwidth_bytes_per_s",
+    "external_latency_s",
+    "matrix_throughput_per_s",
+    "matrix_launch_overhead_s",
+    "vector_throughput_per_s",
+    "vector_launch_overhead_s",
+)
+ENERGIES = ("external_j_per_byte", "sram_j_per_byte", "matrix_j_per_op", "vector_j_per_op")
+PLANNED = ("network", "alpha", "rho", "dtype", "policy", "hardware", "sram_capacity_bytes", "external_capacity_bytes", "fused")
+PUBLISHED = ("published_accuracy", "published_in")
+TEXTS = ("network", "dtype", "policy", "hardware", "fused", "bound", "published_in", "error")
+WHOLE = ("sram_capacity_bytes", "external_capacity_bytes", *COUNTS)  # whole numbers
+FLAGS = ("pareto",)
+UNDONE = -1
+
+Shared = dict[str, Any]  # the columns that points of one plan share, by name
+
+
+def planned_columns(points: Points, group: Group, hardware: Hardware) -> Shared:
+    """What is known of a group's points before they run; swept rates are not in it."""
+    levels = level_values(points, group)
+    network, alpha, rho = levels["network"], levels["alpha"], levels["rho"]
+    accuracy = published_accuracy(network, alpha, rho)
+    return {
+        "network": network.name,
+        "alpha": float(alpha),
+        "rho": float(rho),
+        "dtype": levels["dtype"],
+        "policy": levels["policy"],
+        "hardware": hardware.name,
+        "sram_capacity_bytes": hardware.sram_capacity_bytes,
+        "external_capacity_bytes": hardware.external_capacity_bytes,
+        "fused": "+".join(hardware.fused),
+        **{column: value for column, value in own_rates(hardware).items() if column not in points.rates},
+        "published_accuracy": accuracy.share if accuracy else None,
+        "published_in": accuracy.source if accuracy else None,
+    }
+
+
+def own_rates(hardware: Hardware) -> dict[str, float]:
+    """The hardware's rates, efficiencies and energies, by column."""
+    matrix, vector, energies = hardware.matrix, hardware.vector, hardware.energies
+    rates = {
+        "bus_bandwidth_bytes_per_s": hardware.bus_bandwidth_bytes_per_s,
+        "external_latency_s": hardware.external_latency_s,
+        "matrix_throughput_per_s": matrix.throughput_per_s,
+        "matrix_launch_overhead_s": matrix.launch_overhead_s,
+        "vector_throughput_per_s": vector.throughput_per_s,
+        "vector_launch_overhead_s": vector.launch_overhead_s,
+    }
+    rates |= {f"matrix_efficiency_{kind}": share for kind, share in matrix.efficiency}
+    rates |= {f"vector_efficiency_{kind}": share for kind, share in vector.efficiency}
+    return rates if energies is None else {**rates, **{column: getattr(energies, column) for column in ENERGIES}}
+
+
+class Columns(NamedTuple):
+    """The names of all columns in their order; of those that say what a point is; and of those that hold times or energy."""
+
+    names: tuple[str, ...]
+    point_names: tuple[str, ...]
+    time_names: tuple[str, ...]
+
+
+def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware], has_mark: bool = False) -> Columns:
+    """The columns of a sweep over pieces of hardware, and `pareto` where the front is marked."""
+    own = [own_rates(each) for each in hardware]
+    rates = dict.fromkeys([*RATES, *(column for each in own for column in each), *points.rates])
+    has_energy = fidelity == "simulated" and all(each.energies is not None for each in hardware)
+    absent = {*(() if fidelity == "simulated" else ("simulated_time_s", "commands")), *(() if has_energy else ("energy_j",))}
+    times = tuple(name for name in TIMES if name not in absent)
+    counts = tuple(name for name in COUNTS if name not in absent)
+    names = (*PLANNED, *rates, *counts, *times, "bound", *PUBLISHED, *(FLAGS if has_mark else ()), "error")
+    return Columns(names, (*PLANNED, *rates), times)
+
+
+class Rows:
+    """A row a point, filled as outcomes come; `names` are the columns that there are, in their order.
+
+    `shared_of` has for each point the number of what it shares with others (in `shared`), UNDONE while it has not run. `times` hold
+    NaN, and `bound` holds -1, where there is no result.
+    """
+
+    def __init__(self, points: Points, columns: Columns) -> None:
+        self.points = points
+        self.names, self.point_names, self.time_names = columns
+        self.shared: list[Shared] = []
+        self.shared_of: NDArray[np.int32] = np.full(points.count, UNDONE, np.int32)
+        self.times = {name: np.full(points.count, np.nan) for name in self.time_names}
+        self.bound: NDArray[np.int8] = np.full(points.count, -1, np.int8)
+        self.flags: dict[str, NDArray[np.bool_]] = {}
+        self._numbers: dict[tuple[Any, ...], int] = {}
+
+    def add(self, numbers: Numbers, planned: Shared, outcome: Outcome) -> None:
+        """Fill in the rows of the points that have run."""
+        error = None if outcome.error is None else error_text(outcome.error)
+        self.shared_of[numbers] = self.share({**planned, **outcome.counts, "error": error})
+        if error is None:
+            self.bound[numbers] = outcome.bound
+            for name in self.time_names:
+                self.times[name][numbers] = outcome.times[name]
+
+    def share(self, columns: Shared) -> int:
+        """The number of what points share."""
+        key = tuple(columns.get(name) for name in self.names)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.shared)
+            self.shared.append(columns)
+        return self._numbers[key]
+
+    def is_shared(self, name: str) -> bool:
+        """Whether a column is the same for all points that share a plan."""
+        return name not in self.times and name != "bound" and name not in self.points.rates and name not in self.flags
+
+
+def error_text(error: MnsimError) -> str:
+    """An error as a row has it."""
+    return f"{error.code}: {error}"
+
+
+def done(rows: Rows) -> Numbers:
+    """The numbers of the points that have run, in order."""
+    return np.flatnonzero(rows.shared_of != UNDONE)
+
+
+def failures(rows: Rows) -> Numbers:
+    """The numbers of the points that failed, in order."""
+    failed = np.array([shared.get("error") is not None for shared in rows.shared] or [False])
+    numbers = done(rows)
+    failing: Numbers = numbers[failed[rows.shared_of[numbers]]]
+    return failing
+
+
+def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
+    """A column of numbers; NaN where there is none."""
+    if name in rows.times:
+        return rows.times[name][numbers]
+    if name in rows.points.rates:
+        return _swept(rows.points, name, numbers)
+    values = [shared.get(name) for shared in rows.shared]
+    return np.array([np.nan if value is None else value for value in values] or [np.nan])[rows.shared_of[numbers]]
+
+
+def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
+    """A column of words; None where there is none."""
+    if name == "bound":
+        return np.array([*ENGINES, None], object)[rows.bound[numbers]]
+    return np.array([shared.get(name) for shared in rows.shared] or [None], object)[rows.shared_of[numbers]]
+
+
+def _swept(points: Points, column: str, numbers: Numbers) -> Array:
+    axis = points.plan_axes + list(points.rates).index(column)
+    return points.rates[column][places_of(points, axis, numbers)]
+
+
+def differs(rows: Rows, name: str, numbers: Numbers) -> bool:
+    """Whether a column is not the same in all of these rows."""
+    if name in TEXTS:
+        return len(set(texts(rows, name, numbers).tolist())) > 1
+    values = amounts(rows, name, numbers)
+    return bool(((values != values[:1]) & ~(np.isnan(values) & np.isnan(values[:1]))).any())
+
+
+def least(rows: Rows, name: str, numbers: Numbers) -> float | None:
+    """The smallest number of a column; None where there is none."""
+    values = amounts(rows, name, numbers)
+    there = values[~np.isnan(values)]
+    return float(there.min()) if len(there) else None
+
+
+def bound_counts(rows: Rows, numbers: Numbers) -> dict[str, int]:
+    """How many of these points each engine bounds."""
+    return {engine: int(np.count_nonzero(rows.bound[numbers] == place)) for place, engine in enumerate(ENGINES)}
+
+
+Encode = Callable[[Any], str]
+
+
+def encoded(rows: Rows, name: str, numbers: Numbers, encode: Encode) -> list[str]:
+    """A column's cells as text; what points share is encoded once."""
+    if name in rows.flags:
+        return [encode(flag) for flag in rows.flags[name][numbers].tolist()]
+    if name == "bound":
+        words = [*map(encode, ENGINES), encode(None)]
+        return [words[number] for number in rows.bound[numbers].tolist()]
+    if not rows.is_shared(name):
+        nothing = encode(None)
+        return [encode(value) if value == value else nothing for value in amounts(rows, name, numbers).tolist()]
+    words = [encode(shared.get(name)) for shared in rows.shared]
+    return [words[number] for number in rows.shared_of[numbers].tolist()]
+
+
+def json_cell(value: Any) -> str:
+    """A cell as JSON."""
+    return repr(value) if type(value) in (float, int) else json.dumps(value)
+
+
+def records(rows: Rows, numbers: Numbers | Sequence[int], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    chosen = np.asarray(numbers, np.int64)
+    columns = {name: _values(rows, name, chosen) for name in names or rows.names}
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _values(rows: Rows, name: str, numbers: Numbers) -> list[Any]:
+    if name in rows.flags:
+        return list(rows.flags[name][numbers].tolist())
+    if rows.is_shared(name) or name == "bound":
+        return list(texts(rows, name, numbers))
+    return [value if value == value else None for value in amounts(rows, name, numbers).tolist()]

@@ -1,0 +1,169 @@
+"""Which rows to show, in which order, and which to mark: conditions, the Pareto front, the first few."""
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnsim.errors import SpecError, did_you_mean, shown
+from mnsim.explore.front import front
+from mnsim.explore.points import Array, Numbers
+from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, done, texts
+from mnsim.spec.axes import rate_column
+from mnsim.spec.written import Written, part, split, typed
+from mnsim.units import RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
+
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "=": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_CONDITION = re.compile(r"\s*([^<>=!]*?)\s*(<=|>=|==|!=|=|<|>)\s*(.*?)\s*", re.DOTALL)
+_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (("_bytes_per_s", RATE), ("_per_s", THROUGHPUT), ("_bytes", SIZE), ("_s", TIME))
+_KEYS = {
+    "internal_memory.capacity": "sram_capacity_bytes",
+    "external_memory.capacity": "external_capacity_bytes",
+    "matrix_unit.fused": "fused",
+}
+MORE_IS_BETTER = ("published_accuracy",)
+MARK = "pareto"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A column, how to compare it, and with what: a number, a word, a flag, or None for what is missing."""
+
+    column: str
+    compare: str
+    value: float | str | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A column of which less is better, or more."""
+
+    column: str
+    sense: Literal["min", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Conditions that all must hold, objectives of the front to mark, what to sort by (None: the points' order), and how many to keep."""
+
+    conditions: tuple[Condition, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    sort: Objective | None = None
+    top: int | None = None
+
+
+def read_condition(text: str, columns: Columns) -> Condition:
+    """`simulated_time_s < 1 ms`, `network = mobilenet_v1`, `published_accuracy != none`. Raises SpecError U006, U008, S105."""
+    written = typed("--where", text)
+    match = _CONDITION.fullmatch(text)
+    if match is None or not match[1] or not match[3]:
+        raise SpecError("U008", f"{shown(text)} is no condition", written.place, "write it like 'simulated_time_s < 1 ms'")
+    column = _column(part(written, *match.span(1)), columns)
+    value = part(written, *match.span(3))
+    is_order = match[2] not in ("=", "==", "!=")
+    if value.text == "none":
+        found: float | str | bool | None = None
+    elif column == MARK:
+        if value.text not in ("true", "false"):
+            raise SpecError("U008", f"{MARK} is true or false, not {shown(value.text)}", value.place, f"write {MARK}=true")
+        found = value.text == "true"
+    else:
+        found = value.text if column in TEXTS else _amount(column, value)
+    if is_order and not isinstance(found, float):
+        raise SpecError("U008", f"'{column}' {match[2]} {value.text} compares what has no order", written.place, "use = or !=")
+    return Condition(column, match[2], found)
+
+
+def read_objectives(option: str, text: str, columns: Columns) -> tuple[Objective, ...]:
+    """`simulated_time_s,max:published_accuracy`: less is better but for accuracies, unless min: or max: says so. Raises SpecError U006."""
+    return tuple(_objective(each, columns) for each in split(typed(option, text)))
+
+
+def _objective(written: Written, columns: Columns) -> Objective:
+    sense, colon, _ = written.text.partition(":")
+    if colon and sense not in ("min", "max"):
+        raise SpecError("U008", f"{shown(sense)} is neither min nor max", written.place, "write max:published_accuracy, or the name alone")
+    column = _column(part(written, len(sense) + 1 if colon else 0, len(written.text)), columns)
+    if column in (*TEXTS, MARK):
+        raise SpecError("U008", f"'{column}' is no column of numbers", written.place, "name one such as simulated_time_s or traffic_bytes")
+    more = sense == "max" if colon else column in MORE_IS_BETTER
+    return Objective(column, "max" if more else "min")
+
+
+def _column(written: Written, columns: Columns) -> str:
+    """The column that is meant: by its name, or by the key of the hardware file. Raises SpecError U006."""
+    name = written.text
+    for meant in (name, rate_column(name), _KEYS.get(name)):
+        if meant in columns.names:
+            return str(meant)
+    place = replace(written.place, length=max(1, len(name)))
+    raise SpecError("U006", f"there is no column {shown(name)}", place, did_you_mean(name, columns.names))
+
+
+def _amount(column: str, written: Written) -> float:
+    """A number, in the column's unit or with a unit of its own. Raises SpecError S105."""
+    try:
+        return float(Fraction(written.text))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        dimension = next((found for suffix, found in _DIMENSIONS if column.endswith(suffix)), None)
+    if dimension is None:
+        raise SpecError("S105", f"{shown(written.text)} is no number", written.place, f"'{column}' has numbers without a unit")
+    try:
+        return float(parse_quantity(written.text, dimension))
+    except UnitError as error:
+        raise SpecError("S105", error.message, written.place, error.remedy) from None
+
+
+def select(rows: Rows, selection: Selection) -> Numbers:
+    """The points to show, in order. The front is that of the points that meet all conditions but those on `pareto` itself."""
+    numbers = done(rows)
+    for condition in selection.conditions:
+        if condition.column != MARK:
+            numbers = numbers[_holds(rows, condition, numbers)]
+    if selection.objectives:
+        costs = np.stack([_costs(rows, objective, numbers) for objective in selection.objectives], axis=1)
+        marks = np.zeros(rows.points.count, np.bool_)
+        marks[numbers] = front(costs)
+        rows.flags[MARK] = marks
+    for condition in selection.conditions:
+        if condition.column == MARK:
+            numbers = numbers[COMPARE[condition.compare](rows.flags[MARK][numbers], condition.value)]
+    if selection.sort is not None:
+        numbers = numbers[np.argsort(_costs(rows, selection.sort, numbers), kind="stable")]  # NaN comes last
+    return numbers if selection.top is None else numbers[: selection.top]
+
+
+def _costs(rows: Rows, objective: Objective, numbers: Numbers) -> Array:
+    values = amounts(rows, objective.column, numbers)
+    return -values if objective.sense == "max" else values
+
+
+def _holds(rows: Rows, condition: Condition, numbers: Numbers) -> NDArray[np.bool_]:
+    """Where the condition holds; what is missing meets none but `= none`, and `!=` with what is there."""
+    compare = COMPARE[condition.compare]
+    if condition.column in TEXTS:
+        words = texts(rows, condition.column, numbers)
+        return np.array([bool(compare(word, condition.value)) for word in words.tolist()], np.bool_)
+    values = amounts(rows, condition.column, numbers)
+    if condition.value is None:
+        return np.asarray(compare(np.isnan(values), True), np.bool_)
+    return np.asarray(compare(values, condition.value), np.bool_)
+
+
+def first_of(rows: Rows, objective: Objective, numbers: Sequence[int] | Numbers) -> int | None:
+    """The number of the best point by a column; None where none has it."""
+    costs = _costs(rows, objective, np.asarray(numbers, np.int64))
+    return None if not len(costs) or np.isnan(costs).all() else int(np.asarray(numbers)[np.nanargmin(costs)])

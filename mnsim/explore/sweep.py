@@ -1,0 +1,172 @@
+"""A sweep as a whole: what the store has, what has to run and where, and the rows that come of it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mnsim.errors import PointError
+from mnsim.explore.cluster import run_on_cluster
+from mnsim.explore.evaluate import COUNTS, ENGINES, Batch, Fidelity, Outcome, Structure
+from mnsim.explore.keys import point_keys
+from mnsim.explore.points import Group, Numbers, Points, chosen_data, groups, level_values, points_of, rates_at
+from mnsim.explore.rows import FLAGS, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
+from mnsim.explore.store import Store, append, open_store, stored
+from mnsim.explore.version import model_version
+from mnsim.explore.workers import run_here
+from mnsim.spec.axes import hardware_at
+from mnsim.spec.records import Hardware
+from mnsim.spec.sweep import PARTS, Asked, read_sweep
+
+MOST_SETTINGS = 16_384  # of a batch: a fraction of a second's work
+_MAPPINGS = ("matrix_unit.efficiency", "vector_unit.efficiency")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How to run a sweep: how exactly, on how many processes or on which cluster, with which store, and whether one failure ends it."""
+
+    fidelity: Fidelity = "simulated"
+    jobs: int = 1
+    scheduler: str | None = None
+    store: str | None = None
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears how a sweep gets on: points that are done (new ones, and ones that the store had), and words."""
+
+    done: Callable[[int, bool], None] = lambda count, was_stored: None
+    words: Callable[[str], None] = lambda words: None
+
+
+class _Task(NamedTuple):
+    """A batch and where its rows go."""
+
+    batch: Batch
+    numbers: Numbers
+    planned: Shared
+    keys: list[str] | None
+
+
+def columns_for(points: Points, fidelity: Fidelity, has_mark: bool = False) -> Columns:
+    """The columns that these points' rows will have."""
+    return columns_of(points, fidelity, _machines(points), has_mark)
+
+
+def sweep(*networks: str, levels: Mapping[str, object] | None = None, means: Means | None = None) -> list[dict[str, Any]]:
+    """What `mnsim sweep` computes, a dictionary a point.
+
+    `levels` are by the parts of a point (alpha, rho, dtype, policy, hardware) and by keys of the hardware file, each as on the command
+    line (`"log(0.5 GB/s, 8 GB/s, 16)"`) or as a list. A point that fails has its `error`. Raises SpecError for levels that cannot be,
+    WorkError for a store or a cluster that cannot be used. With `means.jobs` above 1, a script needs `if __name__ == "__main__":`.
+    """
+    texts = {name: _as_typed(value) for name, value in (levels or {}).items()}
+    parts = {name: text for name, text in texts.items() if name in PARTS}
+    settings = tuple(f"{name}={text}" for name, text in texts.items() if name not in PARTS)
+    points = points_of(read_sweep(Asked(networks, settings=settings, **parts)))  # type: ignore[arg-type]
+    how = means or Means()
+    rows = run_sweep(points, columns_for(points, how.fidelity), how)
+    return records(rows, done(rows))
+
+
+def _as_typed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def unrun(points: Points, columns: Columns) -> Rows:
+    """The points alone, as rows."""
+    rows = Rows(points, Columns((*columns.point_names, "published_accuracy", "published_in"), columns.point_names, ()))
+    for group in groups(points):
+        rows.shared_of[group.numbers] = rows.share(planned_columns(points, group, _hardware(points, group)))
+    return rows
+
+
+def run_sweep(points: Points, columns: Columns, means: Means, listener: Listener | None = None) -> Rows:
+    """Run every point that the store does not have, and return all rows.
+
+    A point that fails is a row with its error. Raises that error where `means.fail_fast` says so, WorkError for a store or a cluster
+    that cannot be used. What had finished by then is in the store.
+    """
+    heard = listener or Listener()
+    rows = Rows(points, columns)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(means.store)) if means.store is not None else None
+        if store is not None and store.repaired_bytes:
+            heard.words(f"{means.store}: cut off a torn last line of {store.repaired_bytes} bytes")
+        under_way: dict[int, _Task] = {}
+        batches = _batches(rows, means, store, under_way, heard)
+        outcomes = run_here(batches, means.jobs) if means.scheduler is None else run_on_cluster(batches, means.scheduler, heard.words)
+        for outcome in stack.enter_context(closing(outcomes)):
+            task = under_way.pop(outcome.number)
+            _finish(rows, task, outcome, store)
+            heard.done(len(task.numbers), False)
+            if outcome.error is not None and means.fail_fast:
+                raise outcome.error
+    return rows
+
+
+def _batches(rows: Rows, means: Means, store: Store | None, under_way: dict[int, _Task], heard: Listener) -> Iterator[Batch]:
+    """The batches that have to run, each noted in `under_way`; what the store has is filled in on the way."""
+    number = 0
+    for group in groups(rows.points):
+        hardware = _hardware(rows.points, group)
+        planned = planned_columns(rows.points, group, hardware)
+        structure = _structure(rows.points, group, hardware, means.fidelity)
+        for first in range(0, len(group.numbers), MOST_SETTINGS):
+            numbers = group.numbers[first : first + MOST_SETTINGS]
+            keys = None
+            if store is not None:
+                keys = point_keys(structure, rates_at(rows.points, numbers), len(numbers))
+                missing = np.array([key not in store for key in keys])
+                _fill_in(rows, store, numbers[~missing], planned, [key for key in keys if key in store])
+                heard.done(int(np.count_nonzero(~missing)), True)
+                numbers, keys = numbers[missing], [key for key in keys if key not in store]
+            if len(numbers):
+                batch = Batch(number, structure, rates_at(rows.points, numbers), len(numbers), model_version())
+                under_way[number] = _Task(batch, numbers, planned, keys)
+                number += 1
+                yield batch
+
+
+def _hardware(points: Points, group: Group) -> Hardware:
+    return hardware_at(level_values(points, group)["hardware"], chosen_data(points, group))
+
+
+def _structure(points: Points, group: Group, hardware: Hardware, fidelity: Fidelity) -> Structure:
+    levels = level_values(points, group)
+    return Structure(levels["network"], levels["alpha"], levels["rho"], levels["dtype"], levels["policy"], hardware, fidelity)
+
+
+def _machines(points: Points) -> list[Hardware]:
+    """Pieces of hardware that have all the rates, efficiencies and energies that any point has."""
+    sizes = [len(axis.levels) if axis.name in ("hardware", *_MAPPINGS) else 1 for axis in points.axes[: points.plan_axes]]
+    none = np.zeros(0, np.int64)
+    return [_hardware(points, Group(tuple(levels), none)) for levels in np.ndindex(*sizes)]
+
+
+def _finish(rows: Rows, task: _Task, outcome: Outcome, store: Store | None) -> None:
+    """Put an outcome into the rows and, unless it failed for a reason that may pass, into the store."""
+    rows.add(task.numbers, task.planned, outcome)
+    if store is not None and task.keys is not None and not isinstance(outcome.error, PointError):
+        append(store, task.keys, _lines(rows, task.numbers))
+
+
+def _lines(rows: Rows, numbers: Numbers) -> Iterator[str]:
+    """The rows as the inner text of JSON objects."""
+    columns = [[f'"{name}": {cell}' for cell in encoded(rows, name, numbers, json_cell)] for name in rows.names if name not in FLAGS]
+    return map(", ".join, zip(*columns, strict=True))
+
+
+def _fill_in(rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: list[str]) -> None:
+    """The rows that the store has. What is published is read anew: it is no result."""
+    for number, row in zip(numbers.tolist(), stored(store, keys), strict=True):
+        counts = {name: row.get(name) for name in rows.names if name in COUNTS}
+        rows.shared_of[number] = rows.share({**planned, **counts, "error": row["error"]})
+        if row["error"] is None:
+            rows.bound[number] = ENGINES.index(row["bound"])
+            for name in rows.time_names:
+                rows.times[name][number] = row[name]

@@ -1,0 +1,113 @@
+"""Batches run here: in this process, and when that takes long in others beside it."""
+
+import os
+import signal
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from multiprocessing import active_children, connection, get_context, parent_process
+from threading import Thread
+from time import monotonic
+
+import numpy as np
+
+from mnsim.errors import PointError
+from mnsim.explore.evaluate import Batch, Outcome, evaluate
+
+PATIENCE_S = 0.3  # about what it takes to start a process: shorter sweeps need none
+AHEAD = 3  # batches a process has waiting
+TRIES = 3  # of a batch whose process dies
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_here(batches: Iterable[Batch], jobs: int) -> Generator[Outcome, None, None]:
+    """Outcomes as they come, each batch's once: on one process for the first moments, then on so many."""
+    waiting = iter(batches)
+    start = monotonic()
+    for batch in waiting:
+        yield evaluate(batch)
+        if jobs > 1 and monotonic() - start > PATIENCE_S:
+            break
+    ahead = list(islice(waiting, 2))
+    if len(ahead) < 2:
+        yield from map(evaluate, ahead)
+        return
+    yield from _Pool(jobs).run(chain(ahead, waiting))
+
+
+class _Pool:
+    """Processes that work on batches. One that dies (killed, out of memory) breaks all of them: they are started anew.
+
+    The batches that were under way are then tried one at a time, so that it shows which of them it is.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.deaths: dict[int, int] = {}  # by number of the batch
+        self.suspects: deque[Batch] = deque()
+
+    def run(self, batches: Iterator[Batch]) -> Generator[Outcome, None, None]:
+        while True:
+            others = set(active_children())
+            pool = ProcessPoolExecutor(self.jobs, get_context("spawn"), _begin)
+            running: dict[Future[Outcome], Batch] = {}
+            try:
+                yield from self._work(pool, batches, running)
+                return
+            except BrokenProcessPool:
+                yield from self._blame(running.values())
+            finally:
+                if running:  # nobody wants what they work on
+                    for process in set(active_children()) - others:
+                        process.kill()
+                pool.shutdown(cancel_futures=True)
+
+    def _work(
+        self, pool: ProcessPoolExecutor, todo: Iterator[Batch], running: dict[Future[Outcome], Batch]
+    ) -> Generator[Outcome, None, None]:
+        while True:
+            most = 1 if self.suspects else AHEAD * self.jobs
+            while len(running) < most:
+                batch = self.suspects.popleft() if self.suspects else next(todo, None)
+                if batch is None:
+                    break
+                try:
+                    running[pool.submit(evaluate, batch)] = batch
+                except BrokenProcessPool:
+                    self.suspects.append(batch)
+                    raise
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                outcome = future.result()
+                del running[future]
+                yield outcome
+
+    def _blame(self, under_way: Iterable[Batch]) -> Generator[Outcome, None, None]:
+        """What to do with the batches that were running: once more, or the error for one that has had all its tries."""
+        for batch in under_way:
+            self.deaths[batch.number] = self.deaths.get(batch.number, 0) + 1
+            if self.deaths[batch.number] < TRIES:
+                self.suspects.append(batch)
+            else:
+                error = PointError(f"the process that ran it died {TRIES} times: killed, or out of memory")
+                yield Outcome(batch.number, {}, {}, np.zeros(0, np.int8), error)
+
+
+def _begin() -> None:
+    """A worker leaves Ctrl-C to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def leave_with_parent(sentinel: int) -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    Thread(target=leave_with_parent, args=(parent.sentinel,), daemon=True).start()

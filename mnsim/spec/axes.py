@@ -1,0 +1,263 @@
+"""What a sweep varies: lists and ranges as axes, every level of which is checked before anything runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
+from mnsim.spec.document import Document
+from mnsim.spec.hardware import HardwareSpec
+from mnsim.spec.load import hardware_of, validate
+from mnsim.spec.records import Hardware
+from mnsim.spec.settings import KeyPath, Setting, put_values, read_data
+from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between, typed
+from mnsim.units import UnitError, parse_multiplier
+
+RATES = {
+    "bus.bandwidth": "bus_bandwidth_bytes_per_s",
+    "external_memory.latency": "external_latency_s",
+    "matrix_unit.throughput": "matrix_throughput_per_s",
+    "matrix_unit.launch_overhead": "matrix_launch_overhead_s",
+    "vector_unit.throughput": "vector_throughput_per_s",
+    "vector_unit.launch_overhead": "vector_launch_overhead_s",
+    "external_memory.energy": "external_j_per_byte",
+    "internal_memory.energy": "sram_j_per_byte",
+    "matrix_unit.energy": "matrix_j_per_op",
+    "vector_unit.energy": "vector_j_per_op",
+}
+EFFICIENCIES = {"matrix_unit.efficiency.": "matrix_efficiency_", "vector_unit.efficiency.": "vector_efficiency_"}
+WORDS = ("name", "title", "external_memory.kind")  # of the hardware file: no figure depends on them
+
+
+class Given(NamedTuple):
+    """A level as written; `data` where a file gives it, with the places of its parts."""
+
+    written: Written
+    data: Document | None = None
+
+
+Item = Given | Span
+
+
+class Wanted(NamedTuple):
+    """A key of the hardware file that is given levels."""
+
+    path: KeyPath
+    place: Location
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A range that a sample draws from: its scale, its ends, and what its levels are."""
+
+    scale: Scale
+    first: Fraction
+    last: Fraction
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What varies: a part of a point, and its levels.
+
+    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words` the levels as written.
+    `data` is what goes into the hardware file for each level; of a rate, whose levels are its numbers, only for the first.
+    `between` is set where a sample is to draw the levels; `levels` and `data` have the range's two ends until then.
+    """
+
+    name: str
+    levels: tuple[Any, ...]
+    place: Location
+    words: tuple[str, ...]
+    data: tuple[Any, ...] = ()
+    between: Between | None = None
+
+
+def rate_column(key: str) -> str | None:
+    """The name that a rate has in results; None for a value on which plans depend, or no time or energy."""
+    for prefix, column in EFFICIENCIES.items():
+        if key.startswith(prefix):
+            return column + key.removeprefix(prefix)
+    return RATES.get(key)
+
+
+def items_of(written: Sequence[Written | Span]) -> list[Item]:
+    """Levels of a command line."""
+    return [each if isinstance(each, Span) else Given(each) for each in written]
+
+
+def count_of(items: Sequence[Item]) -> int:
+    """How many levels there will be."""
+    return sum((item.size or 1) if isinstance(item, Span) else 1 for item in items)
+
+
+def first_place(items: Sequence[Item]) -> Location:
+    """Where the levels begin."""
+    return items[0].whole.place if isinstance(items[0], Span) else items[0].written.place
+
+
+def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
+    """Levels that are words. Raises SpecError S107 for one that is no choice, U005 for a range."""
+    problems: list[MnsimError] = []
+    for item in items:
+        if isinstance(item, Span):
+            problems.append(_no_range(name, item))
+        elif item.written.text not in choices:
+            near = did_you_mean(item.written.text, choices)
+            remedy = near if near.startswith("did") else f"write one of {', '.join(choices)}"
+            problems.append(SpecError("S107", f"{name} cannot be {shown(item.written.text)}", item.written.place, remedy))
+    if problems:
+        raise_all(problems)
+    texts = tuple(item.written.text for item in items if isinstance(item, Given))
+    return Axis(name, texts, first_place(items), texts)
+
+
+def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
+    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for one that cannot be, U005 for a range without levels."""
+
+    def read(item: Given) -> Fraction:
+        try:
+            return parse_multiplier(item.written.text)
+        except UnitError as error:
+            raise SpecError("S104", f"{name}: {error.message}", item.written.place, error.remedy) from None
+
+    levels, between = _levels(items, read)
+    return Axis(name, tuple(levels), first_place(items), _words(items), between=between)
+
+
+def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> list[Axis]:
+    """The axes of the hardware file's keys, each level checked in each of the documents, with the other keys at their first level.
+
+    Raises SpecError with all that is wrong, each at its place.
+    """
+    firsts = [Setting(each.path, each.place, _data_of(_first(each)), _first(each).written.place) for each in wanted]
+    for document in documents:
+        validate(HardwareSpec, put_values(document, firsts))
+    problems: list[MnsimError] = []
+    axes = []
+    for number, each in enumerate(wanted):
+        others = [first for place, first in enumerate(firsts) if place != number]
+        try:
+            axes.append(_hardware_axis([put_values(document, others) for document in documents], each))
+        except MnsimError as error:
+            problems += error.problems
+    if problems:
+        raise_all(problems)
+    return axes
+
+
+def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
+    key = ".".join(wanted.path)
+
+    def read(item: Given) -> Any:
+        setting = Setting(wanted.path, wanted.place, _data_of(item), item.written.place)
+        specs = [validate(HardwareSpec, put_values(document, [setting])) for document in documents]
+        return _value_at(specs[0], wanted.path)
+
+    levels, between = _levels(wanted.items, read)
+    if key in WORDS and len(levels) > 1:
+        raise SpecError("U005", f"no figure depends on '{key}'", wanted.place, "give it one value")
+    if any(isinstance(item, Span) for item in wanted.items):
+        data = [f"{level} B" for level in levels]  # of all that plans depend on, only sizes have ranges
+    else:
+        data = [_data_of(item).data for item in wanted.items if isinstance(item, Given)]
+    if rate_column(key) is not None:
+        data = [_data_of(_first(wanted)).data]
+    return Axis(key, tuple(levels), first_place(wanted.items), _words(wanted.items), tuple(data), between)
+
+
+def _first(wanted: Wanted) -> Given:
+    """The key's first level, or its first range's first end."""
+    item = wanted.items[0]
+    return Given(item.first) if isinstance(item, Span) else item
+
+
+def _data_of(item: Given) -> Document:
+    return item.data or read_data(item.written)
+
+
+def _levels(items: Sequence[Item], read: Callable[[Given], Any]) -> tuple[list[Any], Between | None]:
+    """All levels of the items, and the range that a sample is to draw from, if it is one. Raises SpecError with all problems."""
+    levels: list[Any] = []
+    problems: list[MnsimError] = []
+    between = None
+    for item in items:
+        try:
+            if isinstance(item, Given):
+                levels.append(read(item))
+                continue
+            ends = read(Given(item.first)), read(Given(item.last))
+            kind = _kind(ends[0], item)
+            first, last = _checked(item, *(Fraction(repr(end) if kind is float else end) for end in ends))
+            if item.size is None:
+                between = Between(item.scale, first, last, kind)
+            levels += ends if item.size is None else levels_between(item, first, last, kind)
+        except MnsimError as error:
+            problems += error.problems
+    if problems:
+        raise_all(problems)
+    return levels, between
+
+
+def _kind(level: Any, span: Span) -> Kind:
+    for kind in (float, int, Fraction):
+        if isinstance(level, kind) and not isinstance(level, bool):
+            return kind
+    raise _no_range("this", span)
+
+
+def _no_range(name: str, span: Span) -> SpecError:
+    return SpecError("U005", f"{name} takes words, not a range", span.whole.place, "write them with commas between")
+
+
+def _checked(span: Span, first: Fraction, last: Fraction) -> tuple[Fraction, Fraction]:
+    """The ends, which must differ, and be above 0 on a log scale."""
+    if first == last:
+        raise SpecError(
+            "U005", "an empty range: both ends are equal", span.last.place, "write two different ends, or the one level by itself"
+        )
+    if span.scale == "log" and min(first, last) <= 0:
+        wrong = span.first if first <= 0 else span.last
+        raise SpecError("U005", "a log range has no zero", wrong.place, "write an end above 0, or linear(a, b, n)")
+    return first, last
+
+
+def _words(items: Sequence[Item]) -> tuple[str, ...]:
+    return tuple(item.whole.text if isinstance(item, Span) else item.written.text for item in items)
+
+
+def _value_at(spec: BaseModel, path: KeyPath) -> Any:
+    """The checked value of a key: numbers in base units, lists as tuples, sections as mappings."""
+    here: Any = spec
+    for name in path:
+        attribute = next(attribute for attribute, field in type(here).model_fields.items() if (field.alias or attribute) == name)
+        here = getattr(here, attribute)
+    if isinstance(here, BaseModel):
+        return here.model_dump(by_alias=True, exclude_unset=True)
+    return tuple(here) if isinstance(here, list) else here
+
+
+def drawn(axis: Axis, shares: Sequence[float]) -> Axis:
+    """The axis with levels drawn from its range, at these shares of the way from end to end."""
+    if axis.between is None:
+        return axis
+    scale, first, last, kind = axis.between.scale, axis.between.first, axis.between.last, axis.between.kind
+    levels = tuple(level_at(scale, first, last, share, kind) for share in shares)
+    is_size = axis.data and rate_column(axis.name) is None
+    return replace(axis, levels=levels, data=tuple(f"{level} B" for level in levels) if is_size else axis.data, between=None)
+
+
+def hardware_at(document: Document, data: Mapping[str, Any]) -> Hardware:
+    """The document's hardware with checked values put in by key."""
+    nowhere = document.locate(())
+    empty = {key: Document(document.text, value, {}, {}) for key, value in data.items()}
+    return hardware_of(put_values(document, [Setting(tuple(key.split(".")), nowhere, value, nowhere) for key, value in empty.items()]))
+
+
+def default_level(option: str, text: str) -> list[Item]:
+    """The one level of what nobody asked for."""
+    return [Given(typed(option, text))]

@@ -1,0 +1,314 @@
+"""A sweep: what varies, and how the levels are put together. From a command line, from a file, or from both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
+
+from mnsim.errors import Location, MnsimError, SpecError, raise_all, shown
+from mnsim.spec.axes import (
+    Axis,
+    Given,
+    Item,
+    Wanted,
+    count_of,
+    default_level,
+    first_place,
+    hardware_axes,
+    items_of,
+    multiplier_axis,
+    rate_column,
+    word_axis,
+)
+from mnsim.spec.document import Document, read_document
+from mnsim.spec.fields import Flag, Samples, Seed, unsaid
+from mnsim.spec.hardware import HardwareSpec
+from mnsim.spec.load import load_network, read_hardware, read_text, validate
+from mnsim.spec.records import Network
+from mnsim.spec.settings import SRAM, KeyPath, check_key, read_setting, refuse_overlaps
+from mnsim.spec.written import Span, Written, read_levels, split, typed
+
+Mode = Literal["grid", "zip", "sample"]
+CHOICES = {"dtype": ("int8", "float16", "float32"), "policy": ("overlap", "serial")}
+MOST_POINTS = 10_000_000
+PARTS = ("network", "hardware", "alpha", "rho", "dtype", "policy")
+
+_LEVEL = {"type": ["string", "number", "array", "object"]}
+Levels = Annotated[Any, WithJsonSchema({"anyOf": [_LEVEL, {"type": "array", "items": _LEVEL, "minItems": 1}]})]  # read by `_file_items`
+
+
+class SweepSpec(BaseModel):
+    """A sweep file: levels for each part of a point, alone or in a list, or a range: `log(0.5 GB/s, 8 GB/s, 16)`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+    networks: Levels = unsaid()
+    hardware: Levels = "seed"
+    alpha: Levels = 1
+    rho: Levels = 1
+    dtype: Levels = "int8"
+    policy: Levels = "overlap"
+    set: dict[str, Levels] = {}
+    zip: Flag = False
+    sample: Samples = unsaid()
+    seed: Seed = 0
+
+
+class Asked(NamedTuple):
+    """What a command line asks for; None and empty where it says nothing."""
+
+    networks: tuple[str, ...] = ()
+    hardware: str | None = None
+    alpha: str | None = None
+    rho: str | None = None
+    dtype: str | None = None
+    policy: str | None = None
+    sram: str | None = None
+    settings: tuple[str, ...] = ()
+    zip: bool | None = None
+    sample: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Axes, those that plans depend on first, then hardware, then rates; the last varies fastest.
+
+    The levels of the axis `network` are Network records, those of `hardware` Documents. A grid has every combination of levels, zip
+    takes them side by side (one level stays), a sample of `samples` points is drawn with `seed`.
+    """
+
+    axes: tuple[Axis, ...]
+    mode: Mode
+    samples: int = 0
+    seed: int = 0
+
+
+class _Read(NamedTuple):
+    """Levels as written, by part of a point, and by key of the hardware file."""
+
+    parts: dict[str, list[Item]]
+    wanted: list[Wanted]
+
+
+def read_sweep(asked: Asked, file: str | None = None, most_points: int = MOST_POINTS) -> Sweep:
+    """The sweep of a command line and a file; where both say something, the command line counts.
+
+    Raises SpecError for all that is wrong with it, before anything is run: U007 for more than `most_points` points.
+    """
+    document = read_document(read_text(file)) if file is not None else None
+    spec = validate(SweepSpec, document) if document else None
+    read = _merged(_typed(asked), _from_file(document) if document else _Read({}, []))
+    wants_zip = spec.zip if spec and asked.zip is None and asked.sample is None else bool(asked.zip)
+    samples = spec.sample if spec and asked.sample is None and asked.zip is None else asked.sample
+    if wants_zip and samples:
+        place = document.locate_key(("zip",)) if document else Location("command line", text="--zip --sample", length=5)
+        raise SpecError("U005", "levels side by side cannot be sampled too", place, "leave out --zip or --sample")
+    mode: Mode = "zip" if wants_zip else "sample" if samples else "grid"
+    _refuse_no_network(read, document)
+    _refuse_two_inputs(read, file)
+    _refuse_open_ranges(read, mode)
+    _refuse_too_many(read, mode, samples or 0, most_points)
+    seed = asked.seed if asked.seed is not None else spec.seed if spec else 0
+    found = Sweep(_axes(read), mode, samples or 0, seed)
+    _refuse_misfits(found)
+    return found
+
+
+def _refuse_no_network(read: _Read, document: Document | None) -> None:
+    if read.parts.get("network"):
+        return
+    if document:
+        raise SpecError("S101", "missing key 'networks'", document.locate(()), "add `networks: ...`, or name one on the command line")
+    place = Location("command line", text="mnsim sweep", length=11)
+    raise SpecError("U001", "there is no network to run", place, "name one, or give --spec FILE")
+
+
+def _refuse_two_inputs(read: _Read, file: str | None) -> None:
+    """Standard input can be read once."""
+    given = [item.written for part in ("network", "hardware") for item in read.parts.get(part, ()) if isinstance(item, Given)]
+    inputs = [written for written in given if written.text == "-"]
+    if len(inputs) + (file == "-") > 1:
+        raise SpecError("U001", "standard input can be one file only", inputs[-1].place, "give the others as files")
+
+
+def _typed(asked: Asked) -> _Read:
+    parts: dict[str, list[Item]] = {}
+    if asked.networks:
+        parts["network"] = [Given(typed("NETWORK", name)) for name in asked.networks]
+    for part in PARTS[1:]:
+        text = getattr(asked, part)
+        if text is not None:
+            written = typed("--hw" if part == "hardware" else f"--{part}", text)
+            parts[part] = items_of(split(written) if part == "hardware" else read_levels(written))
+    settings = [read_setting(typed("--set", setting), HardwareSpec) for setting in asked.settings]
+    if asked.sram is not None:
+        sram = typed("--sram", asked.sram)
+        settings.append((SRAM, sram.place, sram))
+    refuse_overlaps([(path, value) for path, _, value in settings])
+    return _Read(parts, [Wanted(path, place, items_of(read_levels(value))) for path, place, value in settings])
+
+
+def _from_file(document: Document) -> _Read:
+    names = {"network": "networks", **{part: part for part in PARTS[1:]}}
+    parts = {part: _file_items(document, (name,)) for part, name in names.items() if (name,) in document.keys}
+    wanted = []
+    for key in document.data.get("set") or {}:
+        place = document.locate_key(("set", key))
+        wanted.append(Wanted(check_key(Written(key, place), HardwareSpec), place, _file_items(document, ("set", key))))
+    refuse_overlaps([(each.path, Written("", each.place)) for each in wanted])
+    return _Read(parts, wanted)
+
+
+def _file_items(document: Document, path: tuple[str, ...]) -> list[Item]:
+    """The levels at a place of the file: of a list each entry, of a text what it says."""
+    here: Any = document.data
+    for name in path:
+        here = here[name]
+    if not isinstance(here, list):
+        return _scalar_items(document, path, here)
+    if not here:
+        raise SpecError("U005", "there are no levels", document.locate(path), "write [a, b], or a range such as linear(a, b, n)")
+    return [item for number, each in enumerate(here) for item in _scalar_items(document, (*path, number), each)]
+
+
+def _scalar_items(document: Document, path: tuple[str | int, ...], value: Any) -> list[Item]:
+    place = document.locate(path)
+    if isinstance(value, dict | list):
+        below = {found[len(path) :]: where for found, where in document.values.items() if found[: len(path)] == path}
+        return [Given(Written(str(value), place), Document(document.text, value, below, {}))]
+    source = place.text[place.column - 1 : place.column - 1 + place.length]
+    quoted = isinstance(value, str) and source[:1] in "\"'" and source[1:-1] == value
+    if quoted:
+        place = replace(place, column=place.column + 1, length=max(1, len(value)))
+    plain = value if isinstance(value, str) else source
+    if isinstance(value, str) and value.count("(") != value.count(")"):
+        raise SpecError("U005", "a bracket is not closed", place, "in a list, put quotes around a range: 'log(a, b, n)'")
+    return items_of(read_levels(Written(plain, place)))
+
+
+def _merged(typed_: _Read, filed: _Read) -> _Read:
+    """What was typed, and what only the file says."""
+    taken = [each.path for each in typed_.wanted]
+    kept = [each for each in filed.wanted if not any(_is_within(each.path, path) or _is_within(path, each.path) for path in taken)]
+    return _Read({**filed.parts, **typed_.parts}, [*kept, *typed_.wanted])
+
+
+def _is_within(path: KeyPath, section: KeyPath) -> bool:
+    return path[: len(section)] == section
+
+
+def _all_items(read: _Read) -> Mapping[str, Sequence[Item]]:
+    return {**read.parts, **{".".join(each.path): each.items for each in read.wanted}}
+
+
+def _refuse_open_ranges(read: _Read, mode: Mode) -> None:
+    """A range without a number of levels is for samples, alone on its axis."""
+    for items in _all_items(read).values():
+        for item in items:
+            if isinstance(item, Span) and item.size is None and (mode != "sample" or len(items) > 1):
+                what = "has no number of levels" if mode != "sample" else "without a number of levels stands alone on its axis"
+                remedy = f"write {item.scale}({item.first.text}, {item.last.text}, 16)"
+                raise SpecError("U005", f"this range {what}", item.whole.place, remedy)
+
+
+def _refuse_too_many(read: _Read, mode: Mode, samples: int, most_points: int) -> None:
+    """Raises SpecError U007 at the axis with most levels, before any of them is made."""
+    counts = {name: count_of(items) for name, items in _all_items(read).items()}
+    total = 1
+    for count in counts.values():
+        total = total * count if mode == "grid" else max(total, count)
+    if mode == "sample" and samples > most_points:
+        place = Location("--sample", text=f"--sample {samples}", column=10, length=len(str(samples)))
+        raise SpecError("U007", f"{samples:,} points are more than {most_points:,}", place, "draw fewer, or say --max-points")
+    if total > most_points:
+        longest = _all_items(read)[max(counts, key=lambda name: counts[name])]
+        span = next((item for item in longest if isinstance(item, Span) and item.size == max(map(_size, longest))), None)
+        place = span.counted.place if span else first_place(longest)
+        what = "points" if mode == "grid" else "levels"
+        raise SpecError("U007", f"{total:,} {what} are more than {most_points:,}", place, "ask for fewer levels, or say --max-points")
+
+
+def _size(item: Item) -> int:
+    return (item.size or 1) if isinstance(item, Span) else 1
+
+
+def _axes(read: _Read) -> tuple[Axis, ...]:
+    items = {part: read.parts.get(part) or default_level(f"--{part}", _DEFAULTS[part]) for part in PARTS}
+    axes: list[Axis] = []
+    problems: list[MnsimError] = []
+    for part in PARTS:
+        try:
+            if part in CHOICES:
+                axes.append(word_axis(part, items[part], CHOICES[part]))
+            else:
+                axes.append(multiplier_axis(part, items[part]) if part in ("alpha", "rho") else _sources(part, items[part]))
+            if part == "hardware":
+                keys = hardware_axes(axes[-1].levels, read.wanted)
+        except MnsimError as error:
+            problems += error.problems
+    if problems:
+        raise_all(problems)
+    return tuple(sorted([*axes, *keys], key=_rank))
+
+
+def _rank(axis: Axis) -> int:
+    """Rates come last; pieces of hardware before them, for two that plan alike then share their plans."""
+    return 2 if rate_column(axis.name) is not None else int(axis.name == "hardware")
+
+
+_DEFAULTS = {"network": "", "hardware": "seed", "alpha": "1", "rho": "1", "dtype": "int8", "policy": "overlap"}
+
+
+def _sources(part: str, items: Sequence[Item]) -> Axis:
+    """Networks or hardware, loaded; two of one name could not be told apart in the results."""
+    names: dict[str, str] = {}
+    levels: list[Network | Document] = []
+    for item in items:
+        if isinstance(item, Span):
+            raise SpecError("U005", f"{part} takes names, not a range", item.whole.place, "write them with commas between")
+        source = item.written.text
+        level = load_network(source) if part == "network" else read_hardware(source)
+        name = level.name if isinstance(level, Network) else _hardware_name(level)
+        if name in names:
+            again = names[name] == source
+            message = f"{shown(source, 100)} stands twice" if again else f"a second {part} is called '{name}'"
+            raise SpecError("U005", message, item.written.place, "keep one of the two" if again else "give it another `name:`")
+        names[name] = source
+        levels.append(level)
+    return Axis(part, tuple(levels), first_place(items), tuple(names))
+
+
+def _hardware_name(document: Document) -> str:
+    return str(document.data.get("name")) if isinstance(document.data, dict) else document.text.name
+
+
+def _refuse_misfits(sweep: Sweep) -> None:
+    """A level that stands twice in a grid; axes of different lengths side by side."""
+    problems = []
+    for axis in sweep.axes:
+        twice = _twice(axis.levels) if sweep.mode == "grid" else None
+        if twice is not None:
+            problems.append(SpecError("U005", f"{axis.name} has a level twice: {twice}", axis.place, "keep one of the two"))
+    lengths = {axis.name: len(axis.levels) for axis in sweep.axes if len(axis.levels) > 1}
+    if sweep.mode == "zip" and len(set(lengths.values())) > 1:
+        longest = max(lengths, key=lambda name: lengths[name])
+        for axis in sweep.axes:
+            if 1 < len(axis.levels) < lengths[longest]:
+                message = f"{axis.name} has {len(axis.levels)} levels and {longest} has {lengths[longest]}; side by side they must be equal"
+                problems.append(SpecError("U005", message, axis.place, "give each as many levels, or one"))
+    if problems:
+        raise_all(problems)
+
+
+def _twice(levels: Sequence[Any]) -> str | None:
+    """The first level that stands for a second time."""
+    seen: set[Any] = set()
+    for level in levels:
+        known = level if isinstance(level, int | float | str | Fraction) else repr(level)
+        if known in seen:
+            return str(level)
+        seen.add(known)
+    return None
