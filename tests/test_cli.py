@@ -131,7 +131,15 @@ def test_explain_knows_every_code() -> None:
         ran = run("explain", code.lower())
         assert ran.code == 0
         assert ran.out.startswith(f"{code}: ")
-    assert {line.split()[0] for line in topics.splitlines()} == codes | {"counting", "plan", "program", "simulate", "sweep", "verify", "why"}
+    assert {line.split()[0] for line in topics.splitlines()} == codes | {
+        "counting",
+        "plan",
+        "program",
+        "simulate",
+        "sweep",
+        "verify",
+        "why",
+    }
     assert "k_h * k_w * (C_in / groups) * C_out * H_out * W_out" in run("explain", "counting").out
 
 

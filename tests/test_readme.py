@@ -26,7 +26,8 @@ COMMANDS = [line.partition("  #")[0].strip() for block in blocks("sh") for line 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the README's own files and the repository's arch/."""
-    tiny, mine = blocks("yaml")
+    sweep, tiny, mine = blocks("yaml")
+    (tmp_path / "sweep.yaml").write_text(sweep, encoding="utf-8")
     (tmp_path / "tiny.yaml").write_text(tiny, encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(mine, encoding="utf-8")
     (tmp_path / "arch").symlink_to(ROOT / "arch")
@@ -68,6 +69,7 @@ def test_the_python_example_runs() -> None:
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "conv1 " in done.stdout
+    assert done.stdout.endswith("\n0.5\n")
 
 
 def test_the_first_line_tells_this_project_from_its_namesakes() -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Generator, Iterable
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def run_on_cluster(
     `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` hears that no worker is there yet.
     Raises WorkError W001 where the scheduler cannot be reached, W002 where a worker has another model, S404 without Dask.
     """
-    client = _connect(scheduler)
+    client = _connect(scheduler, tell)
     try:
         if not client.scheduler_info()["workers"]:
             tell("no workers are there yet; waiting for the first")
@@ -38,14 +38,14 @@ def run_on_cluster(
         client.close()
 
 
-def _connect(scheduler: str) -> Any:
+def _connect(scheduler: str, tell: Callable[[str], None]) -> Any:
     try:
         distributed: Any = import_module("distributed")
     except ImportError:
         message = "Dask is not installed"
         raise WorkError("S404", message, _place(scheduler), "pip install 'mnsim[dask]', here and where the workers run") from None
     file = scheduler.removeprefix("file:") if scheduler.startswith("file:") else None
-    address = scheduler if file is None else _address_in(file, scheduler)
+    address = scheduler if file is None else _address_in(file, scheduler, tell)
     try:
         return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # a timeout is an OSError
@@ -54,11 +54,16 @@ def _connect(scheduler: str) -> Any:
         raise WorkError("W001", message, _place(scheduler), remedy) from error
 
 
-def _address_in(file: str, scheduler: str) -> str:
-    """The address in a scheduler file, as `dask scheduler --scheduler-file` writes it."""
+def _address_in(file: str, scheduler: str, tell: Callable[[str], None]) -> str:
+    """The address in a scheduler file, as `dask scheduler --scheduler-file` writes it once it has started."""
+    path, end = Path(file), monotonic() + CONNECT_S
+    if not path.exists():
+        tell(f"waiting for {file}")
+    while not path.exists() and monotonic() < end:
+        sleep(0.05)
     remedy = "start one with `dask scheduler --scheduler-file FILE`"
     try:
-        return str(json.loads(Path(file).read_text(encoding="utf-8"))["address"])
+        return str(json.loads(path.read_text(encoding="utf-8"))["address"])
     except OSError as error:
         message = f"cannot read {shown(file, 100)}: {error.strerror or error}"
     except (ValueError, KeyError, TypeError):

@@ -1,0 +1,309 @@
+"""`mnsim sweep`: against single runs of every other command, against itself in every format, and as its users see it."""
+
+import csv
+import io
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import mnsim
+from mnsim.cli.main import main
+from mnsim.explore.evaluate import COUNTS, TIMES, evaluate
+from mnsim.explore.points import count_groups, points_of
+from mnsim.explore.sweep import Means, columns_for, run_sweep
+from mnsim.spec.sweep import Asked, read_sweep
+from tests.helpers import ROOT, run
+
+FAST = ("mobilenet_cifar", "--alpha", "0.25,0.5")
+ENERGIES = {
+    "external_memory.energy": ["20 pJ/B"],
+    "internal_memory.energy": ["1 pJ/B"],
+    "matrix_unit.energy": ["0.5 pJ/FLOP"],
+    "vector_unit.energy": ["1 pJ/OP", "2 pJ/OP"],
+}
+
+
+def rows_of(*arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    ran = run("sweep", *arguments, "--format", "json")
+    assert ran.code == code, ran.err
+    found: list[dict[str, Any]] = json.loads(ran.out)["rows"]
+    return found
+
+
+def single(command: str, point: list[str], settings: list[str]) -> dict[str, Any]:
+    ran = run(command, *point, *(part for setting in settings for part in ("--set", setting)), "--format", "json")
+    assert ran.code == 0, ran.err
+    record: dict[str, Any] = json.loads(ran.out)
+    return record
+
+
+CASES: list[tuple[list[str], dict[str, list[str]], dict[str, list[str]]]] = [
+    (["mobilenet_cifar"], {"--alpha": ["0.25", "1"], "--rho": ["4/7", "1"]}, {"bus.bandwidth": ["0.7 GB/s", "16 GB/s"]}),
+    (["squeezenet"], {"--policy": ["serial", "overlap"]}, {"matrix_unit.fused": ["[]", "[relu]"], "vector_unit.throughput": ["3 GFLOPS"]}),
+    (
+        ["mobilenet_cifar"],
+        {"--dtype": ["int8", "float32"]},
+        {"internal_memory.capacity": ["100 KiB", "1 MiB"], "external_memory.latency": ["90 ns"]},
+    ),
+    (
+        ["mobilenet_cifar_singh"],
+        {"--alpha": ["0.5"]},
+        {
+            "matrix_unit.efficiency.depthwise": ["0.25", "1.0"],
+            "vector_unit.efficiency.relu": ["0.3"],
+            "matrix_unit.launch_overhead": ["0 ns", "170 ns"],
+            "vector_unit.launch_overhead": ["33 ns"],
+            "matrix_unit.throughput": ["0.3 TFLOPS"],
+        },
+    ),
+    (["mobilenet_cifar"], {"--alpha": ["0.5"]}, {**ENERGIES, "bus.bandwidth": ["1 GB/s", "3 GB/s"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("networks", "options", "settings"), CASES)
+def test_rows_are_what_the_other_commands_say(networks: list[str], options: dict[str, list[str]], settings: dict[str, list[str]]) -> None:
+    arguments = [part for option, levels in options.items() for part in (option, ",".join(levels))]
+    arguments += [part for key, levels in settings.items() for part in ("--set", f"{key}={','.join(levels)}")]
+    rows = rows_of(*networks, *arguments)
+    is_plan = {"internal_memory.capacity", "external_memory.capacity", "matrix_unit.fused"}
+    keys = [*options, *sorted(settings, key=lambda key: key not in is_plan)]
+    points = list(product(networks, *({**options, **settings}[key] for key in keys)))
+    assert len(rows) == len(points)
+    for row, (network, *levels) in zip(rows, points, strict=True):
+        chosen = dict(zip(keys, levels, strict=True))
+        point = [network, *(part for key in options for part in (key, chosen[key]))]
+        given = [f"{key}={chosen[key]}" for key in settings]
+        analyzed, simulated = single("analyze", point, given), single("simulate", point, given)
+        for name in (*COUNTS, *TIMES, "bound"):
+            record = simulated if name in ("commands", "simulated_time_s") else analyzed
+            if name != "energy_j" or "energy_j" in analyzed["total"]:
+                assert row[name] == record["total"][name], name
+        assert ("energy_j" in row) == ("energy_j" in analyzed["total"])
+        hardware = analyzed["hardware"]
+        for name in ("sram_capacity_bytes", "bus_bandwidth_bytes_per_s", "external_latency_s", "external_capacity_bytes"):
+            assert row[name] == hardware[name]
+        for unit in ("matrix", "vector"):
+            assert row[f"{unit}_throughput_per_s"] == hardware[unit]["throughput_per_s"]
+            assert row[f"{unit}_launch_overhead_s"] == hardware[unit]["launch_overhead_s"]
+            for kind, share in hardware[unit]["efficiency"].items():
+                assert row[f"{unit}_efficiency_{kind}"] == share
+        assert row["fused"] == "+".join(hardware["fused"])
+        assert (row["network"], row["dtype"]) == (analyzed["network"]["name"], analyzed["network"]["dtype"])
+        assert (row["alpha"], row["rho"]) == (analyzed["network"]["alpha"], analyzed["network"]["rho"])
+        assert row["policy"] == simulated["policy"]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_every_format_says_the_same(tmp_path: Path) -> None:
+    arguments = ["mobilenet_v1", "squeezenet", "--sram", "600B,1MiB", "--set", "bus.bandwidth=log(1 GB/s, 4 GB/s, 3)",
+                 "--pareto", "simulated_time_s,sram_capacity_bytes"]  # fmt: skip
+    rows = rows_of(*arguments, code=1)
+    assert [row["error"] is None for row in rows] == ([False] * 3 + [True] * 3) * 2
+    for name in ("s.csv", "s.json", "s.md", "s.parquet", "s.txt"):
+        ran = run("sweep", *arguments, "-o", str(tmp_path / name), "-q")
+        assert (ran.code, ran.out, ran.err) == (1, "", "")
+    assert json.loads((tmp_path / "s.json").read_text())["rows"] == rows
+    read = list(csv.DictReader(io.StringIO((tmp_path / "s.csv").read_text())))
+    assert list(read[0]) == list(rows[0])
+    for line, row in zip(read, rows, strict=True):
+        assert line == {
+            name: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for name, value in row.items()
+        }
+    frame, table = pd.read_parquet(tmp_path / "s.parquet"), pd.read_csv(tmp_path / "s.csv")
+    assert list(frame) == list(table) == list(rows[0])
+    for name in frame:
+        found = [None if pd.isna(value) else value for value in frame[name].tolist()]
+        assert found == [row[name] for row in rows], name
+    assert (table["simulated_time_s"].fillna(0) == frame["simulated_time_s"].fillna(0)).all()
+    assert str(frame.dtypes["macs"]) == "float64"  # it has nulls
+    markdown = (tmp_path / "s.md").read_text()
+    assert sum(line.startswith("|") for line in markdown.splitlines()) == len(rows) + 2
+
+
+def test_no_rows_in_every_format(tmp_path: Path) -> None:
+    arguments = [*FAST, "--where", "simulated_time_s > 1 s"]
+    assert rows_of(*arguments) == []
+    for name in ("s.csv", "s.md", "s.parquet", "s.txt"):
+        assert run("sweep", *arguments, "-o", str(tmp_path / name)).code == 0
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 1
+    assert len(pd.read_parquet(tmp_path / "s.parquet")) == 0
+    assert "0 of 2 points" in (tmp_path / "s.txt").read_text()
+
+
+def test_a_failing_point_is_a_row() -> None:
+    ran = run("sweep", "mobilenet_v1", "--sram", "600B,1MiB", "--policy", "serial")
+    assert ran.code == 1
+    assert "C001: layer 'conv1'" in ran.out
+    assert "1 of 2 points failed, the first with C001" in ran.err
+    failed, fine = rows_of("mobilenet_v1", "--sram", "600B,1MiB", "--policy", "serial", code=1)
+    assert failed["error"].startswith("C001: ")
+    assert failed["macs"] is failed["simulated_time_s"] is failed["bound"] is None
+    assert failed["published_accuracy"] == fine["published_accuracy"] == 0.706
+    assert fine["error"] is None
+    quick = run("sweep", "mobilenet_v1", "--sram", "600B,1MiB", "--fail-fast")
+    assert (quick.code, quick.out) == (1, "")
+    assert "error[C001]" in quick.err
+    whole = run("sweep", "mobilenet_v1", "--sram", "600B,1MiB", "--where", "error = none", "--format", "csv")
+    assert whole.code == 1  # a filter hides a failure, and does not mend it
+    assert len(whole.out.splitlines()) == 2
+
+
+def test_a_defect_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.evaluate as module
+
+    real = module.make_plan
+
+    def broken(graph: Any, hardware: Any, policy: Any) -> Any:
+        if graph.alpha < 0.5:
+            raise ZeroDivisionError("by zero")
+        return real(graph, hardware, policy)
+
+    module._prepare.cache_clear()
+    monkeypatch.setattr(module, "make_plan", broken)
+    ran = run("sweep", *FAST, "--format", "json")
+    assert ran.code == 1
+    assert [row["error"] for row in json.loads(ran.out)["rows"]] == ["W003: ZeroDivisionError: by zero", None]
+    module._prepare.cache_clear()
+
+
+def test_a_shape_that_cannot_be_is_a_row() -> None:
+    rows = rows_of("mobilenet_v1", "--rho", "1/224,1", code=0)
+    assert rows[0]["macs"] < rows[1]["macs"]
+
+
+def test_a_plan_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For each network, multiplier, SRAM size, dtype, policy and fused stage, whatever the rates, on whichever hardware."""
+    import mnsim.explore.evaluate as module
+
+    made: list[tuple[Any, ...]] = []
+    real = module.make_plan
+
+    def counted(graph: Any, hardware: Any, policy: Any) -> Any:
+        made.append((graph.alpha, graph.dtype, hardware.sram_capacity_bytes, policy, hardware.fused))
+        return real(graph, hardware, policy)
+
+    module._prepare.cache_clear()
+    monkeypatch.setattr(module, "make_plan", counted)
+    seed = (ROOT / "hw" / "seed.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(seed.replace("name: seed", "name: other").replace("1 GB/s", "7 GB/s"))
+    hardware = f"seed,{tmp_path / 'other.yaml'}"
+    rows = rows_of(
+        *FAST, "--dtype", "int8,float16", "--policy", "serial,overlap", "--sram", "256KiB,1MiB", "--hw", hardware,
+        "--set", "matrix_unit.fused=[],[relu]", "--set", "bus.bandwidth=log(1 GB/s, 2 GB/s, 3)",
+        "--set", "matrix_unit.efficiency.conv=0.5,1", "--jobs", "1",
+    )  # fmt: skip
+    assert len(rows) == 2**5 * 2 * 3 * 2
+    assert len(made) == len(set(made)) == 2**5
+    assert rows[0]["hardware"] == "seed"
+    assert rows[6]["hardware"] == "other"
+
+
+def test_several_processes_give_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.workers as module
+
+    arguments = ["mobilenet_cifar", "--alpha", "linear(0.25, 1, 6)", "--sram", "100B,64KiB"]
+    alone = run("sweep", *arguments, "--jobs", "1", "--format", "csv")
+    monkeypatch.setattr(module, "PATIENCE_S", -1.0)
+    together = run("sweep", *arguments, "--jobs", "2", "--format", "csv")
+    assert (alone.code, alone.out) == (together.code, together.out)
+    assert len(alone.out.splitlines()) == 13
+
+
+def test_analytical_rows_have_no_simulation() -> None:
+    full, short = rows_of(*FAST), rows_of(*FAST, "--fidelity", "analytical")
+    assert set(full[0]) - set(short[0]) == {"simulated_time_s", "commands"}
+    assert [{name: row[name] for name in short[0]} for row in full] == short
+
+
+def test_published_accuracies_are_the_papers() -> None:
+    rows = rows_of("mobilenet_v1", "--alpha", "0.25,0.5,0.75,1", "--rho", "128/224,160/224,0.857,1", "--fidelity", "analytical")
+    found = {(row["alpha"], round(224 * row["rho"])): row["published_accuracy"] for row in rows}
+    notes = ROOT / "mnsim" / "papers" / "mobilenet-notes"
+    printed = [line for table in ("table6", "table7") for line in csv.reader((notes / f"{table}.csv").read_text().splitlines())]
+    known = 0
+    for model, accuracy, *_ in printed:
+        if "MobileNet" in model:
+            alpha, _, size = model.partition(" MobileNet-")
+            assert found.pop((float(alpha), int(size)), None) in (float(accuracy.rstrip("%")) / 100, None)
+            known += 1
+    assert known == 8
+    assert set(found.values()) == {None}
+    rows = rows_of("mobilenet_cifar_pardhi", "mobilenet_cifar_singh", "mobilenet_cifar", "--alpha", "0.75,1", "--fidelity", "analytical")
+    assert [row["published_accuracy"] for row in rows] == [0.8069, 0.8452, 0.81, 0.84, 0.78, 0.82]
+    assert {row["published_in"] for row in rows} == {"pardhi table2", "singh table2", "mobile-applications table2"}
+
+
+def test_another_network_of_that_name_has_no_published_accuracy(tmp_path: Path) -> None:
+    text = (ROOT / "arch" / "mobilenet_cifar.yaml").read_text()
+    (tmp_path / "same.yaml").write_text(text.replace("title: MobileNet", "title: My MobileNet") + "# a comment\n")
+    (tmp_path / "wider.yaml").write_text(text.replace("separable: 64}", "separable: 96}"))
+    assert rows_of(str(tmp_path / "same.yaml"))[0]["published_accuracy"] == 0.82
+    assert rows_of(str(tmp_path / "wider.yaml"))[0]["published_accuracy"] is None
+
+
+def test_dry_run_lists_and_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.workers as module
+
+    def never(batch: Any) -> Any:
+        raise AssertionError("it ran")
+
+    monkeypatch.setattr(module, "evaluate", never)
+    arguments = ["mobilenet_v1", "--alpha", "0.5,1", "--rho", "4/7,1", "--set", "bus.bandwidth=log(0.5 GB/s, 8 GB/s, 16)", "--dry-run"]
+    ran = run("sweep", *arguments)
+    assert (ran.code, ran.err) == (0, "")
+    assert "64 points (every combination), 4 plans" in ran.out
+    assert "bus.bandwidth      16  log(0.5 GB/s, 8 GB/s, 16)" in ran.out
+    points = list(csv.DictReader(io.StringIO(run("sweep", *arguments, "--format", "csv").out)))
+    assert len(points) == 64
+    assert "macs" not in points[0]
+    assert (points[0]["bus_bandwidth_bytes_per_s"], points[15]["bus_bandwidth_bytes_per_s"]) == ("500000000.0", "8000000000.0")
+
+
+def test_the_library_gives_what_the_command_gives() -> None:
+    levels = {"alpha": [0.25, "1/2"], "bus.bandwidth": "log(1 GB/s, 4 GB/s, 3)", "internal_memory.capacity": ["256 KiB"]}
+    rows = mnsim.sweep("mobilenet_cifar", levels=levels)
+    assert rows == rows_of(*FAST, "--set", "bus.bandwidth=log(1 GB/s, 4 GB/s, 3)", "--sram", "256 KiB")
+    with pytest.raises(mnsim.SpecError) as caught:
+        mnsim.sweep("mobilenet_cifar", levels={"bus.bandwidht": "1 GB/s"})
+    assert caught.value.column == 5
+
+
+def test_the_table_shows_what_varies(capsys: pytest.CaptureFixture[str]) -> None:
+    out = run("sweep", *FAST, "--set", "bus.bandwidth=1 GB/s, 2 GB/s").out
+    first = out.splitlines()[0]
+    assert first.startswith("4 points: mobilenet_cifar, int8, policy overlap, rho 1, on seed, 1 MiB SRAM")
+    assert out.splitlines()[2].startswith("alpha  bandwidth")
+    assert "Fastest: alpha 0.25, bandwidth 2 GB/s" in out
+    assert run("sweep", *FAST, "-q").out.startswith("alpha ")
+    assert main(["sweep", *FAST, "--top", "1", "-q"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_long_tables_say_what_they_leave_out() -> None:
+    out = run("sweep", "mobilenet_cifar", "--set", "bus.bandwidth=log(1 GB/s, 9 GB/s, 300)").out
+    assert "(100 more rows: --top, --where, or -o FILE.csv)" in out
+    assert len(out.splitlines()) < 215
+
+
+def test_many_rates_are_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.workers as module
+
+    sizes = []
+
+    def noted(batch: Any) -> Any:
+        sizes.append(batch.count)
+        return evaluate(batch)
+
+    monkeypatch.setattr(module, "evaluate", noted)
+    points = points_of(read_sweep(Asked(("mobilenet_cifar",), settings=("bus.bandwidth=log(1 GB/s, 9 GB/s, 40000)",))))
+    assert count_groups(points) == 1
+    rows = run_sweep(points, columns_for(points, "simulated"), Means())
+    assert sizes == [16384, 16384, 7232]
+    assert (rows.times["simulated_time_s"] > 0).all()
