@@ -5,55 +5,70 @@ from numpy.typing import NDArray
 
 from mnsim.explore.points import Array
 
-CHUNK = 1 << 22  # comparisons at a time
+SMALL = 1 << 14  # comparisons that are made one by one
+
+Marks = NDArray[np.bool_]
 
 
-def front(costs: Array) -> NDArray[np.bool_]:
+def front(costs: Array) -> Marks:
     """Which rows of costs (rows x objectives, less is better) no other row dominates.
 
-    A row dominates another that is nowhere less and somewhere more; equal rows are on the front together. A row with a NaN is not on
-    it. Rows are taken in lexicographic order, in which a row is only ever dominated by an earlier one: so a row that survives those
-    kept before it stays, and each is compared with the front alone (Kung, Luccio and Preparata, JACM 22, 1975, for two objectives in
-    one pass).
+    A row dominates another that is nowhere less and somewhere more; equal rows are on the front together. A row with a NaN is not on it.
+    Kung, Luccio and Preparata (JACM 22, 1975): of rows in lexicographic order, the first half's front is on the whole front, and the second
+    half's front is where the first's does not cover it. So a million rows that are all on the front take seconds, not days.
     """
     whole = np.flatnonzero(~np.isnan(costs).any(axis=1))
-    distinct, row_of = np.unique(costs[whole], axis=0, return_inverse=True)  # sorted lexicographically
-    kept = _two(distinct) if costs.shape[1] == 2 else _several(distinct)
-    marks = np.zeros(len(costs), np.bool_)
-    marks[whole] = kept[row_of.reshape(-1)]
+    distinct, row_of = np.unique(costs[whole], axis=0, return_inverse=True)  # in lexicographic order
+    marks: Marks = np.zeros(len(costs), np.bool_)
+    marks[whole] = _front(distinct)[row_of.reshape(-1)]
     return marks
 
 
-def _two(costs: Array) -> NDArray[np.bool_]:
-    """Of distinct rows in order: those whose second cost is less than all before."""
-    least = np.minimum.accumulate(costs[:, 1])
-    kept: NDArray[np.bool_] = np.append(True, costs[1:, 1] < least[:-1])[: len(costs)]
-    return kept
+def _front(costs: Array) -> Marks:
+    """The front of distinct rows in lexicographic order."""
+    if len(costs) ** 2 <= SMALL:
+        no_more = np.all(costs[None] <= costs[:, None], axis=2)  # each row is no more than itself
+        return np.asarray(no_more.sum(axis=1) == 1, np.bool_)
+    half = len(costs) // 2
+    first, second = _front(costs[:half]), _front(costs[half:])
+    best, rest = costs[:half][first], costs[half:][second]
+    second[second] = np.logical_not(_covered(rest[:, 1:], best[:, 1:]))  # the first column is in order
+    return np.concatenate([first, second])
 
 
-def _several(costs: Array) -> NDArray[np.bool_]:
-    """Of distinct rows in order, block by block: those that neither the front so far nor an earlier row of their block dominates."""
-    kept = np.zeros(len(costs), np.bool_)
-    survivors = costs[:0]
-    first = 0
-    while first < len(costs):
-        size = max(1, min(512, CHUNK // max(1, len(survivors))))
-        block = costs[first : first + size]
-        alive: NDArray[np.bool_] = np.logical_not(_dominated(block, survivors))
-        inner = np.flatnonzero(alive)
-        alive[inner] = np.logical_not(_dominated(block[inner], block[inner]))
-        kept[first : first + size] = alive
-        survivors = np.concatenate([survivors, block[alive]])
-        first += size
-    return kept
+def _covered(rows: Array, others: Array) -> Marks:
+    """Which rows have another that is nowhere more."""
+    width = rows.shape[1]
+    if not len(rows) or not len(others):
+        return np.zeros(len(rows), np.bool_)
+    if width == 0:
+        return np.ones(len(rows), np.bool_)
+    if width == 1:
+        return np.asarray(rows[:, 0] >= others[:, 0].min(), np.bool_)
+    if width == 2:
+        return _covered_in_a_plane(rows, others)
+    if len(rows) * len(others) <= SMALL:
+        return np.asarray(np.any(np.all(others[None] <= rows[:, None], axis=2), axis=1), np.bool_)
+    return _covered_by_halves(rows, others)
 
 
-def _dominated(rows: Array, others: Array) -> NDArray[np.bool_]:
-    """Which rows one of the others, all distinct from them or the same row, dominates."""
-    no_more: NDArray[np.bool_] = np.ones((len(rows), len(others)), np.bool_)
-    less: NDArray[np.bool_] = np.zeros((len(rows), len(others)), np.bool_)
-    for objective in range(rows.shape[1]):
-        mine, theirs = rows[:, objective, None], others[None, :, objective]
-        np.logical_and(no_more, theirs <= mine, out=no_more)
-        np.logical_or(less, theirs < mine, out=less)
-    return np.asarray(np.any(np.logical_and(no_more, less), axis=1), np.bool_)
+def _covered_in_a_plane(rows: Array, others: Array) -> Marks:
+    """The others by their first column, with the least second column so far: the last that is no more in the first decides."""
+    ordered = others[np.argsort(others[:, 0], kind="stable")]
+    least = np.minimum.accumulate(ordered[:, 1])
+    last = np.searchsorted(ordered[:, 0], rows[:, 0], side="right") - 1
+    return np.asarray((last >= 0) & (least[last] <= rows[:, 1]), np.bool_)
+
+
+def _covered_by_halves(rows: Array, others: Array) -> Marks:
+    """Both cut at a value of the first column: below it, above it, and above it by what is below, where that column is settled."""
+    values = np.unique(np.concatenate([rows[:, 0], others[:, 0]]))
+    if len(values) == 1:
+        return _covered(rows[:, 1:], others[:, 1:])
+    middle = values[len(values) // 2]
+    low_rows, low_others = rows[:, 0] < middle, others[:, 0] < middle
+    covered: Marks = np.zeros(len(rows), np.bool_)
+    covered[low_rows] = _covered(rows[low_rows], others[low_others])
+    high = rows[~low_rows]
+    covered[~low_rows] = _covered(high[:, 1:], others[low_others][:, 1:]) | _covered(high, others[~low_others])
+    return covered

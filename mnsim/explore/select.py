@@ -83,7 +83,7 @@ def read_condition(text: str, columns: Columns) -> Condition:
     else:
         found = value.text if column in TEXTS else _amount(column, value)
     if is_order and not isinstance(found, float):
-        raise SpecError("U008", f"'{column}' {match[2]} {value.text} compares what has no order", written.place, "use = or !=")
+        raise SpecError("U008", f"'{column}' {match[2]} {value.text} compares what has no order", value.place, "use = or !=")
     return Condition(column, match[2], found)
 
 
@@ -96,21 +96,22 @@ def _objective(written: Written, columns: Columns) -> Objective:
     sense, colon, _ = written.text.partition(":")
     if colon and sense not in ("min", "max"):
         raise SpecError("U008", f"{shown(sense)} is neither min nor max", written.place, "write max:published_accuracy, or the name alone")
-    column = _column(part(written, len(sense) + 1 if colon else 0, len(written.text)), columns)
+    known = [name for name in columns.names if name not in (*TEXTS, MARK)]
+    column = _column(part(written, len(sense) + 1 if colon else 0, len(written.text)), columns, known)
     if column in (*TEXTS, MARK):
         raise SpecError("U008", f"'{column}' is no column of numbers", written.place, "name one such as simulated_time_s or traffic_bytes")
     more = sense == "max" if colon else column in MORE_IS_BETTER
     return Objective(column, "max" if more else "min")
 
 
-def _column(written: Written, columns: Columns) -> str:
+def _column(written: Written, columns: Columns, likely: Sequence[str] = ()) -> str:
     """The column that is meant: by its name, or by the key of the hardware file. Raises SpecError U006."""
     name = written.text
     for meant in (name, rate_column(name), _KEYS.get(name)):
         if meant in columns.names:
             return str(meant)
     place = replace(written.place, length=max(1, len(name)))
-    raise SpecError("U006", f"there is no column {shown(name)}", place, did_you_mean(name, columns.names))
+    raise SpecError("U006", f"there is no column {shown(name)}", place, did_you_mean(name, likely or columns.names))
 
 
 def _amount(column: str, written: Written) -> float:

@@ -95,9 +95,12 @@ def count_of(items: Sequence[Item]) -> int:
     return sum((item.size or 1) if isinstance(item, Span) else 1 for item in items)
 
 
-def first_place(items: Sequence[Item]) -> Location:
-    """Where the levels begin."""
-    return items[0].whole.place if isinstance(items[0], Span) else items[0].written.place
+def place_of(items: Sequence[Item]) -> Location:
+    """Where the levels stand, from the first to the last that is in its line."""
+    places = [item.whole.place if isinstance(item, Span) else item.written.place for item in items]
+    first = places[0]
+    last = next(place for place in reversed(places) if (place.file, place.line) == (first.file, first.line))
+    return replace(first, length=max(1, last.column + last.length - first.column))
 
 
 def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
@@ -113,7 +116,7 @@ def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
     if problems:
         raise_all(problems)
     texts = tuple(item.written.text for item in items if isinstance(item, Given))
-    return Axis(name, texts, first_place(items), texts)
+    return Axis(name, texts, place_of(items), texts)
 
 
 def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
@@ -126,7 +129,7 @@ def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
             raise SpecError("S104", f"{name}: {error.message}", item.written.place, error.remedy) from None
 
     levels, between = _levels(items, read)
-    return Axis(name, tuple(levels), first_place(items), _words(items), between=between)
+    return Axis(name, tuple(levels), place_of(items), _words(items), between=between)
 
 
 def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> list[Axis]:
@@ -167,7 +170,7 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
         data = [_data_of(item).data for item in wanted.items if isinstance(item, Given)]
     if rate_column(key) is not None:
         data = [_data_of(_first(wanted)).data]
-    return Axis(key, tuple(levels), first_place(wanted.items), _words(wanted.items), tuple(data), between)
+    return Axis(key, tuple(levels), place_of(wanted.items), _words(wanted.items), tuple(data), between)
 
 
 def _first(wanted: Wanted) -> Given:

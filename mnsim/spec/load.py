@@ -153,7 +153,8 @@ def read_text(source: str | Path, *kinds: Kind) -> Text:
     except FileNotFoundError:
         if any(name in bundled(kind) for kind in _FOLDERS):
             raise _misplaced(kinds[0], name, place) from None
-        reason, remedy = "no such file, and nothing bundled has that name", did_you_mean(path.stem, names)
+        reason = "no such file, and nothing bundled has that name" if kinds else "no such file"
+        remedy = did_you_mean(path.stem, names) or "give a YAML file, or '-' for standard input"
     except (OSError, ValueError) as error:
         reason, remedy = getattr(error, "strerror", None) or str(error), "give a YAML file, or '-' for standard input"
     raise SpecError("S001", f"cannot read {shown(name, 100)}: {reason}", place, remedy)

@@ -15,10 +15,10 @@ from mnsim.spec.axes import (
     Wanted,
     count_of,
     default_level,
-    first_place,
     hardware_axes,
     items_of,
     multiplier_axis,
+    place_of,
     rate_column,
     word_axis,
 )
@@ -226,7 +226,7 @@ def _refuse_too_many(read: _Read, mode: Mode, samples: int, most_points: int) ->
     if total > most_points:
         longest = _all_items(read)[max(counts, key=lambda name: counts[name])]
         span = next((item for item in longest if isinstance(item, Span) and item.size == max(map(_size, longest))), None)
-        place = span.counted.place if span else first_place(longest)
+        place = span.counted.place if span else place_of(longest)
         what = "points" if mode == "grid" else "levels"
         raise SpecError("U007", f"{total:,} {what} are more than {most_points:,}", place, "ask for fewer levels, or say --max-points")
 
@@ -270,7 +270,7 @@ def _sources(part: str, items: Sequence[Item]) -> Axis:
         if isinstance(item, Span):
             raise SpecError("U005", f"{part} takes names, not a range", item.whole.place, "write them with commas between")
         source = item.written.text
-        level = load_network(source) if part == "network" else read_hardware(source)
+        level = _load(part, item.written)
         name = level.name if isinstance(level, Network) else _hardware_name(level)
         if name in names:
             again = names[name] == source
@@ -278,7 +278,17 @@ def _sources(part: str, items: Sequence[Item]) -> Axis:
             raise SpecError("U005", message, item.written.place, "keep one of the two" if again else "give it another `name:`")
         names[name] = source
         levels.append(level)
-    return Axis(part, tuple(levels), first_place(items), tuple(names))
+    return Axis(part, tuple(levels), place_of(items), tuple(names))
+
+
+def _load(part: str, written: Written) -> Network | Document:
+    """A network or a hardware file; where there is none, what is wrong is the name in its list."""
+    try:
+        return load_network(written.text) if part == "network" else read_hardware(written.text)
+    except SpecError as error:
+        if error.code != "S001" or error.location is None or error.location.file != written.text or written.place.file == "NETWORK":
+            raise
+        raise SpecError(error.code, error.message, written.place, error.remedy) from None
 
 
 def _hardware_name(document: Document) -> str:
