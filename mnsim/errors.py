@@ -124,13 +124,13 @@ class WorkError(MnsimError):
 
 
 class PointError(MnsimError):
-    """A point of a sweep that failed for a reason that is not the model's: its worker died, or has a defect."""
+    """A point of a sweep that failed for a reason that is not the model's (W003: its worker died, or has a defect), or that had failed."""
 
     exit_code = 1
 
-    def __init__(self, message: str) -> None:
-        super().__init__("W003", message, None, "this is a defect of mnsim, or of the machine that it ran on")
-        self.args = (message,)
+    def __init__(self, message: str, code: str = "W003") -> None:
+        super().__init__(code, message, None, "this is a defect of mnsim, or of the machine that it ran on" if code == "W003" else "")
+        self.args = (message, code)
 
 
 def raise_all(problems: Sequence[MnsimError]) -> NoReturn:

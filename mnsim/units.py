@@ -42,6 +42,7 @@ _TIMES = {
 
 
 _JOULES = {f"{prefix}J": Fraction(1, 10**power) for prefix, power in (("u", 6), ("µ", 6), ("n", 9), ("p", 12), ("f", 15))}
+_ENERGIES = {"J": Fraction(1), "mJ": Fraction(1, 10**3), **_JOULES}
 _PER_BYTE = {f"{joule}/{unit}": scale * count for joule, scale in _JOULES.items() for unit, count in (("B", 1), ("bit", 8))}
 _PER_OP = {f"{joule}/{unit}": scale for joule, scale in _JOULES.items() for unit in ("FLOP", "OP")}
 _PER_MAC = {f"{joule}/MAC": scale / 2 for joule, scale in _JOULES.items()}  # 1 MAC = 2 FLOP
@@ -62,10 +63,11 @@ SIZE = Dimension("size", _SIZES, "1 MiB")
 RATE = Dimension("bandwidth", _RATES, "1 GB/s")
 THROUGHPUT = Dimension("throughput", _THROUGHPUTS, "1 TFLOPS")
 TIME = Dimension("time", _TIMES, "5 ns")
+ENERGY = Dimension("energy", _ENERGIES, "1 uJ")
 ENERGY_PER_BYTE = Dimension("energy a byte", _PER_BYTE, "20 pJ/B")
 ENERGY_PER_OP = Dimension("energy an operation", _PER_OP, "1 pJ/OP")
 ENERGY_PER_FLOP = Dimension("energy a FLOP or MAC", _PER_OP | _PER_MAC, "0.5 pJ/FLOP")
-_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME, ENERGY_PER_BYTE, ENERGY_PER_OP, ENERGY_PER_FLOP)
+_DIMENSIONS = (SIZE, RATE, THROUGHPUT, TIME, ENERGY, ENERGY_PER_BYTE, ENERGY_PER_OP, ENERGY_PER_FLOP)
 
 
 class UnitError(ValueError):
@@ -133,6 +135,7 @@ def _remedy_for_bare(number: str, dimension: Dimension) -> str:
         "bandwidth": ("B/s", "GB/s"),
         "throughput": ("GFLOPS", "TFLOPS"),
         "time": ("ns", "s"),
+        "energy": ("uJ", "J"),
         "energy a byte": ("pJ/B", "pJ/bit"),
         "energy an operation": ("pJ/OP",),
         "energy a FLOP or MAC": ("pJ/FLOP", "pJ/MAC"),

@@ -47,7 +47,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     ("range-without-count", "bus.bandwidth=«log(1 GB/s, 2 GB/s)»", "U005", "no number of levels", "log(1 GB/s, 2 GB/s, 16)"),
     ("too-fine", "internal_memory.capacity=linear(1 B, 3 B, «10»)", "U005", "do not fit", "fewer levels"),
     ("too-many", "bus.bandwidth=log(1 GB/s, 2 GB/s, «1000000000000»)", "U007", "1,000,000,000,000 points are more than", "fewer"),
-    ("level-twice", "bus.bandwidth=«1 GB/s», 1000 MB/s", "U005", "has a level twice", "keep one"),
+    ("level-twice", "bus.bandwidth=1 GB/s, «1000 MB/s»", "U005", "has a level twice: '1000 MB/s'", "keep one"),
     ("no-value", "«bus.bandwidth»", "U002", "is not KEY=VALUE", "internal_memory.capacity"),
     ("title", "«title»=a, b", "U005", "no figure depends on 'title'", "one value"),
     ("kind", "«external_memory.kind»=DDR, HBM", "U005", "no figure depends on", "one value"),
@@ -65,7 +65,7 @@ def test_settings(case: Case) -> None:
     ("alpha", "0.25,«x»,1", "S104", "alpha: 'x' is not a number", "0.75 or 6/7"),
     ("alpha", "0.25, «17»", "S104", "at most 16", "0.75"),
     ("alpha", "linear(«0», 1, 3)", "S104", "'0' is not above 0", "0.75"),
-    ("alpha", "«1»,0.5,2/2", "U005", "alpha has a level twice: 1", "keep one"),
+    ("alpha", "1,0.5,«2/2»", "U005", "alpha has a level twice: '2/2'", "keep one"),
     ("rho", "linear(0.5, 1, «100000000»)", "U007", "100,000,000 points are more", "--max-points"),
     ("rho", "«»", "U005", "there are no levels", "commas between"),
     ("dtype", "int8,«float3»", "S107", "dtype cannot be 'float3'", "did you mean 'float32'?"),
@@ -76,7 +76,11 @@ def test_settings(case: Case) -> None:
     ("where", "«simulated_time_s»", "U008", "is no condition", "simulated_time_s < 1 ms"),
     ("where", "simulated_time_s < «1 MB»", "S105", "'MB' is a unit of size, not of time", "5 ns"),
     ("where", "macs < «many»", "S105", "'many' is no number", "numbers without a unit"),
-    ("where", "network < «squeezenet»", "U008", "compares what has no order", "use = or !="),
+    ("where", "network < «mobilenet_cifar»", "U008", "compares what has no order", "use = or !="),
+    ("where", "network = «squeezenet»", "U008", "no row has the network 'squeezenet'", "mobilenet_cifar"),
+    ("where", "bound = «Bus»", "U008", "no row has the bound 'Bus'", "did you mean 'bus'?"),
+    ("where", "macs < «1e999999999»", "S105", "is no number", "without a unit"),
+    ("where", "macs < «1_000»", "S105", "is no number", "without a unit"),
     ("where", "«energy_j» > none", "U006", "no column 'energy_j'", ""),
     ("pareto", "simulated_time_s,«speed»", "U006", "no column 'speed'", ""),
     ("pareto", "simulated_time_s,«network»", "U008", "no column of numbers", "traffic_bytes"),
@@ -92,7 +96,7 @@ HEAD = "networks: mobilenet_cifar\n"
 
 
 @corpus(
-    ("empty", "«»", "S004", "empty", "mnsim list"),
+    ("empty", "«»", "S004", "empty", "mnsim explain sweep"),
     ("not-yaml", f"{HEAD}alpha: «[»1\n", "S003", "']'", "bracket"),
     ("unknown-key", f"{HEAD}«alhpa»: 1\n", "S102", "unknown key 'alhpa'", "did you mean 'alpha'?"),
     ("unknown-hardware-key", f"{HEAD}set:\n  bus.«bandwith»: 1 GB/s\n", "S102", "unknown key 'bandwith'", "bus.bandwidth"),
@@ -105,14 +109,21 @@ HEAD = "networks: mobilenet_cifar\n"
     ("list-empty", f"{HEAD}alpha: «[»]\n", "U005", "there are no levels", "[a, b]"),
     ("too-many", f"{HEAD}rho: linear(0.25, 1, «1000000000000»)\n", "U007", "more than 10,000,000", "fewer"),
     ("alpha-word", f"{HEAD}alpha: [1, «wide»]\n", "S104", "'wide' is not a number", "0.75"),
-    ("alpha-null", f"{HEAD}alpha: «»\n", "U005", "there are no levels", ""),
+    ("alpha-null", f"{HEAD}alpha:«»\n", "U005", "a level is empty", "leave the key out"),
+    ("alpha-list", f"{HEAD}alpha: [«[»1, 2]]\n", "S103", "expected a level, got a list", "[a, b]"),
+    ("alpha-block", f"{HEAD}alpha: «|»\n  0.5,\n  -1\n", "S104", "'-1' is not above 0", "0.75"),
+    ("alpha-escape", f'{HEAD}alpha: «"0.5»,\\n-1"\n', "S104", "'-1' is not above 0", "0.75"),
+    ("network-mapping", "networks: «{»a: 1}\n", "S103", "expected a name, got a mapping", "bundled"),
+    ("network-null", "networks: [«~»]\n", "U005", "a level is empty", "leave the key out"),
+    ("hardware-list", f"{HEAD}hardware: [«[»seed]]\n", "S103", "expected a name, got a list", "bundled"),
+    ("hardware-unknown", f"{HEAD}hardware: «sed»\n", "S001", "cannot read 'sed'", "did you mean 'seed'?"),
     ("dtype", f"{HEAD}dtype: «int4»\n", "S107", "dtype cannot be 'int4'", "int8"),
     ("zip-word", f"{HEAD}zip: «yes»\n", "S103", "expected true or false", "true and false"),
     ("zip-and-sample", f"{HEAD}«zip»: true\nsample: 4\n", "U005", "cannot be sampled too", "leave out"),
     ("sample-zero", f"{HEAD}sample: «0»\n", "S104", "sample must be", "at least 1"),
-    ("set-list", f"{HEAD}set: «[»1]\n", "S103", "'set'", ""),
+    ("set-list", f"{HEAD}set: «[»1]\n", "S103", "'set' must be a mapping, got a list", "{key: value}"),
     ("fused", f"{HEAD}set: {{matrix_unit.fused: [[relu], [«rely»]]}}\n", "S107", "'rely' cannot be fused", "did you mean 'relu'?"),
-    ("fused-flat", f"{HEAD}set: {{matrix_unit.fused: [«relu»]}}\n", "S103", "expected a list, got 'relu'", "[relu, relu6]"),
+    ("fused-flat", f"{HEAD}set: {{matrix_unit.fused: [«relu»]}}\n", "S103", "expected a list, got 'relu'", "[[relu], []]"),
     ("network-missing", "«a»lpha: 1\n", "S101", "missing key 'networks'", "networks"),
     ("network-unknown", "networks: [mobilenet_cifar, «mobilenet_v9»]\n", "S001", "cannot read 'mobilenet_v9'", "did you mean"),
 )
@@ -140,12 +151,15 @@ def test_files(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (["mobilenet_cifar", "--format", "parquet"], "U001", "mnsim sweep", "Parquet needs a file"),
         (["mobilenet_cifar", "--jobs", "2", "--scheduler", "tcp://x:1"], "U001", "mnsim sweep", "give one of them"),
         (["mobilenet_cifar", "--spec", "none.yaml"], "S001", "none.yaml", "cannot read 'none.yaml'"),
+        (["mobilenet_cifar", "-o", "nowhere/x.csv"], "U003", "nowhere/x.csv", "No such file or directory"),
+        (["mobilenet_cifar", "--store", ""], "W103", "", "it has no name"),
+        (["mobilenet_cifar", "--dry-run", "--top", "3"], "U001", "mnsim sweep", "--dry-run lists points"),
         (["mobilenet_cifar", "-o", "x.xlsx"], "U001", "x.xlsx", ".parquet"),
     ],
 )
 def test_command_lines(arguments: list[str], code: str, under: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    ran = run("sweep", *arguments, *([] if "-o" in arguments or "parquet" in arguments else ["-o", "out.csv", "--store", "store"]))
+    ran = run("sweep", *arguments, *([] if {"-o", "parquet", "--store"} & {*arguments} else ["-o", "out.csv", "--store", "store"]))
     assert (ran.code, ran.out) == (2, "")
     problem, *_ = parse(ran.err)
     assert (problem.code, problem.under[: len(under)]) == (code, under)

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -91,7 +92,7 @@ def test_rows_are_what_the_other_commands_say(networks: list[str], options: dict
             assert row[f"{unit}_launch_overhead_s"] == hardware[unit]["launch_overhead_s"]
             for kind, share in hardware[unit]["efficiency"].items():
                 assert row[f"{unit}_efficiency_{kind}"] == share
-        assert row["fused"] == "+".join(hardware["fused"])
+        assert row["fused"] == ("+".join(hardware["fused"]) or None)
         assert (row["network"], row["dtype"]) == (analyzed["network"]["name"], analyzed["network"]["dtype"])
         assert (row["alpha"], row["rho"]) == (analyzed["network"]["alpha"], analyzed["network"]["rho"])
         assert row["policy"] == simulated["policy"]
@@ -140,7 +141,8 @@ def test_no_rows_in_every_format(tmp_path: Path) -> None:
 def test_a_failing_point_is_a_row() -> None:
     ran = run("sweep", "mobilenet_v1", "--sram", "600B,1MiB", "--policy", "serial")
     assert ran.code == 1
-    assert "C001: layer 'conv1'" in ran.out
+    assert "C001" in ran.out
+    assert "layer 'conv1', cut as small as it can be" in ran.out
     assert "1 of 2 points failed, the first with C001" in ran.err
     failed, fine = rows_of("mobilenet_v1", "--sram", "600B,1MiB", "--policy", "serial", code=1)
     assert failed["error"].startswith("C001: ")
@@ -220,6 +222,60 @@ def test_analytical_rows_have_no_simulation() -> None:
     full, short = rows_of(*FAST), rows_of(*FAST, "--fidelity", "analytical")
     assert set(full[0]) - set(short[0]) == {"simulated_time_s", "commands"}
     assert [{name: row[name] for name in short[0]} for row in full] == short
+
+
+def test_energy_only_where_the_hardware_has_it(tmp_path: Path) -> None:
+    text = (ROOT / "hw" / "seed.yaml").read_text().replace("name: seed", "name: other")
+    for section, energy in (
+        ("external_memory: {", "1 pJ/B"),
+        ("internal_memory: {", "1 pJ/B"),
+        ("matrix_unit: {", "1 pJ/MAC"),
+        ("vector_unit: {", "1 pJ/OP"),
+    ):
+        text = text.replace(section, f"{section}energy: {energy}, ")
+    (tmp_path / "other.yaml").write_text(text)
+    arguments = ["mobilenet_cifar", "--hw", f"seed,{tmp_path / 'other.yaml'}", "--store", str(tmp_path / "store")]
+    first, again = rows_of(*arguments), rows_of(*arguments)
+    assert first == again
+    assert first[0]["energy_j"] is first[0]["matrix_j_per_op"] is None
+    simulated = run("simulate", "mobilenet_cifar", "--hw", str(tmp_path / "other.yaml"), "--format", "json")
+    assert first[1]["energy_j"] == json.loads(simulated.out)["total"]["energy_j"]
+    assert first[1]["matrix_j_per_op"] == 0.5e-12
+
+
+def test_a_section_is_a_level_too() -> None:
+    rows = rows_of("mobilenet_cifar", "--set", "matrix_unit={throughput: 1 TFLOPS},{throughput: 2 TFLOPS, efficiency: {conv: 0.5}}")
+    assert [row["matrix_throughput_per_s"] for row in rows] == [1e12, 2e12]
+    assert [row["matrix_efficiency_conv"] for row in rows] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 160])
+def test_a_table_never_loses_what_tells_rows_apart(width: int, tmp_path: Path) -> None:
+    from mnsim.explore.select import Selection
+    from mnsim.report.sweep_table import sweep_table
+
+    text = (ROOT / "hw" / "seed.yaml").read_text().replace("name: seed", "name: other").replace("1 GB/s", "7 GB/s")
+    (tmp_path / "other.yaml").write_text(text)
+    asked = Asked(("mobilenet_cifar",), hardware=f"seed,{tmp_path / 'other.yaml'}", alpha="0.25,0.5", sram="30B,1MiB")
+    points = points_of(read_sweep(asked))
+    rows = run_sweep(points, columns_for(points, "analytical"), Means("analytical"))
+    table = sweep_table(rows, np.arange(8), Selection(), width, -1)
+    assert table.split()[0] == "alpha"
+    assert [line.split()[0] for line in table.splitlines()[2:]] == ["0.25"] * 4 + ["0.5"] * 4
+    if width >= 80:
+        assert "C001" in table
+
+
+def test_the_winner_says_what_it_is() -> None:
+    cases = {
+        "external_memory.latency=1 ns,500 ns": ("latency", "1 ns"),
+        "matrix_unit.fused=[relu],[]": ("fused", "relu"),
+        "matrix_unit.efficiency.conv=0.1,0.7": ("matrix_efficiency_conv", "0.1"),
+    }
+    for setting, (heading, level) in cases.items():
+        first, _, row = run("sweep", "mobilenet_cifar", "--alpha", "0.25,0.5", "--set", setting, "--top", "1", "-q").out.splitlines()
+        assert heading in first.split("M MACs")[0]
+        assert level in row
 
 
 def test_published_accuracies_are_the_papers() -> None:

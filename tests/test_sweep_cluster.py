@@ -91,6 +91,27 @@ def test_a_worker_killed_in_mid_run(cluster: Cluster, tmp_path: Path) -> None:
     assert len(rows) == len({row["key"] for row in rows}) == 2000
 
 
+def test_a_scheduler_that_dies_in_mid_run(cluster: Cluster, tmp_path: Path) -> None:
+    """What has finished is in the store, and the next cluster goes on from there."""
+    cluster.worker()
+    command = [sys.executable, "-m", "mnsim", "sweep", *SWEEP, "--scheduler", cluster.address, "--store", "store", "-o", "far.csv"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    lines = tmp_path / "store" / "rows.jsonl"
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end and not (lines.exists() and lines.read_bytes().count(b"\n") >= 100):
+        time.sleep(0.02)
+    cluster.processes[0].kill()
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 2
+    assert f"--scheduler:1:13: error[W001]: the scheduler at '{cluster.address}' is gone" in err.decode()
+    assert "Traceback" not in err.decode()
+    assert err.decode().count("\n") == 4
+    assert not (tmp_path / "far.csv").exists()
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert 100 <= len(rows) == len({row["key"] for row in rows}) < 2000
+    assert run("sweep", *SWEEP, "--store", str(tmp_path / "store"), "--format", "csv").out == run("sweep", *SWEEP, "--format", "csv").out
+
+
 def test_by_scheduler_file_and_worker_that_comes_later(cluster: Cluster, tmp_path: Path) -> None:
     arguments = ["mobilenet_cifar", "--alpha", "0.25,0.5", "--format", "csv"]
     command = [sys.executable, "-m", "mnsim", "sweep", *arguments, "--scheduler", "file:s.json"]

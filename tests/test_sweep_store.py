@@ -183,6 +183,39 @@ def test_a_line_that_is_no_json_is_found_when_it_is_read(filled: Path, tmp_path:
     assert "rows.jsonl:2:1: error[W102]" in ran.err
 
 
+NO_ROWS = [
+    (b'"error": null', b'"errr": null'),
+    (b'"bound": "', b'"bound": "x'),
+    (b'"macs": ', b'"macs": [], "x": '),
+    (b'"serial_time_s": ', b'"serial_time_s": "x", "y": '),
+]
+
+
+@pytest.mark.parametrize(("good", "bad"), NO_ROWS)
+def test_json_that_is_no_row(good: bytes, bad: bytes, filled: Path, tmp_path: Path) -> None:
+    lines = [line for line in lines_of(filled) if b'"error": null' in line]
+    (tmp_path / "rows.jsonl").write_bytes(b"".join([lines[0], lines[1].replace(good, bad), *lines[2:]]))
+    ran = run("sweep", *SMALL, "--store", str(tmp_path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "rows.jsonl:2:1: error[W102]" in ran.err
+
+
+@pytest.mark.parametrize("content", [b"my own data\nsecond line without newline", b"x" * 100_000, b'{"key": 3}'])
+def test_a_file_of_somebody_else_is_left_alone(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    ran = run("sweep", *SMALL, "--store", str(tmp_path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "error[W102]" in ran.err
+    assert (tmp_path / "rows.jsonl").read_bytes() == content
+
+
+def test_fail_fast_ends_at_a_failure_that_the_store_has(filled: Path) -> None:
+    ran = run("sweep", *SMALL, "--store", str(filled), "--fail-fast")
+    assert (ran.code, ran.out) == (1, "")
+    assert "error[C001]" in ran.err
+    assert "(at alpha 0.25, internal_memory.capacity 30, bus.bandwidth 1e+09)" in ran.err
+
+
 def test_a_place_that_cannot_be_a_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = run("sweep", *SMALL, "--store", str(tmp_path / "file"))
@@ -208,12 +241,13 @@ def test_results_of_another_model_are_not_used(filled: Path, tmp_path: Path, mon
     assert len(lines_of(tmp_path)) == 24
 
 
-def test_an_interrupted_sweep_says_how_it_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_says_how_it_goes_on(interrupt: signal.Signals, tmp_path: Path) -> None:
     process = start(*SWEEP, "--rho", "linear(0.5, 1, 200)", "--store", str(tmp_path), "--jobs", "2")
     while not (tmp_path / "rows.jsonl").exists() or not (tmp_path / "rows.jsonl").stat().st_size:
         time.sleep(0.05)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interrupt)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.decode().split("\n") == [f"what has finished is in {tmp_path}; the same command goes on from there", "", "interrupted", ""]
@@ -272,5 +306,5 @@ def test_fail_fast_keeps_what_had_finished(tmp_path: Path) -> None:
 
 def test_a_batch_for_another_model_is_refused() -> None:
     batch = replace(next(batches(set())), version="0.0.0+0")
-    with pytest.raises(WorkError, match="a worker has mnsim"):
+    with pytest.raises(WorkError, match="has mnsim"):
         evaluate(batch)

@@ -4,13 +4,14 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from signal import SIGTERM, default_int_handler, signal
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mnsim.cli.options import FORMATS, Output, SpecName, Talk, gather, output_with, talk_options
-from mnsim.cli.terminal import PIPE_WIDTH, emit_parts, emit_with, width_of
+from mnsim.cli.terminal import PIPE_WIDTH, check_place, emit_parts, emit_with, width_of
 
 if TYPE_CHECKING:
     from mnsim.explore.points import Numbers, Points
@@ -97,7 +98,7 @@ choice_options = gather(
     Choice,
     click.option("--where", multiple=True, metavar="CONDITION", help="Only these rows: 'simulated_time_s < 1 ms'."),
     click.option("--pareto", metavar="COLUMNS", help="Mark the front: simulated_time_s,max:published_accuracy."),
-    click.option("--sort", metavar="COLUMN", help="Order the rows, the least first (max:COLUMN: the most)."),
+    click.option("--sort", metavar="COLUMNS", help="Order the rows, the least first (max:COLUMN: the most)."),
     click.option("--top", type=click.IntRange(1), metavar="N", help="The first N rows, by simulated time unless --sort says."),
 )
 
@@ -118,6 +119,10 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     chosen = output.chosen
     if chosen == "parquet":
         _check_parquet(output)
+    if not output.to_screen:
+        check_place(str(output.output))
+    if how.dry_run and any((choice.where, choice.pareto, choice.sort, choice.top)):
+        raise click.UsageError("--dry-run lists points; --where, --pareto, --sort and --top are of results")
     if how.scheduler is not None and how.jobs is not None:
         raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; give one of them")
     gc.enable()  # this can take long
@@ -176,9 +181,9 @@ def _selection(choice: Choice, columns: "Columns") -> "Selection":
 
     conditions = tuple(read_condition(text, columns) for text in choice.where)
     objectives = read_objectives("--pareto", choice.pareto, columns) if choice.pareto is not None else ()
-    sort = read_objectives("--sort", choice.sort, columns)[0] if choice.sort is not None else None
-    if sort is None and choice.top is not None:
-        sort = Objective("simulated_time_s" if "simulated_time_s" in columns.names else "serial_time_s", "min")
+    sort = read_objectives("--sort", choice.sort, columns) if choice.sort is not None else ()
+    if not sort and choice.top is not None:
+        sort = (Objective("simulated_time_s" if "simulated_time_s" in columns.names else "serial_time_s", "min"),)
     return Selection(conditions, objectives, sort, choice.top)
 
 
@@ -230,6 +235,7 @@ def _run(points: "Points", columns: "Columns", how: Run, mode: str, talk: Talk) 
 
         sys.stderr.write(f"{listing(points, mode)}\n")
     means = Means(how.fidelity, how.jobs or cores(), how.scheduler, how.store, how.fail_fast)
+    signal(SIGTERM, default_int_handler)  # a batch system's way to say that time is up: end as on Ctrl-C
     try:
         with _listening(points.count, talk) as listener:
             return run_sweep(points, columns, means, listener)

@@ -3,9 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
-from errno import EACCES, EISDIR
+from errno import EACCES, EISDIR, ENOENT
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -91,11 +91,7 @@ def write_with(name: str, fill: Callable[[IO[bytes]], object]) -> None:
     """Let `fill` write a file atomically: a reader sees the old content or the new one. Raises SpecError U003 when it cannot be written."""
     path = Path(name)
     try:
-        if name.endswith(("/", os.sep)):
-            raise IsADirectoryError(EISDIR, "Is a directory")
-        mode = _mode(path)
-        if mode is not None and not os.access(path, os.W_OK):
-            raise PermissionError(EACCES, "Permission denied")
+        mode = _refuse_unwritable(path, name)
         if mode is not None and not S_ISREG(mode):  # a device or a pipe cannot be replaced
             with path.open("wb") as file:
                 fill(file)
@@ -104,10 +100,35 @@ def write_with(name: str, fill: Callable[[IO[bytes]], object]) -> None:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        remedy = "make the folder first" if isinstance(error, FileNotFoundError) else "choose a place that you can write to"
-        place = Location("--output", text=name or "''", length=len(name))
-        raise SpecError("U003", f"cannot write {shown(name, 100)}: {reason}", place, remedy) from None
+        raise _cannot_write(name, error) from None
+
+
+def check_place(name: str) -> None:
+    """Raises SpecError U003 where a file could not be written: said before any work is done."""
+    try:
+        _refuse_unwritable(Path(name), name)
+    except (OSError, ValueError) as error:
+        raise _cannot_write(name, error) from None
+
+
+def _cannot_write(name: str, error: Exception) -> SpecError:
+    reason = getattr(error, "strerror", None) or str(error)
+    remedy = "make the folder first" if isinstance(error, FileNotFoundError) else "choose a place that you can write to"
+    place = Location("--output", text=name or "''", length=len(name))
+    return SpecError("U003", f"cannot write {shown(name, 100)}: {reason}", place, remedy)
+
+
+def _refuse_unwritable(path: Path, name: str) -> int | None:
+    """The kind of the file that is there, if one is. Raises OSError where none can be written."""
+    mode = _mode(path)
+    if name.endswith(("/", os.sep)) or (mode is not None and S_ISDIR(mode)):
+        raise IsADirectoryError(EISDIR, "Is a directory")
+    folder = path.resolve().parent
+    if mode is None and not folder.is_dir():
+        raise FileNotFoundError(ENOENT, "No such file or directory")
+    if not os.access(folder if mode is None else path, os.W_OK):
+        raise PermissionError(EACCES, "Permission denied")
+    return mode
 
 
 def _mode(path: Path) -> int | None:

@@ -1,7 +1,10 @@
 """Batches run on a Dask cluster that exists already: this process sends them and gathers what they give."""
 
 import json
-from collections.abc import Callable, Generator, Iterable
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
@@ -27,23 +30,50 @@ def run_on_cluster(
     `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` hears that no worker is there yet.
     Raises WorkError W001 where the scheduler cannot be reached, W002 where a worker has another model, S404 without Dask.
     """
-    client = _connect(scheduler, tell)
-    try:
-        if not client.scheduler_info()["workers"]:
-            tell("no workers are there yet; waiting for the first")
-            client.wait_for_workers(1)
-        _check_versions(client, scheduler)
-        yield from _gathered(client, batches)
-    finally:
-        client.close()
+    distributed = _dask(scheduler)
+    with _quiet_logs():
+        client = _connect(distributed, scheduler, tell)
+        try:
+            if not client.scheduler_info()["workers"]:
+                tell("no workers are there yet; waiting for the first")
+                client.wait_for_workers(1)
+            _check_versions(client, scheduler)
+            yield from _gathered(distributed, client, batches)
+        except MnsimError:
+            raise
+        except (OSError, RuntimeError, CancelledError) as error:
+            if client.status == "running":
+                raise
+            message = f"the scheduler at {shown(scheduler, 100)} is gone"
+            remedy = "start it again; with --store, the same command goes on from what has finished"
+            raise WorkError("W001", message, _place(scheduler), remedy) from error
+        finally:
+            client.close()
 
 
-def _connect(scheduler: str, tell: Callable[[str], None]) -> Any:
+def _dask(scheduler: str) -> Any:
     try:
-        distributed: Any = import_module("distributed")
+        return import_module("distributed")
     except ImportError:
         message = "Dask is not installed"
         raise WorkError("S404", message, _place(scheduler), "pip install 'mnsim[dask]', here and where the workers run") from None
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Dask's own log lines stay away: what matters of them is said here."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in ("distributed", "tornado")]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _connect(distributed: Any, scheduler: str, tell: Callable[[str], None]) -> Any:
     file = scheduler.removeprefix("file:") if scheduler.startswith("file:") else None
     address = scheduler if file is None else _address_in(file, scheduler, tell)
     try:
@@ -89,11 +119,11 @@ def _version_there() -> str:
     return model_version()
 
 
-def _gathered(client: Any, batches: Iterable[Batch]) -> Generator[Outcome, None, None]:
+def _gathered(distributed: Any, client: Any, batches: Iterable[Batch]) -> Generator[Outcome, None, None]:
     """The outcomes, with a window of batches under way that grows with the cluster."""
     waiting = iter(batches)
     running: dict[str, tuple[Any, Batch]] = {}  # by key of the future, whose result is wanted while it is in here
-    completed = import_module("distributed").as_completed(loop=client.loop)
+    completed = distributed.as_completed(loop=client.loop)
     window, looked_s = _window(client), monotonic()
     while True:
         while len(running) < window and (batch := next(waiting, None)) is not None:
@@ -104,13 +134,13 @@ def _gathered(client: Any, batches: Iterable[Batch]) -> Generator[Outcome, None,
             return
         future = next(completed)
         _, batch = running[future.key]
-        yield _outcome(future, batch)
+        yield _outcome(client, future, batch)
         del running[future.key]
         if monotonic() - looked_s > LOOK_S:
             window, looked_s = _window(client), monotonic()
 
 
-def _outcome(future: Any, batch: Batch) -> Outcome:
+def _outcome(client: Any, future: Any, batch: Batch) -> Outcome:
     """A batch's outcome. Raises WorkError where the worker refused it; what the cluster cannot do is the batch's error."""
     try:
         outcome = future.result()
@@ -118,7 +148,9 @@ def _outcome(future: Any, batch: Batch) -> Outcome:
         return outcome
     except MnsimError:
         raise
-    except Exception as error:  # a worker that was killed again and again, a cancelled future: whatever the cluster says
+    except (Exception, CancelledError) as error:  # a worker that was killed again and again: whatever the cluster says
+        if client.status != "running":
+            raise
         return Outcome(batch.number, {}, {}, np.zeros(0, np.int8), PointError(f"{type(error).__name__}: {error}"))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from socket import gethostname
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ class _Prepared(NamedTuple):
 def evaluate(batch: Batch) -> Outcome:
     """Every setting of a batch. Errors come back as a part of the outcome. Raises WorkError W002 for a batch of another model."""
     if batch.version != model_version():
-        message = f"a worker has mnsim {model_version()}, and the sweep is for {batch.version}"
+        message = f"a worker on {gethostname()} has mnsim {model_version()}, and the sweep is for {batch.version}"
         raise WorkError("W002", message, remedy="install the same everywhere")
     try:
         return _evaluate(batch)

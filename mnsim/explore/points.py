@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -112,6 +113,20 @@ def count_groups(points: Points) -> int:
 def level_values(points: Points, group: Group) -> Mapping[str, Any]:
     """The levels of the plan's axes in a group, by the axes' names."""
     return {axis.name: axis.levels[place] for axis, place in zip(points.axes, group.levels, strict=False)}
+
+
+def described(points: Points, number: int) -> str:
+    """A point by what tells it from others."""
+    at = np.array([number])
+    levels = [(axis, int(places_of(points, place, at)[0])) for place, axis in enumerate(points.axes) if len(axis.levels) > 1]
+    return ", ".join(f"{axis.name} {_shown_level(axis, place)}" for axis, place in levels) or "the only point"
+
+
+def _shown_level(axis: Axis, place: int) -> str:
+    if axis.name in ("network", "hardware"):
+        return axis.words[place]  # names, one a level
+    level = axis.levels[place]
+    return f"{float(level):.6g}" if isinstance(level, float | Fraction) else str(level)
 
 
 def chosen_data(points: Points, group: Group) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The rows of a sweep, one a point, kept by column: counts once for all points that share them, times in arrays."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from mnsim.errors import MnsimError
 from mnsim.explore.evaluate import COUNTS, ENGINES, TIMES, Fidelity, Outcome
 from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
 from mnsim.papers.accuracy import published_accuracy
+from mnsim.spec.axes import rate_column
 from mnsim.spec.records import Hardware
 
 RATES = (
@@ -24,6 +25,11 @@ RATES = (
 ENERGIES = ("external_j_per_byte", "sram_j_per_byte", "matrix_j_per_op", "vector_j_per_op")
 PLANNED = ("network", "alpha", "rho", "dtype", "policy", "hardware", "sram_capacity_bytes", "external_capacity_bytes", "fused")
 PUBLISHED = ("published_accuracy", "published_in")
+KEYS = {
+    "internal_memory.capacity": "sram_capacity_bytes",
+    "external_memory.capacity": "external_capacity_bytes",
+    "matrix_unit.fused": "fused",
+}
 TEXTS = ("network", "dtype", "policy", "hardware", "fused", "bound", "published_in", "error")
 WHOLE = ("sram_capacity_bytes", "external_capacity_bytes", *COUNTS)  # whole numbers
 FLAGS = ("pareto",)
@@ -32,11 +38,53 @@ UNDONE = -1
 Shared = dict[str, Any]  # the columns that points of one plan share, by name
 
 
-def planned_columns(points: Points, group: Group, hardware: Hardware) -> Shared:
-    """What is known of a group's points before they run; swept rates are not in it."""
+class Columns(NamedTuple):
+    """The names of all columns in their order; of those that say what a point is; and of those that hold times or energy.
+
+    `varying` are the columns of the axes with several levels, `words` what a column of words can have.
+    """
+
+    names: tuple[str, ...]
+    point_names: tuple[str, ...]
+    time_names: tuple[str, ...]
+    varying: tuple[str, ...]
+    words: Mapping[str, tuple[str, ...]]
+
+
+def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware], has_mark: bool = False) -> Columns:
+    """The columns of a sweep over pieces of hardware, and `pareto` where the front is marked."""
+    own = [own_rates(each) for each in hardware]
+    rates = dict.fromkeys([*RATES, *(column for each in own for column in each), *points.rates])
+    has_energy = fidelity == "simulated" and any(each.energies is not None for each in hardware)
+    absent = {*(() if fidelity == "simulated" else ("simulated_time_s", "commands")), *(() if has_energy else ("energy_j",))}
+    times = tuple(name for name in TIMES if name not in absent)
+    counts = tuple(name for name in COUNTS if name not in absent)
+    names = (*PLANNED, *rates, *counts, *times, "bound", *PUBLISHED, *(FLAGS if has_mark else ()), "error")
+    words = {axis.name: axis.words for axis in points.axes if axis.name in ("network", "hardware", "dtype", "policy")}
+    return Columns(names, (*PLANNED, *rates), times, _varying(points, (*PLANNED, *rates), own), {**words, "bound": ENGINES})
+
+
+def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    """The columns that tell points apart: those of axes with several levels, and of a section's levels whatever differs in them."""
+    found: set[str] = set()
+    for axis in points.axes:
+        if len(axis.levels) > 1:
+            sections = [name for name in names if len({rates.get(name, 1.0) for rates in own}) > 1]
+            found.update(sections if isinstance(axis.levels[0], dict) else [column_of(axis.name)])
+    return tuple(name for name in names if name in found)
+
+
+def column_of(axis: str) -> str:
+    """The column that has an axis's levels."""
+    return rate_column(axis) or KEYS.get(axis, axis)
+
+
+def planned_columns(points: Points, columns: Columns, group: Group, hardware: Hardware) -> Shared:
+    """What is known of a group's points before they run; swept rates are not in it. An efficiency that nobody says is 1."""
     levels = level_values(points, group)
     network, alpha, rho = levels["network"], levels["alpha"], levels["rho"]
     accuracy = published_accuracy(network, alpha, rho)
+    efficiencies = [name for name in columns.point_names if name.startswith(("matrix_efficiency_", "vector_efficiency_"))]
     return {
         "network": network.name,
         "alpha": float(alpha),
@@ -46,7 +94,8 @@ def planned_columns(points: Points, group: Group, hardware: Hardware) -> Shared:
         "hardware": hardware.name,
         "sram_capacity_bytes": hardware.sram_capacity_bytes,
         "external_capacity_bytes": hardware.external_capacity_bytes,
-        "fused": "+".join(hardware.fused),
+        "fused": "+".join(hardware.fused) or None,
+        **{name: 1.0 for name in efficiencies if name not in points.rates},
         **{column: value for column, value in own_rates(hardware).items() if column not in points.rates},
         "published_accuracy": accuracy.share if accuracy else None,
         "published_in": accuracy.source if accuracy else None,
@@ -69,26 +118,6 @@ def own_rates(hardware: Hardware) -> dict[str, float]:
     return rates if energies is None else {**rates, **{column: getattr(energies, column) for column in ENERGIES}}
 
 
-class Columns(NamedTuple):
-    """The names of all columns in their order; of those that say what a point is; and of those that hold times or energy."""
-
-    names: tuple[str, ...]
-    point_names: tuple[str, ...]
-    time_names: tuple[str, ...]
-
-
-def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware], has_mark: bool = False) -> Columns:
-    """The columns of a sweep over pieces of hardware, and `pareto` where the front is marked."""
-    own = [own_rates(each) for each in hardware]
-    rates = dict.fromkeys([*RATES, *(column for each in own for column in each), *points.rates])
-    has_energy = fidelity == "simulated" and all(each.energies is not None for each in hardware)
-    absent = {*(() if fidelity == "simulated" else ("simulated_time_s", "commands")), *(() if has_energy else ("energy_j",))}
-    times = tuple(name for name in TIMES if name not in absent)
-    counts = tuple(name for name in COUNTS if name not in absent)
-    names = (*PLANNED, *rates, *counts, *times, "bound", *PUBLISHED, *(FLAGS if has_mark else ()), "error")
-    return Columns(names, (*PLANNED, *rates), times)
-
-
 class Rows:
     """A row a point, filled as outcomes come; `names` are the columns that there are, in their order.
 
@@ -98,7 +127,8 @@ class Rows:
 
     def __init__(self, points: Points, columns: Columns) -> None:
         self.points = points
-        self.names, self.point_names, self.time_names = columns
+        self.columns = columns
+        self.names, self.point_names, self.time_names, *_ = columns
         self.shared: list[Shared] = []
         self.shared_of: NDArray[np.int32] = np.full(points.count, UNDONE, np.int32)
         self.times = {name: np.full(points.count, np.nan) for name in self.time_names}
@@ -113,7 +143,7 @@ class Rows:
         if error is None:
             self.bound[numbers] = outcome.bound
             for name in self.time_names:
-                self.times[name][numbers] = outcome.times[name]
+                self.times[name][numbers] = outcome.times.get(name, np.nan)
 
     def share(self, columns: Shared) -> int:
         """The number of what points share."""
@@ -152,28 +182,27 @@ def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
         return rows.times[name][numbers]
     if name in rows.points.rates:
         return _swept(rows.points, name, numbers)
-    values = [shared.get(name) for shared in rows.shared]
-    return np.array([np.nan if value is None else value for value in values] or [np.nan])[rows.shared_of[numbers]]
+    values, places = shared_values(rows, name, numbers)
+    return np.array([np.nan if value is None else value for value in values], np.float64)[places]
 
 
 def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
     """A column of words; None where there is none."""
     if name == "bound":
         return np.array([*ENGINES, None], object)[rows.bound[numbers]]
-    return np.array([shared.get(name) for shared in rows.shared] or [None], object)[rows.shared_of[numbers]]
+    values, places = shared_values(rows, name, numbers)
+    return np.array(values, object)[places]
+
+
+def shared_values(rows: Rows, name: str, numbers: Numbers) -> tuple[list[Any], NDArray[np.intp]]:
+    """The values of a column that these points share with others, and for each point which of them it has."""
+    needed, places = np.unique(rows.shared_of[numbers], return_inverse=True)
+    return [rows.shared[number].get(name) for number in needed.tolist()], places.reshape(-1)
 
 
 def _swept(points: Points, column: str, numbers: Numbers) -> Array:
     axis = points.plan_axes + list(points.rates).index(column)
     return points.rates[column][places_of(points, axis, numbers)]
-
-
-def differs(rows: Rows, name: str, numbers: Numbers) -> bool:
-    """Whether a column is not the same in all of these rows."""
-    if name in TEXTS:
-        return len(set(texts(rows, name, numbers).tolist())) > 1
-    values = amounts(rows, name, numbers)
-    return bool(((values != values[:1]) & ~(np.isnan(values) & np.isnan(values[:1]))).any())
 
 
 def least(rows: Rows, name: str, numbers: Numbers) -> float | None:
@@ -201,8 +230,9 @@ def encoded(rows: Rows, name: str, numbers: Numbers, encode: Encode) -> list[str
     if not rows.is_shared(name):
         nothing = encode(None)
         return [encode(value) if value == value else nothing for value in amounts(rows, name, numbers).tolist()]
-    words = [encode(shared.get(name)) for shared in rows.shared]
-    return [words[number] for number in rows.shared_of[numbers].tolist()]
+    values, places = shared_values(rows, name, numbers)
+    words = [encode(value) for value in values]
+    return [words[place] for place in places.tolist()]
 
 
 def json_cell(value: Any) -> str:

@@ -4,7 +4,6 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 from mnsim.errors import SpecError, did_you_mean, shown
 from mnsim.explore.front import front
 from mnsim.explore.points import Array, Numbers
-from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, done, texts
-from mnsim.spec.axes import rate_column
-from mnsim.spec.written import Written, part, split, typed
-from mnsim.units import RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
+from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, texts
+from mnsim.spec.written import Written, part, split, typed, unquoted
+from mnsim.units import ENERGY, ENERGY_PER_BYTE, ENERGY_PER_FLOP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
@@ -28,12 +26,16 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
 }
 _CONDITION = re.compile(r"\s*([^<>=!]*?)\s*(<=|>=|==|!=|=|<|>)\s*(.*?)\s*", re.DOTALL)
-_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (("_bytes_per_s", RATE), ("_per_s", THROUGHPUT), ("_bytes", SIZE), ("_s", TIME))
-_KEYS = {
-    "internal_memory.capacity": "sram_capacity_bytes",
-    "external_memory.capacity": "external_capacity_bytes",
-    "matrix_unit.fused": "fused",
-}
+_NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?)(?:/([1-9][0-9]{0,30}))?")
+_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
+    ("_bytes_per_s", RATE),
+    ("_per_s", THROUGHPUT),
+    ("_bytes", SIZE),
+    ("_s", TIME),
+    ("_j_per_byte", ENERGY_PER_BYTE),
+    ("_j_per_op", ENERGY_PER_FLOP),
+    ("_j", ENERGY),
+)
 MORE_IS_BETTER = ("published_accuracy",)
 MARK = "pareto"
 
@@ -57,11 +59,11 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Conditions that all must hold, objectives of the front to mark, what to sort by (None: the points' order), and how many to keep."""
+    """Conditions that all must hold, objectives of the front to mark, what to sort by (else the points' order), how many to keep."""
 
     conditions: tuple[Condition, ...] = ()
     objectives: tuple[Objective, ...] = ()
-    sort: Objective | None = None
+    sort: tuple[Objective, ...] = ()
     top: int | None = None
 
 
@@ -72,7 +74,7 @@ def read_condition(text: str, columns: Columns) -> Condition:
     if match is None or not match[1] or not match[3]:
         raise SpecError("U008", f"{shown(text)} is no condition", written.place, "write it like 'simulated_time_s < 1 ms'")
     column = _column(part(written, *match.span(1)), columns)
-    value = part(written, *match.span(3))
+    value = unquoted(part(written, *match.span(3)))
     is_order = match[2] not in ("=", "==", "!=")
     if value.text == "none":
         found: float | str | bool | None = None
@@ -81,7 +83,7 @@ def read_condition(text: str, columns: Columns) -> Condition:
             raise SpecError("U008", f"{MARK} is true or false, not {shown(value.text)}", value.place, f"write {MARK}=true")
         found = value.text == "true"
     else:
-        found = value.text if column in TEXTS else _amount(column, value)
+        found = _word(column, value, columns) if column in TEXTS else _amount(column, value)
     if is_order and not isinstance(found, float):
         raise SpecError("U008", f"'{column}' {match[2]} {value.text} compares what has no order", value.place, "use = or !=")
     return Condition(column, match[2], found)
@@ -107,19 +109,28 @@ def _objective(written: Written, columns: Columns) -> Objective:
 def _column(written: Written, columns: Columns, likely: Sequence[str] = ()) -> str:
     """The column that is meant: by its name, or by the key of the hardware file. Raises SpecError U006."""
     name = written.text
-    for meant in (name, rate_column(name), _KEYS.get(name)):
+    for meant in (name, column_of(name)):
         if meant in columns.names:
             return str(meant)
     place = replace(written.place, length=max(1, len(name)))
     raise SpecError("U006", f"there is no column {shown(name)}", place, did_you_mean(name, likely or columns.names))
 
 
+def _word(column: str, written: Written, columns: Columns) -> str:
+    """A word that some row can have. Raises SpecError U008."""
+    words = columns.words.get(column)
+    if words is not None and written.text not in words:
+        near = did_you_mean(written.text, words)
+        raise SpecError("U008", f"no row has the {column} {shown(written.text)}", written.place, near)
+    return written.text
+
+
 def _amount(column: str, written: Written) -> float:
     """A number, in the column's unit or with a unit of its own. Raises SpecError S105."""
-    try:
-        return float(Fraction(written.text))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        dimension = next((found for suffix, found in _DIMENSIONS if column.endswith(suffix)), None)
+    number = _NUMBER.fullmatch(written.text)
+    if number is not None:
+        return float(number[1]) / float(number[2] or 1)
+    dimension = next((found for suffix, found in _DIMENSIONS if column.endswith(suffix)), None)
     if dimension is None:
         raise SpecError("S105", f"{shown(written.text)} is no number", written.place, f"'{column}' has numbers without a unit")
     try:
@@ -142,8 +153,8 @@ def select(rows: Rows, selection: Selection) -> Numbers:
     for condition in selection.conditions:
         if condition.column == MARK:
             numbers = numbers[COMPARE[condition.compare](rows.flags[MARK][numbers], condition.value)]
-    if selection.sort is not None:
-        numbers = numbers[np.argsort(_costs(rows, selection.sort, numbers), kind="stable")]  # NaN comes last
+    if selection.sort:
+        numbers = numbers[np.lexsort([_costs(rows, each, numbers) for each in reversed(selection.sort)])]  # stable; NaN comes last
     return numbers if selection.top is None else numbers[: selection.top]
 
 

@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from errno import ENOENT
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
@@ -20,11 +21,12 @@ _START = '{"key": "'
 class Store:
     """An open store: where the line of each key is, and the file to append to. Made by `open_store`, for one writer at a time."""
 
-    def __init__(self, path: Path, lines: IO[bytes], places: dict[bytes, int]) -> None:
+    def __init__(self, folder: str, path: Path, lines: IO[bytes], places: dict[bytes, int], repaired_bytes: int) -> None:
+        self.folder = folder
         self.path = path
         self.lines = lines
         self.places = places
-        self.repaired_bytes = 0
+        self.repaired_bytes = repaired_bytes
         self.synced_s = monotonic()
 
     def __contains__(self, key: str) -> bool:
@@ -35,21 +37,34 @@ class Store:
 def open_store(folder: str) -> Iterator[Store]:
     """The store in a folder, which is made if there is none; a last line that a kill has torn is cut off.
 
-    Raises WorkError W101 while another process writes to it, W102 for a line that is damaged, W103 where it cannot be opened.
+    Raises WorkError W101 while another process writes to it, W102 for a line that is damaged, W103 where it cannot be used.
     """
-    try:
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        with (path / LOCK).open("a+b") as lock, (path / FILE).open("a+b") as lines:
-            _lock(lock, folder)
-            repaired = _cut_torn_line(lines)
-            store = Store(path / FILE, lines, _index(lines, path / FILE))
-            store.repaired_bytes = repaired
-            yield store
-            _sync(store)
-    except OSError as error:
-        message = f"cannot use {shown(folder, 100)} as a store: {error.strerror or error}"
-        raise WorkError("W103", message, _place(folder), "choose a folder that you can write to") from None
+    with ExitStack() as stack:
+        try:
+            if not folder.strip():
+                raise FileNotFoundError(ENOENT, "it has no name")
+            path = Path(folder)
+            path.mkdir(parents=True, exist_ok=True)
+            _lock(stack.enter_context((path / LOCK).open("a+b")), folder)
+            lines = stack.enter_context((path / FILE).open("a+b"))
+            store = _opened(folder, path / FILE, lines)
+        except OSError as error:
+            raise _unusable(folder, error) from None
+        yield store
+        _sync(store)
+
+
+def _opened(folder: str, path: Path, lines: IO[bytes]) -> Store:
+    """The store of these lines, the last of which is cut off if it is the beginning of a row."""
+    places, end, torn = _index(lines, path)
+    if torn:
+        lines.truncate(end)
+    return Store(folder, path, lines, places, torn)
+
+
+def _unusable(folder: str, error: OSError) -> WorkError:
+    message = f"cannot use {shown(folder, 100)} as a store: {error.strerror or error}"
+    return WorkError("W103", message, _place(folder), "choose a folder that you can write to")
 
 
 def _place(folder: str) -> Location:
@@ -72,35 +87,20 @@ def _lock(file: IO[bytes], folder: str) -> None:
         raise WorkError("W101", message, _place(folder), "wait for it, or choose another folder") from None
 
 
-def _cut_torn_line(lines: IO[bytes]) -> int:
-    """Bytes cut off behind the last whole line."""
-    size = lines.seek(0, os.SEEK_END)
-    end, step = size, 1 << 16
-    while end:
-        start = max(0, end - step)
-        lines.seek(start)
-        newline = lines.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        lines.truncate(end)
-    return size - end
-
-
-def _index(lines: IO[bytes], path: Path) -> dict[bytes, int]:
-    """Where each key's line starts."""
+def _index(lines: IO[bytes], path: Path) -> tuple[dict[bytes, int], int, int]:
+    """Where each key's line starts, where the last whole line ends, and how long the beginning of a row behind it is."""
     places: dict[bytes, int] = {}
     lines.seek(0)
     at = 0
     for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n") and line[: len(_START)] == _START[: len(line)].encode():
+            return places, at, len(line)
         try:
             places[_key_of(line)] = at
         except ValueError:
             raise _damaged(path, number, line) from None
         at += len(line)
-    return places
+    return places, at, 0
 
 
 def _key_of(line: bytes) -> bytes:
@@ -120,9 +120,16 @@ def stored(store: Store, keys: Iterable[str]) -> list[Mapping[str, Any]]:
         try:
             found.append(json.loads(line))
         except ValueError:
-            store.lines.seek(0)
-            raise _damaged(store.path, store.lines.read(at).count(b"\n") + 1, line) from None
+            raise damaged(store, key) from None
     return found
+
+
+def damaged(store: Store, key: str) -> WorkError:
+    """The error for the line of a key that is no row."""
+    at = store.places[bytes.fromhex(key)]
+    store.lines.seek(0)
+    number = store.lines.read(at).count(b"\n") + 1
+    return _damaged(store.path, number, store.lines.readline())
 
 
 def _damaged(path: Path, number: int, line: bytes) -> WorkError:
@@ -141,12 +148,18 @@ def append(store: Store, keys: Iterable[str], rows: Iterable[str]) -> None:
         store.places[bytes.fromhex(key)] = at
         at += len(line)
         parts.append(line)
-    store.lines.write(b"".join(parts))
-    store.lines.flush()
+    try:
+        store.lines.write(b"".join(parts))
+        store.lines.flush()
+    except OSError as error:
+        raise _unusable(store.folder, error) from None
     if monotonic() - store.synced_s > SYNC_S:
         _sync(store)
 
 
 def _sync(store: Store) -> None:
-    os.fsync(store.lines.fileno())
+    try:
+        os.fsync(store.lines.fileno())
+    except OSError as error:
+        raise _unusable(store.folder, error) from None
     store.synced_s = monotonic()

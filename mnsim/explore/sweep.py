@@ -1,6 +1,6 @@
 """A sweep as a whole: what the store has, what has to run and where, and the rows that come of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ import numpy as np
 
 from mnsim.errors import PointError
 from mnsim.explore.cluster import run_on_cluster
-from mnsim.explore.evaluate import COUNTS, ENGINES, Batch, Fidelity, Outcome, Structure
+from mnsim.explore.evaluate import COUNTS, ENGINES, FIDELITIES, Batch, Fidelity, Outcome, Structure
 from mnsim.explore.keys import point_keys
-from mnsim.explore.points import Group, Numbers, Points, chosen_data, groups, level_values, points_of, rates_at
-from mnsim.explore.rows import FLAGS, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
-from mnsim.explore.store import Store, append, open_store, stored
+from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
+from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
+from mnsim.explore.store import Store, append, damaged, open_store, stored
 from mnsim.explore.version import model_version
 from mnsim.explore.workers import run_here
 from mnsim.spec.axes import hardware_at
@@ -21,7 +21,6 @@ from mnsim.spec.records import Hardware
 from mnsim.spec.sweep import PARTS, Asked, read_sweep
 
 MOST_SETTINGS = 16_384  # of a batch: a fraction of a second's work
-_MAPPINGS = ("matrix_unit.efficiency", "vector_unit.efficiency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,12 @@ class Means:
     scheduler: str | None = None
     store: str | None = None
     fail_fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fidelity not in FIDELITIES:
+            raise ValueError(f"fidelity must be one of {', '.join(FIDELITIES)}, got {self.fidelity!r}")
+        if self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,14 @@ def columns_for(points: Points, fidelity: Fidelity, has_mark: bool = False) -> C
     return columns_of(points, fidelity, _machines(points), has_mark)
 
 
-def sweep(*networks: str, levels: Mapping[str, object] | None = None, means: Means | None = None) -> list[dict[str, Any]]:
+def sweep(
+    *networks: str,
+    levels: Mapping[str, object] | None = None,
+    zip: bool = False,
+    sample: int | None = None,
+    seed: int = 0,
+    means: Means | None = None,
+) -> list[dict[str, Any]]:
     """What `mnsim sweep` computes, a dictionary a point.
 
     `levels` are by the parts of a point (alpha, rho, dtype, policy, hardware) and by keys of the hardware file, each as on the command
@@ -65,23 +77,23 @@ def sweep(*networks: str, levels: Mapping[str, object] | None = None, means: Mea
     WorkError for a store or a cluster that cannot be used. With `means.jobs` above 1, a script needs `if __name__ == "__main__":`.
     """
     texts = {name: _as_typed(value) for name, value in (levels or {}).items()}
-    parts = {name: text for name, text in texts.items() if name in PARTS}
-    settings = tuple(f"{name}={text}" for name, text in texts.items() if name not in PARTS)
-    points = points_of(read_sweep(Asked(networks, settings=settings, **parts)))  # type: ignore[arg-type]
-    how = means or Means()
+    parts = {name: text for name, text in texts.items() if name in PARTS[1:]}
+    settings = tuple(f"{name}={text}" for name, text in texts.items() if name not in parts)
+    asked = Asked(networks, settings=settings, zip=zip or None, sample=sample, seed=seed, **parts)
+    how, points = means or Means(), points_of(read_sweep(asked))
     rows = run_sweep(points, columns_for(points, how.fidelity), how)
     return records(rows, done(rows))
 
 
 def _as_typed(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return str(value) if isinstance(value, str) or not isinstance(value, Iterable) else ", ".join(map(str, value))
 
 
 def unrun(points: Points, columns: Columns) -> Rows:
     """The points alone, as rows."""
-    rows = Rows(points, Columns((*columns.point_names, "published_accuracy", "published_in"), columns.point_names, ()))
+    rows = Rows(points, columns._replace(names=(*columns.point_names, *PUBLISHED), time_names=()))
     for group in groups(points):
-        rows.shared_of[group.numbers] = rows.share(planned_columns(points, group, _hardware(points, group)))
+        rows.shared_of[group.numbers] = rows.share(planned_columns(points, columns, group, _hardware(points, group)))
     return rows
 
 
@@ -105,6 +117,7 @@ def run_sweep(points: Points, columns: Columns, means: Means, listener: Listener
             _finish(rows, task, outcome, store)
             heard.done(len(task.numbers), False)
             if outcome.error is not None and means.fail_fast:
+                outcome.error.message += f" (at {described(points, int(task.numbers[0]))})"
                 raise outcome.error
     return rows
 
@@ -114,7 +127,7 @@ def _batches(rows: Rows, means: Means, store: Store | None, under_way: dict[int,
     number = 0
     for group in groups(rows.points):
         hardware = _hardware(rows.points, group)
-        planned = planned_columns(rows.points, group, hardware)
+        planned = planned_columns(rows.points, rows.columns, group, hardware)
         structure = _structure(rows.points, group, hardware, means.fidelity)
         for first in range(0, len(group.numbers), MOST_SETTINGS):
             numbers = group.numbers[first : first + MOST_SETTINGS]
@@ -122,7 +135,9 @@ def _batches(rows: Rows, means: Means, store: Store | None, under_way: dict[int,
             if store is not None:
                 keys = point_keys(structure, rates_at(rows.points, numbers), len(numbers))
                 missing = np.array([key not in store for key in keys])
-                _fill_in(rows, store, numbers[~missing], planned, [key for key in keys if key in store])
+                there = numbers[~missing]
+                _fill_in(rows, store, there, planned, [key for key in keys if key in store])
+                _refuse_failed(rows, there, means.fail_fast)
                 heard.done(int(np.count_nonzero(~missing)), True)
                 numbers, keys = numbers[missing], [key for key in keys if key not in store]
             if len(numbers):
@@ -143,7 +158,9 @@ def _structure(points: Points, group: Group, hardware: Hardware, fidelity: Fidel
 
 def _machines(points: Points) -> list[Hardware]:
     """Pieces of hardware that have all the rates, efficiencies and energies that any point has."""
-    sizes = [len(axis.levels) if axis.name in ("hardware", *_MAPPINGS) else 1 for axis in points.axes[: points.plan_axes]]
+    sizes = [
+        len(axis.levels) if axis.name == "hardware" or isinstance(axis.levels[0], dict) else 1 for axis in points.axes[: points.plan_axes]
+    ]
     none = np.zeros(0, np.int64)
     return [_hardware(points, Group(tuple(levels), none)) for levels in np.ndindex(*sizes)]
 
@@ -162,11 +179,24 @@ def _lines(rows: Rows, numbers: Numbers) -> Iterator[str]:
 
 
 def _fill_in(rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: list[str]) -> None:
-    """The rows that the store has. What is published is read anew: it is no result."""
-    for number, row in zip(numbers.tolist(), stored(store, keys), strict=True):
-        counts = {name: row.get(name) for name in rows.names if name in COUNTS}
-        rows.shared_of[number] = rows.share({**planned, **counts, "error": row["error"]})
-        if row["error"] is None:
-            rows.bound[number] = ENGINES.index(row["bound"])
-            for name in rows.time_names:
-                rows.times[name][number] = row[name]
+    """The rows that the store has. What is published is read anew: it is no result. Raises WorkError W102 for what is no row."""
+    for number, key, row in zip(numbers.tolist(), keys, stored(store, keys), strict=True):
+        try:
+            error = row["error"]
+            counts = {name: int(row[name]) for name in rows.names if name in COUNTS and error is None}
+            rows.shared_of[number] = rows.share({**planned, **counts, "error": None if error is None else str(error)})
+            if error is None:
+                rows.bound[number] = ENGINES.index(row["bound"])
+                for name in rows.time_names:
+                    rows.times[name][number] = np.nan if row.get(name) is None else float(row[name])
+        except (KeyError, ValueError, TypeError):
+            raise damaged(store, key) from None
+
+
+def _refuse_failed(rows: Rows, numbers: Numbers, fail_fast: bool) -> None:
+    """Raises the error of the first stored point that failed, where one failure ends a sweep."""
+    for number in numbers.tolist() if fail_fast else ():
+        text = rows.shared[rows.shared_of[number]]["error"]
+        if text is not None:
+            code, _, message = text.partition(": ")
+            raise PointError(f"{message} (at {described(rows.points, number)})", code)

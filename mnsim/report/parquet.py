@@ -7,7 +7,7 @@ from typing import IO, Any
 from mnsim.errors import Location, SpecError
 from mnsim.explore.evaluate import ENGINES
 from mnsim.explore.points import Numbers
-from mnsim.explore.rows import TEXTS, WHOLE, Rows, amounts
+from mnsim.explore.rows import TEXTS, WHOLE, Rows, amounts, shared_values
 
 PART = 1 << 17  # rows of a group
 
@@ -47,6 +47,7 @@ def _column(arrow: Any, name: str, rows: Rows, numbers: Numbers) -> Any:
         return arrow.array([*ENGINES, None], arrow.string()).take(arrow.array(rows.bound[numbers] % 4)).dictionary_encode()
     if rows.is_shared(name):
         kind = arrow.string() if name in TEXTS else arrow.int64() if name in WHOLE else arrow.float64()
-        values = arrow.array([shared.get(name) for shared in rows.shared], kind).take(arrow.array(rows.shared_of[numbers]))
+        shared, places = shared_values(rows, name, numbers)
+        values = arrow.array(shared, kind).take(arrow.array(places))
         return values.dictionary_encode() if name in TEXTS else values
     return arrow.array(amounts(rows, name, numbers), from_pandas=True)  # NaN is null

@@ -6,7 +6,7 @@ from typing import Any
 
 from mnsim.explore.evaluate import ENGINES
 from mnsim.explore.points import Numbers, Points, count_groups
-from mnsim.explore.rows import TEXTS, Rows, bound_counts, differs, failures, least, records
+from mnsim.explore.rows import TEXTS, Rows, bound_counts, failures, least, records
 from mnsim.explore.select import MARK, Objective, Selection, first_of
 from mnsim.report.columns import Column, time_unit
 from mnsim.report.records import Record
@@ -16,7 +16,6 @@ from mnsim.units import format_binary, format_peak, format_scaled
 
 MOST_ROWS = 200  # of a table: more than anybody reads
 _MOST_LEVELS = 8  # of an axis in a list
-_WIDEST_ERROR = 60
 _ENGINE_WORDS = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 
 Show = Callable[[Any], str]
@@ -104,24 +103,19 @@ def sweep_markdown(rows: Rows, numbers: Numbers, selection: Selection) -> str:
     return f"{_common(rows, numbers)}\n\n{table}\n{words}"
 
 
-def _varying(rows: Rows, numbers: Numbers) -> list[str]:
-    """The parts of a point that are not the same in all rows."""
-    return [name for name in rows.point_names if differs(rows, name, numbers)]
-
-
 def _common(rows: Rows, numbers: Numbers) -> str:
     """What is the same in all rows, in a line."""
     counted = f"{len(numbers):,} of {rows.points.count:,} points" if len(numbers) < rows.points.count else f"{rows.points.count:,} points"
     if not len(numbers):
         return counted
-    varying, first = _varying(rows, numbers), records(rows, numbers[:1])[0]
+    varying, first = rows.columns.varying, records(rows, numbers[:1])[0]
     parts = []
     for name in ("network", "dtype", "policy", "alpha", "rho"):
         if name not in varying:
             parts.append(f"{name} {_shown(name, first[name])}" if name in ("alpha", "rho", "policy") else _shown(name, first[name]))
     machine = [] if "hardware" in varying else [f"on {first['hardware']}"]
     for name in ("bus_bandwidth_bytes_per_s", "sram_capacity_bytes", "matrix_throughput_per_s", "vector_throughput_per_s"):
-        if name not in varying:
+        if name not in varying and machine:
             heading = {"matrix_throughput_per_s": "matrix ", "vector_throughput_per_s": "vector "}.get(name, "")
             machine.append(f"{heading}{_shown(name, first[name])}{' SRAM' if name == 'sram_capacity_bytes' else ''}")
     return f"{counted}: {', '.join([*parts, *machine])}"
@@ -130,39 +124,34 @@ def _common(rows: Rows, numbers: Numbers) -> str:
 def _columns(rows: Rows, numbers: Numbers, shown: Numbers) -> list[Column]:
     """The parts of a point that vary, then figures; those of less use go first where there is little room."""
 
-    def column(heading: str, show: Callable[[Record], str], rank: int, is_text: bool = False) -> Column:
-        return Column(heading, show, lambda total: "", rank, is_text)
+    def column(heading: str, name: str, show: Show, rank: int, is_text: bool = False) -> tuple[str, Column]:
+        return name, Column(heading, lambda record: "" if record[name] is None else show(record[name]), lambda total: "", rank, is_text)
 
-    def value(name: str, show: Show) -> Callable[[Record], str]:
-        return lambda record: "" if record[name] is None else show(record[name])
+    def time(heading: str, name: str, rank: int) -> tuple[str, Column]:
+        return column(f"{heading} {unit}", name, lambda seconds: f"{seconds / scale:,.1f}", rank)
 
-    def time(heading: str, name: str, rank: int) -> Column:
-        return column(f"{heading} {unit}", value(name, lambda seconds: f"{seconds / scale:,.1f}"), rank)
-
-    unit, scale = time_unit(least(rows, "bound_time_s", shown) or 1.0)
+    unit, scale = time_unit((least(rows, "bound_time_s", shown) if "bound_time_s" in rows.names else None) or 1.0)
     found = [
-        column(_heading(name), lambda record, name=name: _shown(name, record[name]), 0, name in TEXTS)  # type: ignore[misc]
-        for name in _varying(rows, numbers)
+        *(column(_heading(name), name, lambda value, name=name: _shown(name, value), 0, name in TEXTS) for name in rows.columns.varying),  # type: ignore[misc]
+        column("M MACs", "macs", lambda count: f"{count / 1e6:,.1f}", 6),
+        column("parameters", "parameters", "{:,}".format, 9),
+        column("moved B", "traffic_bytes", "{:,}".format, 5),
+        column("SRAM peak B", "peak_sram_bytes", "{:,}".format, 8),
+        time("serial", "serial_time_s", 7),
+        time("simulated", "simulated_time_s", 1),
+        ("simulated_time_s", Column("x bound", _to_bound, lambda total: "", 4)),
+        time("bound", "bound_time_s", 3),
+        column("by", "bound", str, 2, True),
+        column("energy uJ", "energy_j", lambda joules: f"{joules * 1e6:,.2f}", 4),
     ]
-    found += [
-        column("M MACs", value("macs", lambda count: f"{count / 1e6:,.1f}"), 5),
-        column("parameters", value("parameters", "{:,}".format), 8),
-        column("moved B", value("traffic_bytes", "{:,}".format), 4),
-        column("SRAM peak B", value("peak_sram_bytes", "{:,}".format), 7),
-        time("serial", "serial_time_s", 6),
-    ]
-    if "simulated_time_s" in rows.names:
-        found += [time("simulated", "simulated_time_s", 0), column("x bound", _to_bound, 3)]
-    found += [time("bound", "bound_time_s", 2), column("by", value("bound", str), 1, True)]
-    if "energy_j" in rows.names:
-        found.append(column("energy uJ", value("energy_j", lambda joules: f"{joules * 1e6:,.2f}"), 3))
     if least(rows, "published_accuracy", numbers) is not None:
-        found.append(column("accuracy", value("published_accuracy", lambda share: f"{100 * share:.1f} %"), 2))
+        found.append(column("accuracy", "published_accuracy", lambda share: f"{100 * share:.1f} %", 3))
     if MARK in rows.flags:
-        found.append(column("front", value(MARK, lambda is_on: "*" if is_on else ""), 0, True))
-    if any(shared.get("error") for shared in rows.shared):
-        found.append(column("error", value("error", lambda text: text[:_WIDEST_ERROR]), 1, True))
-    return found
+        found.append(column("front", MARK, lambda is_on: "*" if is_on else "", 1, True))
+    if len(failures(rows)):
+        found += [column("error", "error", lambda text: text.partition(":")[0], 1, True)]
+        found += [column("why", "error", lambda text: text.partition(": ")[2], 9, True)]
+    return [each for name, each in found if name in rows.names]
 
 
 def _to_bound(record: Record) -> str:
@@ -171,6 +160,8 @@ def _to_bound(record: Record) -> str:
 
 def sentences(rows: Rows, numbers: Numbers, selection: Selection) -> list[str]:
     """Fastest and slowest, what bounds, the front."""
+    if not rows.time_names:
+        return []
     return [*_extremes(rows, numbers), *_bounds(rows, numbers), *_front(rows, numbers, selection)]
 
 
@@ -180,7 +171,7 @@ def _extremes(rows: Rows, numbers: Numbers) -> list[str]:
     if fastest is None or slowest is None or fastest == slowest:
         return []
     shortest, longest = float(rows.times[name][fastest]), float(rows.times[name][slowest])
-    varying = _varying(rows, numbers)
+    varying = rows.columns.varying
     best = f"Fastest: {_where(rows, fastest, varying)}: {format_scaled(shortest, 's')}"
     worst = f"slowest: {_where(rows, slowest, varying)}: {format_scaled(longest, 's')}, {longest / shortest:.4g}x that"
     return [f"{best}; {worst}."]
@@ -211,6 +202,8 @@ def _front(rows: Rows, numbers: Numbers, selection: Selection) -> list[str]:
         return []
     marked, here = int(rows.flags[MARK].sum()), int(rows.flags[MARK][numbers].sum())
     goals = " and ".join(f"{'more' if each.sense == 'max' else 'less'} {each.column}" for each in selection.objectives)
+    if not marked:
+        return []
     front = "1 point is" if marked == 1 else f"{marked:,} points are"
     some = f", {here:,} of them in these rows" if here < marked else ""
     return [f"{front} on the front for {goals}{some}: no other is at least as good in all of that and better in one (marked *)."]

@@ -56,8 +56,8 @@ def that_fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: in
     widths = [max(len(column.heading), *(len(row[place]) for row in rows)) for place, column in enumerate(columns)]
     kept = sorted(range(len(columns)), key=lambda place: columns[place].rank)
     while len(kept) > 1 and sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) > width:
-        dropped = columns[kept[-1]].rank
-        kept = [place for place in kept if columns[place].rank < dropped]
+        fewer = [place for place in kept if columns[place].rank < columns[kept[-1]].rank]
+        kept = fewer or kept[:-1]  # of equal rank, the last go one by one
     return sorted(kept)
 
 

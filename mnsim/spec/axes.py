@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -66,7 +67,8 @@ class Axis:
 
     `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words` the levels as written.
     `data` is what goes into the hardware file for each level; of a rate, whose levels are its numbers, only for the first.
-    `between` is set where a sample is to draw the levels; `levels` and `data` have the range's two ends until then.
+    `between` is set where a sample is to draw the levels; `levels` and `data` have the range's two ends until then. `twice` is the
+    first level that stands for the second time.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Axis:
     words: tuple[str, ...]
     data: tuple[Any, ...] = ()
     between: Between | None = None
+    twice: Written | None = None
 
 
 def rate_column(key: str) -> str | None:
@@ -116,7 +119,7 @@ def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
     if problems:
         raise_all(problems)
     texts = tuple(item.written.text for item in items if isinstance(item, Given))
-    return Axis(name, texts, place_of(items), texts)
+    return Axis(name, texts, place_of(items), texts, twice=_twice(items, [[text] for text in texts]))
 
 
 def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
@@ -129,7 +132,7 @@ def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
             raise SpecError("S104", f"{name}: {error.message}", item.written.place, error.remedy) from None
 
     levels, between = _levels(items, read)
-    return Axis(name, tuple(levels), place_of(items), _words(items), between=between)
+    return Axis(name, tuple(chain.from_iterable(levels)), place_of(items), _words(items), between=between, twice=_twice(items, levels))
 
 
 def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> list[Axis]:
@@ -138,8 +141,7 @@ def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> li
     Raises SpecError with all that is wrong, each at its place.
     """
     firsts = [Setting(each.path, each.place, _data_of(_first(each)), _first(each).written.place) for each in wanted]
-    for document in documents:
-        validate(HardwareSpec, put_values(document, firsts))
+    _validated(documents, firsts)
     problems: list[MnsimError] = []
     axes = []
     for number, each in enumerate(wanted):
@@ -158,10 +160,10 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
 
     def read(item: Given) -> Any:
         setting = Setting(wanted.path, wanted.place, _data_of(item), item.written.place)
-        specs = [validate(HardwareSpec, put_values(document, [setting])) for document in documents]
-        return _value_at(specs[0], wanted.path)
+        return _value_at(_validated(documents, [setting])[0], wanted.path)
 
-    levels, between = _levels(wanted.items, read)
+    by_item, between = _levels(wanted.items, read)
+    levels = tuple(chain.from_iterable(by_item))
     if key in WORDS and len(levels) > 1:
         raise SpecError("U005", f"no figure depends on '{key}'", wanted.place, "give it one value")
     if any(isinstance(item, Span) for item in wanted.items):
@@ -170,7 +172,17 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
         data = [_data_of(item).data for item in wanted.items if isinstance(item, Given)]
     if rate_column(key) is not None:
         data = [_data_of(_first(wanted)).data]
-    return Axis(key, tuple(levels), place_of(wanted.items), _words(wanted.items), tuple(data), between)
+    return Axis(key, levels, place_of(wanted.items), _words(wanted.items), tuple(data), between, _twice(wanted.items, by_item))
+
+
+def _validated(documents: Sequence[Document], settings: Sequence[Setting]) -> list[HardwareSpec]:
+    try:
+        return [validate(HardwareSpec, put_values(document, settings)) for document in documents]
+    except SpecError as error:
+        if (error.code, error.key) != ("S103", "matrix_unit.fused"):
+            raise
+        place = error.location or documents[0].locate(())  # a list of words where a list of lists is meant
+        raise SpecError(error.code, error.message, place, "a level is a list: [[relu], []]", error.key) from None
 
 
 def _first(wanted: Wanted) -> Given:
@@ -183,27 +195,38 @@ def _data_of(item: Given) -> Document:
     return item.data or read_data(item.written)
 
 
-def _levels(items: Sequence[Item], read: Callable[[Given], Any]) -> tuple[list[Any], Between | None]:
-    """All levels of the items, and the range that a sample is to draw from, if it is one. Raises SpecError with all problems."""
-    levels: list[Any] = []
+def _levels(items: Sequence[Item], read: Callable[[Given], Any]) -> tuple[list[Sequence[Any]], Between | None]:
+    """The levels of each item, and the range that a sample is to draw from, if it is one. Raises SpecError with all problems."""
+    levels: list[Sequence[Any]] = []
     problems: list[MnsimError] = []
     between = None
     for item in items:
         try:
             if isinstance(item, Given):
-                levels.append(read(item))
+                levels.append([read(item)])
                 continue
             ends = read(Given(item.first)), read(Given(item.last))
             kind = _kind(ends[0], item)
             first, last = _checked(item, *(Fraction(repr(end) if kind is float else end) for end in ends))
             if item.size is None:
                 between = Between(item.scale, first, last, kind)
-            levels += ends if item.size is None else levels_between(item, first, last, kind)
+            levels.append(ends if item.size is None else levels_between(item, first, last, kind))
         except MnsimError as error:
             problems += error.problems
     if problems:
         raise_all(problems)
     return levels, between
+
+
+def _twice(items: Sequence[Item], levels: Sequence[Sequence[Any]]) -> Written | None:
+    """The first item with a level that an earlier one has."""
+    seen: set[Any] = set()
+    for item, found in zip(items, levels, strict=True):
+        known = [level if isinstance(level, int | float | str | Fraction) else repr(level) for level in found]
+        if not seen.isdisjoint(known):
+            return item.whole if isinstance(item, Span) else item.written
+        seen.update(known)
+    return None
 
 
 def _kind(level: Any, span: Span) -> Kind:

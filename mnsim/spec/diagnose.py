@@ -38,10 +38,13 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
     messages = {
         "list_type": (f"'{name}' must be a list, got {got}", "write it like [a, b], or one `- item` a line"),
         "model_type": (f"'{name}' must be a mapping, got {got}", "write it like {key: value}"),
+        "dict_type": (f"'{name}' must be a mapping, got {got}", "write it like {key: value}"),
         "none_required": (f"'{name}' takes no value, got {got}", f"write it alone: {name}"),
         "too_short": (f"'{name}' has too few entries", f"give it at least {context.get('min_length', 1)}"),
     }
-    message, remedy = messages.get(kind, (f"'{name}': {details['msg']}", "see `mnsim schema network` and `mnsim schema hardware`"))
+    message, remedy = messages.get(
+        kind, (f"'{name}': {details['msg']}", "`mnsim schema` prints what network, hardware and sweep files may say")
+    )
     return SpecError("S103", message, document.locate(path), remedy, key)
 
 

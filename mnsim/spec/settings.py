@@ -46,9 +46,8 @@ def read_setting(setting: Written, model: type[BaseModel]) -> tuple[KeyPath, Loc
         raise SpecError("U002", f"{shown(setting.text)} is not KEY=VALUE", setting.place, "write it like internal_memory.capacity=256KiB")
     written = part(setting, 0, len(key))
     after = len(key) + 1
-    value = Written(
-        setting.text[after:], replace(setting.place, column=setting.place.column + after, length=len(setting.text) - after or 1)
-    )
+    length = max(1, len(setting.place.text) - after)
+    value = Written(setting.text[after:], replace(setting.place, column=setting.place.column + after, length=length), setting.is_source)
     return check_key(written, model), written.place, value
 
 
@@ -86,7 +85,7 @@ def read_data(written: Written) -> Document:
     """A value as YAML data, with the places that its parts have where it was written."""
     place = written.place
     padded = " " * (place.column - 1) + written.text  # so that columns are those of what was typed
-    found = read_value(Text(place.file, padded, tuple(place.text.split("\n"))))
+    found = read_value(Text(place.file, padded, (place.text, *written.text.split("\n")[1:])))
     if place.line == 1:
         return found
     values = {path: replace(where, line=place.line, text=place.text) for path, where in found.values.items()}

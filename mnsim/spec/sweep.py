@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
@@ -28,7 +27,7 @@ from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import load_network, read_hardware, read_text, validate
 from mnsim.spec.records import Network
 from mnsim.spec.settings import SRAM, KeyPath, check_key, read_setting, refuse_overlaps
-from mnsim.spec.written import Span, Written, read_levels, split, typed
+from mnsim.spec.written import Span, Written, read_levels, split, typed, unquoted
 
 Mode = Literal["grid", "zip", "sample"]
 CHOICES = {"dtype": ("int8", "float16", "float32"), "policy": ("overlap", "serial")}
@@ -98,7 +97,7 @@ def read_sweep(asked: Asked, file: str | None = None, most_points: int = MOST_PO
 
     Raises SpecError for all that is wrong with it, before anything is run: U007 for more than `most_points` points.
     """
-    document = read_document(read_text(file)) if file is not None else None
+    document = _document(file) if file is not None else None
     spec = validate(SweepSpec, document) if document else None
     read = _merged(_typed(asked), _from_file(document) if document else _Read({}, []))
     wants_zip = spec.zip if spec and asked.zip is None and asked.sample is None else bool(asked.zip)
@@ -115,6 +114,15 @@ def read_sweep(asked: Asked, file: str | None = None, most_points: int = MOST_PO
     found = Sweep(_axes(read), mode, samples or 0, seed)
     _refuse_misfits(found)
     return found
+
+
+def _document(file: str) -> Document:
+    try:
+        return read_document(read_text(file))
+    except SpecError as error:
+        if error.code != "S004" or error.location is None:
+            raise
+        raise SpecError("S004", error.message, error.location, "`mnsim explain sweep` has the keys of a sweep file") from None
 
 
 def _refuse_no_network(read: _Read, document: Document | None) -> None:
@@ -142,7 +150,8 @@ def _typed(asked: Asked) -> _Read:
         text = getattr(asked, part)
         if text is not None:
             written = typed("--hw" if part == "hardware" else f"--{part}", text)
-            parts[part] = items_of(split(written) if part == "hardware" else read_levels(written))
+            levels = split(written) if part == "hardware" else read_levels(written)
+            parts[part] = items_of([each if isinstance(each, Span) else unquoted(each) for each in levels])
     settings = [read_setting(typed("--set", setting), HardwareSpec) for setting in asked.settings]
     if asked.sram is not None:
         sram = typed("--sram", asked.sram)
@@ -168,25 +177,40 @@ def _file_items(document: Document, path: tuple[str, ...]) -> list[Item]:
     for name in path:
         here = here[name]
     if not isinstance(here, list):
-        return _scalar_items(document, path, here)
+        return _entry_items(document, path, here)
     if not here:
         raise SpecError("U005", "there are no levels", document.locate(path), "write [a, b], or a range such as linear(a, b, n)")
-    return [item for number, each in enumerate(here) for item in _scalar_items(document, (*path, number), each)]
+    return [item for number, each in enumerate(here) for item in _entry_items(document, (*path, number), each)]
 
 
-def _scalar_items(document: Document, path: tuple[str | int, ...], value: Any) -> list[Item]:
+def _entry_items(document: Document, path: tuple[str | int, ...], value: Any) -> list[Item]:
+    """The levels of one entry: a name is itself, a list or mapping one level of a key, a text all that it lists."""
     place = document.locate(path)
+    if value is None:
+        raise SpecError("U005", "a level is empty", place, "write a level, or leave the key out")
+    if path[0] in ("networks", "hardware"):
+        if not isinstance(value, str):
+            raise SpecError("S103", f"expected a name, got {shown(value)}", place, "write the name of a file, or a bundled one")
+        return [Given(_scalar(place, value))]
     if isinstance(value, dict | list):
+        if path[0] != "set":
+            raise SpecError("S103", f"expected a level, got {shown(value)}", place, "write [a, b], or a range such as linear(a, b, n)")
         below = {found[len(path) :]: where for found, where in document.values.items() if found[: len(path)] == path}
         return [Given(Written(str(value), place), Document(document.text, value, below, {}))]
+    written = _scalar(place, value)
+    if written.is_source and isinstance(path[-1], int) and written.text.count("(") != written.text.count(")"):
+        raise SpecError("U005", "a bracket is not closed", written.place, "in a list, put quotes around a range: 'log(a, b, n)'")
+    return items_of(read_levels(written))
+
+
+def _scalar(place: Location, value: Any) -> Written:
+    """A scalar as it stands in its line; one with escapes or line ends has the place of the whole."""
     source = place.text[place.column - 1 : place.column - 1 + place.length]
-    quoted = isinstance(value, str) and source[:1] in "\"'" and source[1:-1] == value
-    if quoted:
-        place = replace(place, column=place.column + 1, length=max(1, len(value)))
-    plain = value if isinstance(value, str) else source
-    if isinstance(value, str) and value.count("(") != value.count(")"):
-        raise SpecError("U005", "a bracket is not closed", place, "in a list, put quotes around a range: 'log(a, b, n)'")
-    return items_of(read_levels(Written(plain, place)))
+    if not isinstance(value, str):
+        return Written(source, place)
+    if source[:1] in "\"'" and source[1:-1] == value:
+        return Written(value, replace(place, column=place.column + 1, length=max(1, len(value))))
+    return Written(value, place, source == value)
 
 
 def _merged(typed_: _Read, filed: _Read) -> _Read:
@@ -299,9 +323,9 @@ def _refuse_misfits(sweep: Sweep) -> None:
     """A level that stands twice in a grid; axes of different lengths side by side."""
     problems = []
     for axis in sweep.axes:
-        twice = _twice(axis.levels) if sweep.mode == "grid" else None
-        if twice is not None:
-            problems.append(SpecError("U005", f"{axis.name} has a level twice: {twice}", axis.place, "keep one of the two"))
+        if axis.twice is not None and sweep.mode == "grid":
+            message = f"{axis.name} has a level twice: {shown(axis.twice.text)}"
+            problems.append(SpecError("U005", message, axis.twice.place, "keep one of the two"))
     lengths = {axis.name: len(axis.levels) for axis in sweep.axes if len(axis.levels) > 1}
     if sweep.mode == "zip" and len(set(lengths.values())) > 1:
         longest = max(lengths, key=lambda name: lengths[name])
@@ -311,14 +335,3 @@ def _refuse_misfits(sweep: Sweep) -> None:
                 problems.append(SpecError("U005", message, axis.place, "give each as many levels, or one"))
     if problems:
         raise_all(problems)
-
-
-def _twice(levels: Sequence[Any]) -> str | None:
-    """The first level that stands for a second time."""
-    seen: set[Any] = set()
-    for level in levels:
-        known = level if isinstance(level, int | float | str | Fraction) else repr(level)
-        if known in seen:
-            return str(level)
-        seen.add(known)
-    return None

@@ -19,10 +19,14 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A text, and the place of its first character."""
+    """A text, and the place of its first character.
+
+    `is_source` says that the text stands there letter for letter; of one that does not (with escapes, or folded) parts have its place.
+    """
 
     text: str
     place: Location
+    is_source: bool = True
 
 
 class Span(NamedTuple):
@@ -38,7 +42,8 @@ class Span(NamedTuple):
 
 def typed(option: str, text: str) -> Written:
     """What was typed for an option."""
-    return Written(text, Location(option, 1, 1, text, max(1, len(text))))
+    first = text.partition("\n")[0]
+    return Written(text, Location(option, 1, 1, first, max(1, len(first))), "\n" not in text)
 
 
 def part(written: Written, start: int, end: int) -> Written:
@@ -46,7 +51,16 @@ def part(written: Written, start: int, end: int) -> Written:
     text = written.text[start:end]
     start += len(text) - len(text.lstrip())
     text = text.strip()
+    if not written.is_source:
+        return replace(written, text=text)
     return Written(text, replace(written.place, column=written.place.column + start, length=max(1, len(text))))
+
+
+def unquoted(written: Written) -> Written:
+    """What stands between quotes, if they enclose all of it."""
+    text = written.text
+    enclosed = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
+    return part(written, 1, len(text) - 1) if enclosed else written
 
 
 def split(written: Written) -> list[Written]:
