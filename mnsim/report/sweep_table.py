@@ -6,7 +6,7 @@ from typing import Any
 
 from mnsim.explore.evaluate import ENGINES
 from mnsim.explore.points import Numbers, Points, count_groups
-from mnsim.explore.rows import TEXTS, Rows, bound_counts, failures, least, records
+from mnsim.explore.rows import TEXTS, Rows, bound_counts, failures, least, records, texts
 from mnsim.explore.select import MARK, Objective, Selection, first_of
 from mnsim.report.columns import Column, time_unit
 from mnsim.report.records import Record
@@ -76,9 +76,12 @@ def _plural(count: int, word: str) -> str:
 
 
 def sweep_table(rows: Rows, numbers: Numbers, selection: Selection, width: int, verbosity: int = 0) -> str:
-    """What all points have in common, the rows in the columns that the width holds, and what stands out; verbosity -1: the rows alone."""
+    """What all points have in common, the rows in the columns that the width holds, and what stands out.
+
+    Verbosity -1 gives the rows alone, 1 more columns.
+    """
     shown = numbers[:MOST_ROWS]
-    columns = _columns(rows, numbers, shown)
+    columns = _columns(rows, shown, verbosity > 0)
     found = records(rows, shown)
     cells = [[column.cell(record) for column in columns] for record in found]
     kept = that_fit(columns, cells or [[""] * len(columns)], width)
@@ -96,7 +99,7 @@ def sweep_table(rows: Rows, numbers: Numbers, selection: Selection, width: int, 
 
 def sweep_markdown(rows: Rows, numbers: Numbers, selection: Selection) -> str:
     """All rows in the columns that tell them apart, and what stands out."""
-    columns = _columns(rows, numbers, numbers)
+    columns = _columns(rows, numbers)
     cells = [[column.cell(record) for column in columns] for record in records(rows, numbers)]
     table = to_markdown([column.heading for column in columns], cells, [column.is_text for column in columns])
     words = "".join(f"- {sentence}\n" for sentence in sentences(rows, numbers, selection))
@@ -121,8 +124,11 @@ def _common(rows: Rows, numbers: Numbers) -> str:
     return f"{counted}: {', '.join([*parts, *machine])}"
 
 
-def _columns(rows: Rows, numbers: Numbers, shown: Numbers) -> list[Column]:
-    """The parts of a point that vary, then figures; those of less use go first where there is little room."""
+def _columns(rows: Rows, numbers: Numbers, verbose: bool = False) -> list[Column]:
+    """The parts of a point that vary, then figures; those of less use go first where there is little room.
+
+    `verbose` adds the length of the program, how long each engine is busy, and the bound for the SRAM.
+    """
 
     def column(heading: str, name: str, show: Show, rank: int, is_text: bool = False) -> tuple[str, Column]:
         return name, Column(heading, lambda record: "" if record[name] is None else show(record[name]), lambda total: "", rank, is_text)
@@ -130,7 +136,12 @@ def _columns(rows: Rows, numbers: Numbers, shown: Numbers) -> list[Column]:
     def time(heading: str, name: str, rank: int) -> tuple[str, Column]:
         return column(f"{heading} {unit}", name, lambda seconds: f"{seconds / scale:,.1f}", rank)
 
-    unit, scale = time_unit((least(rows, "bound_time_s", shown) if "bound_time_s" in rows.names else None) or 1.0)
+    unit, scale = time_unit((least(rows, "bound_time_s", numbers) if "bound_time_s" in rows.names else None) or 1.0)
+    more = [
+        column("commands", "commands", "{:,}".format, 10),
+        *(time(engine, f"{name}_time_s", 10) for engine, name in (("bus", "transfer"), ("matrix", "matrix"), ("vector", "vector"))),
+        time("SRAM bound", "capacity_bound_time_s", 10),
+    ]
     found = [
         *(column(_heading(name), name, lambda value, name=name: _shown(name, value), 0, name in TEXTS) for name in rows.columns.varying),  # type: ignore[misc]
         column("M MACs", "macs", lambda count: f"{count / 1e6:,.1f}", 6),
@@ -138,6 +149,7 @@ def _columns(rows: Rows, numbers: Numbers, shown: Numbers) -> list[Column]:
         column("moved B", "traffic_bytes", "{:,}".format, 5),
         column("SRAM peak B", "peak_sram_bytes", "{:,}".format, 8),
         time("serial", "serial_time_s", 7),
+        *(more if verbose else []),
         time("simulated", "simulated_time_s", 1),
         ("simulated_time_s", Column("x bound", _to_bound, lambda total: "", 4)),
         time("bound", "bound_time_s", 3),
@@ -148,7 +160,7 @@ def _columns(rows: Rows, numbers: Numbers, shown: Numbers) -> list[Column]:
         found.append(column("accuracy", "published_accuracy", lambda share: f"{100 * share:.1f} %", 3))
     if MARK in rows.flags:
         found.append(column("front", MARK, lambda is_on: "*" if is_on else "", 1, True))
-    if len(failures(rows)):
+    if any(text is not None for text in texts(rows, "error", numbers).tolist()):
         found += [column("error", "error", lambda text: text.partition(":")[0], 1, True)]
         found += [column("why", "error", lambda text: text.partition(": ")[2], 9, True)]
     return [each for name, each in found if name in rows.names]
