@@ -47,7 +47,7 @@ CASES: list[tuple[list[str], dict[str, list[str]], dict[str, list[str]]]] = [
     (["squeezenet"], {"--policy": ["serial", "overlap"]}, {"matrix_unit.fused": ["[]", "[relu]"], "vector_unit.throughput": ["3 GFLOPS"]}),
     (
         ["mobilenet_cifar"],
-        {"--dtype": ["int8", "float32"]},
+        {"--alpha": ["0.5"], "--dtype": ["int8", "float32"]},
         {"internal_memory.capacity": ["100 KiB", "1 MiB"], "external_memory.latency": ["90 ns"]},
     ),
     (
@@ -210,7 +210,7 @@ def test_a_plan_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_several_processes_give_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     import mnsim.explore.workers as module
 
-    arguments = ["mobilenet_cifar", "--alpha", "linear(0.25, 1, 6)", "--sram", "100B,64KiB"]
+    arguments = ["mobilenet_cifar", "--alpha", "linear(0.25, 0.5, 6)", "--sram", "30B,64KiB"]
     alone = run("sweep", *arguments, "--jobs", "1", "--format", "csv")
     monkeypatch.setattr(module, "PATIENCE_S", -1.0)
     together = run("sweep", *arguments, "--jobs", "2", "--format", "csv")

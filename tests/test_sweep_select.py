@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 
 from mnsim.explore import front as module
 from mnsim.explore.front import front
+from mnsim.explore.points import points_of
+from mnsim.explore.rows import Rows, records
+from mnsim.explore.select import Selection, read_condition, select
+from mnsim.explore.sweep import Means, columns_for, run_sweep
+from mnsim.spec.sweep import Asked, read_sweep
 from tests.helpers import run
 
 GRID = ("mobilenet_v1", "squeezenet", "--alpha", "0.5,1", "--sram", "1KiB,256KiB,1MiB", "--set", "bus.bandwidth=1 GB/s,9 GB/s",
@@ -21,6 +26,13 @@ def rows_of(*arguments: str) -> list[dict[str, Any]]:
     assert ran.code == 1, ran.err  # 1 KiB is too little for two of them
     found: list[dict[str, Any]] = json.loads(ran.out)["rows"]
     return found
+
+
+@pytest.fixture(scope="module")
+def ran() -> Rows:
+    asked = Asked(GRID[:2], alpha="0.5,1", sram="1KiB,256KiB,1MiB", settings=("bus.bandwidth=1 GB/s,9 GB/s",))
+    points = points_of(read_sweep(asked))
+    return run_sweep(points, columns_for(points, "analytical"), Means("analytical"))
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +93,10 @@ def test_a_large_front_takes_no_time_to_speak_of() -> None:
         ("macs <= 500000000", lambda row: row["macs"] is not None and row["macs"] <= 500_000_000),
     ],
 )
-def test_conditions(condition: str, test: Any, everything: list[dict[str, Any]]) -> None:
+def test_conditions(condition: str, test: Any, everything: list[dict[str, Any]], ran: Rows) -> None:
     expected = [row for row in everything if test(row)]
     assert 0 < len(expected) < len(everything)
-    assert rows_of("--where", condition) == expected
+    assert records(ran, select(ran, Selection((read_condition(condition, ran.columns),)))) == expected
 
 
 def test_all_conditions_must_hold(everything: list[dict[str, Any]]) -> None:
