@@ -243,7 +243,7 @@ def _run(points: "Points", columns: "Columns", how: Run, mode: str, talk: Talk) 
 
         sys.stderr.write(f"{listing(points, mode)}\n")
     means = Means(how.fidelity, how.jobs or cores(), how.scheduler, how.store, how.fail_fast)
-    signal(SIGTERM, default_int_handler)  # a batch system's way to say that time is up: end as on Ctrl-C
+    before = signal(SIGTERM, default_int_handler)  # a batch system's way to say that time is up: end as on Ctrl-C
     try:
         with _listening(points.count, talk) as listener:
             return run_sweep(points, columns, means, listener)
@@ -251,6 +251,8 @@ def _run(points: "Points", columns: "Columns", how: Run, mode: str, talk: Talk) 
         if how.store is not None and not talk.quiet:
             sys.stderr.write(f"what has finished is in {how.store}; the same command goes on from there\n")
         raise
+    finally:
+        signal(SIGTERM, before)
 
 
 @contextmanager
