@@ -1,6 +1,7 @@
 """Levels, points and samples of a sweep: what always holds, and what a file says beside a command line."""
 
 import json
+import shutil
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -18,7 +19,7 @@ from mnsim.explore.sweep import _hardware, _structure
 from mnsim.spec.axes import Axis
 from mnsim.spec.sweep import Asked, Sweep, read_sweep
 from mnsim.spec.written import Span, levels_between, read_levels, split, typed
-from tests.helpers import run
+from tests.helpers import ROOT, run
 
 NETWORK = ("mobilenet_cifar",)
 
@@ -152,8 +153,8 @@ def test_a_latin_hypercube_covers_every_axis_evenly(count: int, seed: int) -> No
         places = places_of(points, number, numbers)
         if axis.name in ("alpha", "external_memory.latency"):
             drawn = np.bincount(places, minlength=len(axis.levels))
-            assert drawn.min() >= count // len(axis.levels) - 1
-            assert drawn.max() <= -(-count // len(axis.levels)) + 1
+            assert drawn.min() >= count // len(axis.levels)
+            assert drawn.max() <= -(-count // len(axis.levels))
     bandwidths = rates_at(points, numbers)["bus_bandwidth_bytes_per_s"]
     slices = np.floor((bandwidths - 1e9) / 2e9 * count + 1e-9 * count).astype(int)
     assert sorted(np.minimum(slices, count - 1).tolist()) == list(range(count))
@@ -219,6 +220,13 @@ def test_the_command_line_counts_before_the_file(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_file_says_of_the_mode_can_be_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("networks: mobilenet_cifar\nzip: true\nalpha: [0.5, 1]\nrho: [0.5, 1]\n")
+    arguments = ["--spec", str(tmp_path / "sweep.yaml"), "--dry-run", "--format", "csv"]
+    assert len(run("sweep", *arguments).out.splitlines()) == 3
+    assert len(run("sweep", *arguments, "--no-zip").out.splitlines()) == 5
+
+
 def test_a_network_may_be_missing_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text("alpha: 0.5\n")
     assert len(read_sweep(Asked(NETWORK), str(tmp_path / "sweep.yaml")).axes[0].levels) == 1
@@ -227,11 +235,14 @@ def test_a_network_may_be_missing_from_the_file(tmp_path: Path) -> None:
     assert "error[S101]: missing key 'networks'" in ran.err
 
 
-def keys_of(**options: Any) -> list[str]:
-    points = points_of(asked(**options))
+SECTIONS = {"external_memory": "pJ/B", "internal_memory": "pJ/B", "matrix_unit": "pJ/FLOP", "vector_unit": "pJ/OP"}
+
+
+def keys_of(network: str = NETWORK[0], fidelity: Any = "simulated", **options: Any) -> list[str]:
+    points = points_of(read_sweep(Asked((network,), **options)))
     found = []
     for group in groups(points):
-        structure = _structure(points, group, _hardware(points, group), options.get("fidelity", "simulated"))
+        structure = _structure(points, group, _hardware(points, group), fidelity)
         found += point_keys(structure, rates_at(points, group.numbers), len(group.numbers))
     return found
 
@@ -242,6 +253,7 @@ def test_a_key_is_of_the_point_not_of_the_sweep() -> None:
     assert len(set(among)) == 4
     assert among[3] == alone
     assert keys_of(alpha="1/2", settings=("bus.bandwidth=2000 MB/s", "title=other")) == [alone]
+    assert keys_of(settings=("matrix_unit.efficiency.conv=0.5,1",))[1] == keys_of()[0]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +262,7 @@ def test_a_key_is_of_the_point_not_of_the_sweep() -> None:
         {"alpha": "0.75"}, {"rho": "6/7"}, {"dtype": "float16"}, {"policy": "serial"}, {"sram": "256KiB"},
         *({"settings": (each,)} for each in (
             "bus.bandwidth=2 GB/s", "external_memory.latency=1 ns", "external_memory.capacity=1 GiB", "matrix_unit.throughput=2 TFLOPS",
-            "matrix_unit.fused=[relu]", "matrix_unit.efficiency.conv=0.5", "vector_unit.efficiency.relu=0.5", "name=other",
+            "matrix_unit.fused=[relu]", "matrix_unit.efficiency.conv=0.5", "vector_unit.efficiency.relu=0.5",
             "matrix_unit.launch_overhead=1 ns", "vector_unit.launch_overhead=1 ns", "vector_unit.throughput=2 GFLOPS",
         )),
     ],
@@ -260,9 +272,55 @@ def test_whatever_a_result_depends_on_is_in_the_key(options: dict[str, Any]) -> 
     assert keys_of(**options) != keys_of()
 
 
+def test_fidelity_energy_and_every_layer_are_in_the_key(tmp_path: Path) -> None:
+    assert keys_of(fidelity="analytical") != keys_of()
+    energies = [f"{section}.energy=1 {unit}" for section, unit in SECTIONS.items()]
+    one, other = keys_of(settings=tuple(energies)), keys_of(settings=(*energies[:-1], "vector_unit.energy=2 pJ/OP"))
+    assert len({*one, *other, *keys_of()}) == 3
+    text = (ROOT / "arch" / "mobilenet_cifar.yaml").read_text()
+    for number, (old, new) in enumerate(
+        (
+            ("min_depth", ""),
+            ("separable: 64}", "separable: 65}"),
+            ("[28, 28, 3]", "[28, 29, 3]"),
+            ("activation: relu}", "activation: relu6}"),
+        )
+    ):
+        changed = text.replace(old, new) if number else text + "min_depth: 4\n"
+        (tmp_path / "n.yaml").write_text(changed)
+        assert keys_of(network=str(tmp_path / "n.yaml")) != keys_of(), new
+    (tmp_path / "n.yaml").write_text("# moved\n" + text)
+    assert keys_of(network=str(tmp_path / "n.yaml")) == keys_of()
+
+
 def test_the_model_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     import mnsim.explore.keys as module
 
     before = keys_of()
     monkeypatch.setattr(module, "model_version", lambda: "another")
     assert keys_of() != before
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "units.py",
+        "errors.py",
+        "spec/load.py",
+        "graph/build.py",
+        "plan/tiles.py",
+        "program/lower.py",
+        "interpreters/cost.py",
+        "explore/evaluate.py",
+    ],
+)
+def test_the_version_knows_the_code_that_results_depend_on(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.version as module
+
+    shutil.copytree(ROOT / "mnsim", tmp_path / "mnsim", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(module, "files", lambda name: tmp_path / name)
+    before = module.model_version.__wrapped__()
+    assert before == module.model_version()
+    with (tmp_path / "mnsim" / file).open("a") as changed:
+        changed.write("#\n")
+    assert module.model_version.__wrapped__() != before

@@ -87,6 +87,7 @@ def test_a_large_front_takes_no_time_to_speak_of() -> None:
         ("alpha == 1/2", lambda row: row["alpha"] == 0.5),
         ("bound != bus", lambda row: row["bound"] != "bus"),
         ("bound = none", lambda row: row["bound"] is None),
+        ("error = C001", lambda row: row["error"] is not None and row["error"].startswith("C001")),
         ("error != none", lambda row: row["error"] is not None),
         ("published_accuracy != none", lambda row: row["published_accuracy"] is not None),
         ("published_accuracy = none", lambda row: row["published_accuracy"] is None),

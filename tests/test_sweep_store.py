@@ -1,5 +1,6 @@
 """The store and the processes: kills at any moment, torn lines, two writers, workers that die."""
 
+import errno
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,12 @@ def test_killed_ten_times_and_resumed(tmp_path: Path) -> None:
     took_s = time.monotonic() - begun
     moments = random.Random(7)
     broken, grown = tmp_path / "broken", [0]
+    rows = broken / "rows.jsonl"
     for _ in range(KILLS):
         process = start(*SWEEP, "--store", str(broken))
         time.sleep(moments.uniform(0.2, took_s))
+        while not grown[-1] and process.poll() is None and not (rows.exists() and rows.stat().st_size):
+            time.sleep(0.01)  # on a busy machine: the first kill comes when there is something to lose
         process.kill()
         process.communicate()
         if broken.is_dir() and (broken / "rows.jsonl").exists():
@@ -205,6 +210,35 @@ def test_json_that_is_no_row(good: bytes, bad: bytes, filled: Path, tmp_path: Pa
     assert "rows.jsonl:2:1: error[W102]" in ran.err
 
 
+def test_zeros_that_a_power_loss_left_are_cut_off(filled: Path, tmp_path: Path) -> None:
+    content = (filled / "rows.jsonl").read_bytes()
+    (tmp_path / "rows.jsonl").write_bytes(content + b"\0" * 200)
+    assert run("sweep", *SMALL, "--store", str(tmp_path)).code == 1
+    assert (tmp_path / "rows.jsonl").read_bytes() == content
+
+
+def test_a_file_system_that_cannot_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def cannot(file: Any, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", cannot)
+    ran = run("sweep", *SMALL, "--store", str(tmp_path))
+    assert ran.code == 2
+    assert "error[W103]" in ran.err
+    assert "Function not implemented" in ran.err
+
+
+def test_a_dry_run_says_how_much_is_there(filled: Path, tmp_path: Path) -> None:
+    assert (
+        "12 points (every combination), 4 plans, 12 of the points are in the store"
+        in run("sweep", *SMALL, "--store", str(filled), "--dry-run").out
+    )
+    assert "0 of the points are in the store" in run("sweep", *SMALL, "--store", str(tmp_path / "none"), "--dry-run").out
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("content", [b"my own data\nsecond line without newline", b"x" * 100_000, b'{"key": 3}'])
 def test_a_file_of_somebody_else_is_left_alone(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)
@@ -285,6 +319,20 @@ def test_a_worker_that_dies_costs_only_its_own_batch(monkeypatch: pytest.MonkeyP
     for number in set(range(8)) - {3, 6}:
         assert outcomes[number].counts == expected[number].counts
         assert outcomes[number].times["serial_time_s"].tolist() == expected[number].times["serial_time_s"].tolist()
+
+
+def test_other_processes_of_the_host_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnsim.explore.workers as module
+
+    monkeypatch.setattr(module, "PATIENCE_S", -1.0)
+    outcomes = run_here(batches(set(), 20), 2)
+    next(outcomes), next(outcomes)
+    other = get_context("spawn").Process(target=time.sleep, args=(60,))
+    other.start()
+    outcomes.close()
+    assert other.is_alive()
+    other.kill()
+    other.join()
 
 
 def test_a_failure_that_may_pass_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

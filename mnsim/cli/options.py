@@ -10,6 +10,7 @@ import click
 
 from mnsim.cli.main import talk
 from mnsim.errors import Location, SpecError, did_you_mean, shown
+from mnsim.spec.records import DTYPES, POLICIES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -24,8 +25,6 @@ else:  # generic from click 8.4 on only
 
 FORMATS = ("table", "csv", "json", "markdown")
 _SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
-DTYPES = ("int8", "float16", "float32")
-POLICIES = ("overlap", "serial")
 
 Function = Callable[..., Any]
 

@@ -8,7 +8,6 @@ import click
 from click.core import ParameterSource
 
 from mnsim.cli.options import (
-    POLICIES,
     Machine,
     Output,
     SpecName,
@@ -21,6 +20,7 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.terminal import PIPE_WIDTH, emit, progress, wants_color, width_of
+from mnsim.spec.records import POLICIES
 
 if TYPE_CHECKING:
     from mnsim.pipeline import Simulated

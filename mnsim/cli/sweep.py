@@ -41,10 +41,10 @@ class Levels(NamedTuple):
     settings: tuple[str, ...]
     sram: str | None
     spec: str | None
-    zip: bool
+    zip: bool | None
     sample: int | None
     seed: int | None
-    max_points: int
+    max_points: int | None
 
 
 class Run(NamedTuple):
@@ -80,10 +80,10 @@ levels_options = gather(
     ),
     click.option("--sram", metavar="LEVELS", help="Short for --set internal_memory.capacity=LEVELS."),
     click.option("--spec", metavar="FILE", type=SpecName(), help="A sweep file; what is said here counts before it."),
-    click.option("--zip", is_flag=True, help="Levels side by side, not every combination."),
+    click.option("--zip/--no-zip", default=None, help="Levels side by side, not every combination."),
     click.option("--sample", type=click.IntRange(1), metavar="N", help="So many points of a Latin hypercube."),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Of the sample; 0 unless said."),
-    click.option("--max-points", type=click.IntRange(1), metavar="N", default=10_000_000, show_default=True, help="Refuse more."),
+    click.option("--max-points", type=click.IntRange(1), metavar="N", help="Refuse more points; 10 million unless said."),
 )
 run_options = gather(
     "how",
@@ -143,7 +143,7 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     columns = columns_for(points, how.fidelity, choice.pareto is not None)
     selection = _selection(choice, columns)
     if how.dry_run:
-        return _list_points(points, columns, sweep.mode, output, talk)
+        return _list_points(points, columns, how, (sweep.mode, output, talk))
     rows = _run(points, columns, how, sweep.mode, talk)
     from mnsim.explore.rows import failures
     from mnsim.explore.select import select
@@ -178,7 +178,7 @@ def _asked(networks: tuple[str, ...], levels: Levels) -> "Asked":
         policy=levels.policy,
         sram=levels.sram,
         settings=levels.settings,
-        zip=levels.zip or None,
+        zip=levels.zip,
         sample=levels.sample,
         seed=levels.seed,
     )
@@ -195,12 +195,15 @@ def _selection(choice: Choice, columns: "Columns") -> "Selection":
     return Selection(conditions, objectives, sort, choice.top)
 
 
-def _list_points(points: "Points", columns: "Columns", mode: str, output: RowsOutput, talk: Talk) -> int:
-    """The axes, or in the other formats every point."""
+def _list_points(points: "Points", columns: "Columns", how: Run, shown: tuple[str, RowsOutput, Talk]) -> int:
+    """The axes, and how many of the points a store has; or in the other formats every point."""
+    mode, output, talk = shown
     if output.chosen == "table":
+        from mnsim.explore.sweep import count_stored
         from mnsim.report.sweep_table import listing
 
-        emit_parts([listing(points, mode)], output.output, talk.quiet)
+        there = None if how.store is None else count_stored(points, how.fidelity, how.store)
+        emit_parts([listing(points, mode, there)], output.output, talk.quiet)
         return 0
     from mnsim.explore.rows import done
     from mnsim.explore.select import Selection
@@ -228,9 +231,10 @@ def _show(rows: "Rows", numbers: "Numbers", selection: "Selection", mode: str, o
         from mnsim.report.sweep_table import sweep_markdown, sweep_table
 
         width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
-        is_markdown = chosen == "markdown"
-        text = sweep_markdown(rows, numbers, selection) if is_markdown else sweep_table(rows, numbers, selection, width, talk.verbosity)
-        parts = iter([text])
+        if chosen == "markdown":
+            parts = iter([sweep_markdown(rows, numbers, selection)])
+        else:
+            parts = iter([sweep_table(rows, numbers, selection, width, talk.verbosity, not output.to_screen)])
     emit_parts(parts, output.output, talk.quiet)
 
 

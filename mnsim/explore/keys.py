@@ -12,9 +12,15 @@ from mnsim.explore.evaluate import Structure
 from mnsim.explore.points import Array
 from mnsim.explore.rows import own_rates
 from mnsim.explore.version import model_version
+from mnsim.spec.hardware import MatrixEfficiencySpec, VectorEfficiencySpec
 from mnsim.spec.records import contents
+from mnsim.spec.settings import fields_of
 
 DIGITS = 32  # hexadecimal: 128 bits
+EFFICIENCIES = (
+    *(f"matrix_efficiency_{kind}" for kind in fields_of(MatrixEfficiencySpec)),
+    *(f"vector_efficiency_{kind}" for kind in fields_of(VectorEfficiencySpec)),
+)
 
 
 def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> list[str]:
@@ -24,7 +30,7 @@ def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> lis
     rows carry them; titles are not.
     """
     hardware = structure.hardware
-    columns = {**own_rates(hardware), **rates}
+    columns = {**dict.fromkeys(EFFICIENCIES, 1.0), **own_rates(hardware), **rates}
     names = sorted(columns)
     planned = {
         "model": model_version(),

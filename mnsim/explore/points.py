@@ -61,14 +61,13 @@ def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbe
     """The axis and every point's level on it, drawn as a Latin hypercube draws.
 
     One value falls into each of `count` equal slices of the axis, in random order (McKay, Beckman and Conover, Technometrics 21, 1979):
-    so each of k levels is drawn count / k times, give or take one.
+    so each of k levels is drawn count / k times, rounded up or down.
     """
     random = np.random.default_rng(seed)
-    shares = (random.permutation(count) + random.random(count)) / count
+    slices = random.permutation(count)
     if axis.between is not None:
-        return drawn(axis, shares.tolist()), np.arange(count)
-    levels = len(axis.levels)
-    return axis, np.minimum((shares * levels).astype(np.int64), levels - 1)
+        return drawn(axis, ((slices + random.random(count)) / count).tolist()), np.arange(count)
+    return axis, slices * len(axis.levels) // count
 
 
 def places_of(points: Points, axis: int, numbers: Numbers) -> Numbers:
@@ -108,6 +107,11 @@ def count_groups(points: Points) -> int:
     if points.places is None:
         return prod(len(axis.levels) for axis in points.axes[: points.plan_axes])
     return len(np.unique(np.stack(points.places[: points.plan_axes], axis=1), axis=0))
+
+
+def may_share_plans(points: Points) -> bool:
+    """Whether groups may have one plan: those that differ in the hardware's file, or in a section of rates."""
+    return any(axis.is_shared for axis in points.axes[: points.plan_axes] if len(axis.levels) > 1)
 
 
 def level_values(points: Points, group: Group) -> Mapping[str, Any]:

@@ -7,22 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.errors import MnsimError
+from mnsim.errors import MnsimError, ShapeError
 from mnsim.explore.evaluate import COUNTS, ENGINES, TIMES, Fidelity, Outcome
 from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
 from mnsim.papers.accuracy import published_accuracy
-from mnsim.spec.axes import rate_column
+from mnsim.spec.axes import ENERGIES, RATES, rate_column
 from mnsim.spec.records import Hardware
 
-RATES = (
-    "bus_bandwidth_bytes_per_s",
-    "external_latency_s",
-    "matrix_throughput_per_s",
-    "matrix_launch_overhead_s",
-    "vector_throughput_per_s",
-    "vector_launch_overhead_s",
-)
-ENERGIES = ("external_j_per_byte", "sram_j_per_byte", "matrix_j_per_op", "vector_j_per_op")
 PLANNED = ("network", "alpha", "rho", "dtype", "policy", "hardware", "sram_capacity_bytes", "external_capacity_bytes", "fused")
 PUBLISHED = ("published_accuracy", "published_in")
 KEYS = {
@@ -54,22 +45,23 @@ class Columns(NamedTuple):
 def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware], has_mark: bool = False) -> Columns:
     """The columns of a sweep over pieces of hardware, and `pareto` where the front is marked."""
     own = [own_rates(each) for each in hardware]
-    rates = dict.fromkeys([*RATES, *(column for each in own for column in each), *points.rates])
+    planned = [{**rates, **_planned(each)} for rates, each in zip(own, hardware, strict=True)]
+    rates = dict.fromkeys([*RATES.values(), *(column for each in own for column in each), *points.rates])
     has_energy = fidelity == "simulated" and any(each.energies is not None for each in hardware)
     absent = {*(() if fidelity == "simulated" else ("simulated_time_s", "commands")), *(() if has_energy else ("energy_j",))}
     times = tuple(name for name in TIMES if name not in absent)
     counts = tuple(name for name in COUNTS if name not in absent)
     names = (*PLANNED, *rates, *counts, *times, "bound", *PUBLISHED, *(FLAGS if has_mark else ()), "error")
     words = {axis.name: axis.words for axis in points.axes if axis.name in ("network", "hardware", "dtype", "policy")}
-    return Columns(names, (*PLANNED, *rates), times, _varying(points, (*PLANNED, *rates), own), {**words, "bound": ENGINES})
+    return Columns(names, (*PLANNED, *rates), times, _varying(points, (*PLANNED, *rates), planned), {**words, "bound": ENGINES})
 
 
-def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The columns that tell points apart: those of axes with several levels, and of a section's levels whatever differs in them."""
     found: set[str] = set()
     for axis in points.axes:
         if len(axis.levels) > 1:
-            sections = [name for name in names if len({rates.get(name, 1.0) for rates in own}) > 1]
+            sections = [name for name in names if len({values.get(name, 1.0) for values in own}) > 1]
             found.update(sections if isinstance(axis.levels[0], dict) else [column_of(axis.name)])
     return tuple(name for name in names if name in found)
 
@@ -92,13 +84,20 @@ def planned_columns(points: Points, columns: Columns, group: Group, hardware: Ha
         "dtype": levels["dtype"],
         "policy": levels["policy"],
         "hardware": hardware.name,
-        "sram_capacity_bytes": hardware.sram_capacity_bytes,
-        "external_capacity_bytes": hardware.external_capacity_bytes,
-        "fused": "+".join(hardware.fused) or None,
+        **_planned(hardware),
         **{name: 1.0 for name in efficiencies if name not in points.rates},
         **{column: value for column, value in own_rates(hardware).items() if column not in points.rates},
         "published_accuracy": accuracy.share if accuracy else None,
         "published_in": accuracy.source if accuracy else None,
+    }
+
+
+def _planned(hardware: Hardware) -> Shared:
+    """What of a piece of hardware plans depend on."""
+    return {
+        "sram_capacity_bytes": hardware.sram_capacity_bytes,
+        "external_capacity_bytes": hardware.external_capacity_bytes,
+        "fused": "+".join(hardware.fused) or None,
     }
 
 
@@ -115,7 +114,7 @@ def own_rates(hardware: Hardware) -> dict[str, float]:
     }
     rates |= {f"matrix_efficiency_{kind}": share for kind, share in matrix.efficiency}
     rates |= {f"vector_efficiency_{kind}": share for kind, share in vector.efficiency}
-    return rates if energies is None else {**rates, **{column: getattr(energies, column) for column in ENERGIES}}
+    return rates if energies is None else {**rates, **{column: getattr(energies, column) for column in ENERGIES.values()}}
 
 
 class Rows:
@@ -159,8 +158,9 @@ class Rows:
 
 
 def error_text(error: MnsimError) -> str:
-    """An error as a row has it."""
-    return f"{error.code}: {error}"
+    """An error as a row has it: without the place in a file, which is no part of the point."""
+    layer = f"layer '{error.layer}': " if isinstance(error, ShapeError) else ""
+    return f"{error.code}: {layer}{error.message}"
 
 
 def done(rows: Rows) -> Numbers:

@@ -16,6 +16,7 @@ from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, t
 from mnsim.spec.written import Written, part, split, typed, unquoted
 from mnsim.units import ENERGY, ENERGY_PER_BYTE, ENERGY_PER_FLOP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
+_CODE = re.compile(r"[A-Z][0-9]{3}")
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -168,6 +169,8 @@ def _holds(rows: Rows, condition: Condition, numbers: Numbers) -> NDArray[np.boo
     compare = COMPARE[condition.compare]
     if condition.column in TEXTS:
         words = texts(rows, condition.column, numbers)
+        if condition.column == "error" and _CODE.fullmatch(str(condition.value)):
+            words = np.array([None if word is None else word.partition(":")[0] for word in words.tolist()], object)
         return np.array([bool(compare(word, condition.value)) for word in words.tolist()], np.bool_)
     values = amounts(rows, condition.column, numbers)
     if condition.value is None:

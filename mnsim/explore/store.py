@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from errno import ENOENT
+from errno import EACCES, EAGAIN, EDEADLK, ENOENT, EWOULDBLOCK
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
@@ -64,7 +64,7 @@ def _opened(folder: str, path: Path, lines: IO[bytes]) -> Store:
 
 def _unusable(folder: str, error: OSError) -> WorkError:
     message = f"cannot use {shown(folder, 100)} as a store: {error.strerror or error}"
-    return WorkError("W103", message, _place(folder), "choose a folder that you can write to")
+    return WorkError("W103", message, _place(folder), "choose a folder that you can write to, with room")
 
 
 def _place(folder: str) -> Location:
@@ -82,7 +82,9 @@ def _lock(file: IO[bytes], folder: str) -> None:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (EWOULDBLOCK, EAGAIN, EACCES, EDEADLK):
+            raise  # a file system that cannot lock
         message = f"another sweep is writing to {shown(folder, 100)}"
         raise WorkError("W101", message, _place(folder), "wait for it, or choose another folder") from None
 
@@ -93,8 +95,8 @@ def _index(lines: IO[bytes], path: Path) -> tuple[dict[bytes, int], int, int]:
     lines.seek(0)
     at = 0
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n") and line[: len(_START)] == _START[: len(line)].encode():
-            return places, at, len(line)
+        if not line.endswith(b"\n") and (line[: len(_START)] == _START[: len(line)].encode() or not line.strip(b"\0")):
+            return places, at, len(line)  # cut short by a kill, or filled with zeros by a power loss
         try:
             places[_key_of(line)] = at
         except ValueError:

@@ -1,8 +1,10 @@
 """A sweep as a whole: what the store has, what has to run and where, and the rows that come of it."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +65,7 @@ def columns_for(points: Points, fidelity: Fidelity, has_mark: bool = False) -> C
 
 
 def sweep(
-    *networks: str,
+    *networks: str | Path,
     levels: Mapping[str, object] | None = None,
     zip: bool = False,
     sample: int | None = None,
@@ -76,17 +78,33 @@ def sweep(
     line (`"log(0.5 GB/s, 8 GB/s, 16)"`) or as a list. A point that fails has its `error`. Raises SpecError for levels that cannot be,
     WorkError for a store or a cluster that cannot be used. With `means.jobs` above 1, a script needs `if __name__ == "__main__":`.
     """
-    texts = {name: _as_typed(value) for name, value in (levels or {}).items()}
+    texts = {name: _as_typed(value, name == "hardware") for name, value in (levels or {}).items()}
     parts = {name: text for name, text in texts.items() if name in PARTS[1:]}
     settings = tuple(f"{name}={text}" for name, text in texts.items() if name not in parts)
-    asked = Asked(networks, settings=settings, zip=zip or None, sample=sample, seed=seed, **parts)
+    asked = Asked(tuple(map(str, networks)), settings=settings, zip=zip or None, sample=sample, seed=seed, **parts)
     how, points = means or Means(), points_of(read_sweep(asked))
     rows = run_sweep(points, columns_for(points, how.fidelity), how)
     return records(rows, done(rows))
 
 
-def _as_typed(value: object) -> str:
-    return str(value) if isinstance(value, str) or not isinstance(value, Iterable) else ", ".join(map(str, value))
+def _as_typed(value: object, is_name: bool = False) -> str:
+    """A level or several as a command line has them; names in quotes, for they may have commas."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value)
+    several = [value] if isinstance(value, Mapping) else list(value)
+    return ", ".join(json.dumps(each) if isinstance(each, Mapping | list) else f'"{each}"' if is_name else str(each) for each in several)
+
+
+def count_stored(points: Points, fidelity: Fidelity, folder: str) -> int:
+    """How many of the points a store has. Raises WorkError as `open_store` does; a folder that is not there has none."""
+    if not Path(folder).is_dir():
+        return 0
+    with open_store(folder) as store:
+        found = 0
+        for group in groups(points):
+            structure = _structure(points, group, _hardware(points, group), fidelity)
+            found += sum(key in store for key in point_keys(structure, rates_at(points, group.numbers), len(group.numbers)))
+    return found
 
 
 def unrun(points: Points, columns: Columns) -> Rows:

@@ -6,7 +6,8 @@ from importlib.resources import files
 
 from mnsim import __version__
 
-_PARTS = ("spec", "graph", "plan", "program", "interpreters", "explore")
+_PACKAGES = ("spec", "graph", "plan", "program", "interpreters")
+_FILES = ("units.py", "errors.py", "explore/evaluate.py", "explore/keys.py", "explore/rows.py")
 
 
 @cache
@@ -16,10 +17,9 @@ def model_version() -> str:
     Two installations that print the same give the same results.
     """
     root = files("mnsim")
-    digest = sha256(root.joinpath("units.py").read_bytes())
-    for part in _PARTS:
-        for entry in sorted(root.joinpath(part).iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".py"):
-                digest.update(f"{part}/{entry.name}\0".encode())
-                digest.update(entry.read_bytes())
+    digest = sha256()
+    names = [f"{package}/{entry.name}" for package in _PACKAGES for entry in root.joinpath(package).iterdir() if entry.name.endswith(".py")]
+    for name in sorted([*names, *_FILES]):
+        digest.update(f"{name}\0".encode())
+        digest.update(root.joinpath(name).read_bytes())
     return f"{__version__}+{digest.hexdigest()[:16]}"

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import active_children, connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 from time import monotonic
 
@@ -18,6 +19,7 @@ from mnsim.explore.evaluate import Batch, Outcome, evaluate
 
 PATIENCE_S = 0.3  # about what it takes to start a process: shorter sweeps need none
 AHEAD = 3  # batches a process has waiting
+MOST_JOBS = 61 if sys.platform == "win32" else 1024  # what the system lets one process wait for
 TRIES = 3  # of a batch whose process dies
 
 
@@ -54,8 +56,7 @@ class _Pool:
 
     def run(self, batches: Iterator[Batch]) -> Generator[Outcome, None, None]:
         while True:
-            others = set(active_children())
-            pool = ProcessPoolExecutor(self.jobs, get_context("spawn"), _begin)
+            pool = ProcessPoolExecutor(min(self.jobs, MOST_JOBS), get_context("spawn"), _begin)
             running: dict[Future[Outcome], Batch] = {}
             try:
                 yield from self._work(pool, batches, running)
@@ -63,9 +64,8 @@ class _Pool:
             except BrokenProcessPool:
                 yield from self._blame(running.values())
             finally:
-                if running:  # nobody wants what they work on
-                    for process in set(active_children()) - others:
-                        process.kill()
+                for process in tuple((pool._processes or {}).values()) if running else ():  # nobody wants what they work on
+                    process.kill()
                 pool.shutdown(cancel_futures=True)
 
     def _work(

@@ -36,7 +36,8 @@ def _type(arrow: Any, name: str, rows: Rows) -> Any:
         return arrow.dictionary(arrow.int32(), arrow.string())
     if name in rows.flags:
         return arrow.bool_()
-    return arrow.int64() if name in WHOLE else arrow.float64()
+    is_whole = name in WHOLE and all(abs(shared.get(name) or 0) < 2**63 for shared in rows.shared)
+    return arrow.int64() if is_whole else arrow.float64()
 
 
 def _column(arrow: Any, name: str, rows: Rows, numbers: Numbers) -> Any:
@@ -46,8 +47,10 @@ def _column(arrow: Any, name: str, rows: Rows, numbers: Numbers) -> Any:
     if name == "bound":
         return arrow.array([*ENGINES, None], arrow.string()).take(arrow.array(rows.bound[numbers] % 4)).dictionary_encode()
     if rows.is_shared(name):
-        kind = arrow.string() if name in TEXTS else arrow.int64() if name in WHOLE else arrow.float64()
         shared, places = shared_values(rows, name, numbers)
-        values = arrow.array(shared, kind).take(arrow.array(places))
-        return values.dictionary_encode() if name in TEXTS else values
+        if name in TEXTS:
+            return arrow.array(shared, arrow.string()).take(arrow.array(places)).dictionary_encode()
+        kind = _type(arrow, name, rows)
+        numbers_ = [float(value) if value is not None and kind == arrow.float64() else value for value in shared]
+        return arrow.array(numbers_, kind).take(arrow.array(places))
     return arrow.array(amounts(rows, name, numbers), from_pandas=True)  # NaN is null

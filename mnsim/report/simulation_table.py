@@ -10,11 +10,10 @@ from mnsim.report.records import Record
 from mnsim.report.simulation import simulation_record, sram_of, total_row
 from mnsim.report.table import fitted, render
 from mnsim.report.text import to_aligned, to_markdown
-from mnsim.report.words import headline
+from mnsim.report.words import ENGINE_WORDS, headline
 from mnsim.units import format_scaled
 
 MOST_COLUMNS, LEAST_BAR, WIDE_BAR = 120, 12, 48
-ENGINE_WORDS = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 
 
 def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: int = 0) -> str:

@@ -5,18 +5,18 @@ from textwrap import fill
 from typing import Any
 
 from mnsim.explore.evaluate import ENGINES
-from mnsim.explore.points import Numbers, Points, count_groups
+from mnsim.explore.points import Numbers, Points, count_groups, may_share_plans
 from mnsim.explore.rows import TEXTS, Rows, bound_counts, failures, least, records, texts
 from mnsim.explore.select import MARK, Objective, Selection, first_of
 from mnsim.report.columns import Column, time_unit
 from mnsim.report.records import Record
 from mnsim.report.table import that_fit
 from mnsim.report.text import to_aligned, to_markdown
+from mnsim.report.words import ENGINE_WORDS, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
 
 MOST_ROWS = 200  # of a table: more than anybody reads
 _MOST_LEVELS = 8  # of an axis in a list
-_ENGINE_WORDS = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 
 Show = Callable[[Any], str]
 
@@ -55,15 +55,17 @@ def _heading(name: str) -> str:
     return _POINT[name][0] if name in _POINT else name
 
 
-def listing(points: Points, mode: str) -> str:
-    """The axes with their levels, and how many points and plans that makes."""
+def listing(points: Points, mode: str, stored: int | None = None) -> str:
+    """The axes with their levels, how many points and plans that makes, and how many of them a store has."""
     several = [axis for axis in points.axes if len(axis.levels) > 1 or axis.name in ("network", "hardware")]
     rows = [[axis.name, str(len(axis.levels)), _few(axis.words)] for axis in several]
     table = to_aligned(["axis", "levels", ""], rows, [True, False, True])
     plans = count_groups(points)
     how = {"grid": "every combination", "zip": "side by side", "sample": "a Latin hypercube"}[mode]
-    counted = f"{points.count:,} {_plural(points.count, 'point')} ({how}), {plans:,} {_plural(plans, 'plan')}"
-    return f"{table}\n{counted}\n"
+    at_most = "at most " if may_share_plans(points) else ""
+    counted = f"{points.count:,} {_plural(points.count, 'point')} ({how}), {at_most}{plans:,} {_plural(plans, 'plan')}"
+    there = "" if stored is None else f", {stored:,} of the points are in the store"
+    return f"{table}\n{counted}{there}\n"
 
 
 def _few(words: Sequence[str]) -> str:
@@ -75,12 +77,12 @@ def _plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
 
 
-def sweep_table(rows: Rows, numbers: Numbers, selection: Selection, width: int, verbosity: int = 0) -> str:
+def sweep_table(rows: Rows, numbers: Numbers, selection: Selection, width: int, verbosity: int = 0, is_file: bool = False) -> str:
     """What all points have in common, the rows in the columns that the width holds, and what stands out.
 
-    Verbosity -1 gives the rows alone, 1 more columns.
+    Verbosity -1 gives the rows alone, 1 more columns. On a screen, rows beyond MOST_ROWS are counted, unless so many were asked for.
     """
-    shown = numbers[:MOST_ROWS]
+    shown = numbers[:MOST_ROWS] if verbosity >= 0 and selection.top is None and not is_file else numbers
     columns = _columns(rows, shown, verbosity > 0)
     found = records(rows, shown)
     cells = [[column.cell(record) for column in columns] for record in found]
@@ -93,7 +95,7 @@ def sweep_table(rows: Rows, numbers: Numbers, selection: Selection, width: int, 
     if len(columns) > len(kept):
         words.append(f"({len(columns) - len(kept)} more columns in a wider terminal; every figure: --format csv)")
     if len(numbers) > len(shown):
-        words.append(f"({len(numbers) - len(shown):,} more rows: --top, --where, or -o FILE.csv)")
+        words.append(f"({len(numbers) - len(shown):,} more rows: --top N, --where, or -o FILE.csv)")
     return "".join(f"{line if line is table else fill(line, width)}\n" for line in words)
 
 
@@ -143,7 +145,7 @@ def _columns(rows: Rows, numbers: Numbers, verbose: bool = False) -> list[Column
         time("SRAM bound", "capacity_bound_time_s", 10),
     ]
     found = [
-        *(column(_heading(name), name, lambda value, name=name: _shown(name, value), 0, name in TEXTS) for name in rows.columns.varying),  # type: ignore[misc]
+        *(column(_heading(name), name, _telling(rows, name, numbers), 0, name in TEXTS) for name in rows.columns.varying),
         column("M MACs", "macs", lambda count: f"{count / 1e6:,.1f}", 6),
         column("parameters", "parameters", "{:,}".format, 9),
         column("moved B", "traffic_bytes", "{:,}".format, 5),
@@ -164,6 +166,14 @@ def _columns(rows: Rows, numbers: Numbers, verbose: bool = False) -> list[Column
         found += [column("error", "error", lambda text: text.partition(":")[0], 1, True)]
         found += [column("why", "error", lambda text: text.partition(": ")[2], 9, True)]
     return [each for name, each in found if name in rows.names]
+
+
+def _telling(rows: Rows, name: str, numbers: Numbers) -> Show:
+    """How a part of a point is shown: shortly, unless levels that differ would look alike."""
+    values = {record[name] for record in records(rows, numbers, [name])} - {None}
+    if name in TEXTS or len({_shown(name, value) for value in values}) == len(values):
+        return lambda value: _shown(name, value)
+    return lambda value: f"{value:,}" if isinstance(value, int) else repr(value)
 
 
 def _to_bound(record: Record) -> str:
@@ -200,13 +210,9 @@ def _bounds(rows: Rows, numbers: Numbers) -> list[str]:
     if not there:
         return []
     first, *others = there
-    rest = "".join(f", {_ENGINE_WORDS[engine]} {counts[engine]:,}" for engine in others)
-    bounds = f"{_sentence_case(_ENGINE_WORDS[first])} bounds {counts[first]:,} of {sum(counts.values()):,} points{rest}."
-    return [bounds if others else f"{_sentence_case(_ENGINE_WORDS[first])} bounds every point."]
-
-
-def _sentence_case(words: str) -> str:
-    return words[0].upper() + words[1:]
+    rest = "".join(f", {ENGINE_WORDS[engine]} {counts[engine]:,}" for engine in others)
+    bounds = f"{sentence_case(ENGINE_WORDS[first])} bounds {counts[first]:,} of {sum(counts.values()):,} points{rest}."
+    return [bounds if others else f"{sentence_case(ENGINE_WORDS[first])} bounds every point."]
 
 
 def _front(rows: Rows, numbers: Numbers, selection: Selection) -> list[str]:

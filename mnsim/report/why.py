@@ -8,7 +8,7 @@ from mnsim.explore.why import COSTS, RESOURCES, Gain, Resource, Sensitivity
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record, hardware_record, network_record
 from mnsim.report.text import to_aligned, to_markdown
-from mnsim.report.words import headline
+from mnsim.report.words import headline, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
 
 _LEAST = 0.0005  # a share that prints as 0.1 %
@@ -142,7 +142,7 @@ def _verdict(found: Sensitivity, first: Gain) -> str:
     else:
         after = f"{'Halving' if first.resource in COSTS else 'Doubling'} it pays up to {worth:.0f}x (beyond, less than 5 % a time)"
         after += f"; then {_WORDS[found.then].advice}" if found.then else ""
-    return f"{advice[0].upper()}{advice[1:]} next: {_figures(found, first)}. {after}."
+    return f"{sentence_case(advice)} next: {_figures(found, first)}. {after}."
 
 
 def _better_doubled(found: Sensitivity) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def _better_doubled(found: Sensitivity) -> tuple[str, ...]:
 
 def _sentence(found: Sensitivity, gain: Gain) -> str:
     name = _WORDS[gain.resource].name
-    return f"{name[0].upper()}{name[1:]} ({_amount(gain.resource, gain.now)}): {_figures(found, gain)}."
+    return f"{sentence_case(name)} ({_amount(gain.resource, gain.now)}): {_figures(found, gain)}."
 
 
 def _more(gain: Gain) -> tuple[str, str, str]:
@@ -213,4 +213,4 @@ def _absent(found: Sensitivity) -> tuple[str, ...]:
         return ()
     *others, last = names
     listed = f"{', '.join(others)} and {last} are" if others else f"{last} is"
-    return (f"{listed[0].upper()}{listed[1:]} 0 on this hardware: nothing to cut there.",)
+    return (f"{sentence_case(listed)} 0 on this hardware: nothing to cut there.",)

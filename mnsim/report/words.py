@@ -3,8 +3,13 @@
 from mnsim.interpreters.cost import Estimate, compulsory_bytes
 from mnsim.units import format_binary, format_peak, format_scaled
 
-_ENGINES = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
+ENGINE_WORDS = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 _NOTICEABLE = 1.001
+
+
+def sentence_case(words: str) -> str:
+    """The words as a sentence begins."""
+    return words[0].upper() + words[1:]
 
 
 def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
@@ -36,9 +41,9 @@ def _where_time_goes(estimate: Estimate) -> str:
     total = estimate.total
     parts = {"bus": total.transfer_time_s, "matrix": total.matrix_time_s, "vector": total.vector_time_s}
     first, *others = sorted(parts, key=lambda engine: -parts[engine])
-    rest = " and ".join(f"{_ENGINES[engine]} {_share(parts[engine], total.serial_time_s)}" for engine in others)
+    rest = " and ".join(f"{ENGINE_WORDS[engine]} {_share(parts[engine], total.serial_time_s)}" for engine in others)
     return (
-        f"One thing at a time it takes {format_scaled(total.serial_time_s, 's')}: {_ENGINES[first]} is busy for "
+        f"One thing at a time it takes {format_scaled(total.serial_time_s, 's')}: {ENGINE_WORDS[first]} is busy for "
         f"{_share(parts[first], total.serial_time_s)} of it, {rest}."
     )
 
@@ -53,7 +58,7 @@ def _what_bounds(estimate: Estimate) -> str:
     }[total.bound]
     ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
     return (
-        f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {_ENGINES[total.bound]} sets ({work}): "
+        f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {ENGINE_WORDS[total.bound]} sets ({work}): "
         f"one thing at a time is {ratio:.2f}x that{_detour(estimate)}."
     )
 

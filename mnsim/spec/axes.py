@@ -14,7 +14,7 @@ from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import hardware_of, validate
 from mnsim.spec.records import Hardware
 from mnsim.spec.settings import KeyPath, Setting, put_values, read_data
-from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between, typed
+from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between
 from mnsim.units import UnitError, parse_multiplier
 
 RATES = {
@@ -24,13 +24,16 @@ RATES = {
     "matrix_unit.launch_overhead": "matrix_launch_overhead_s",
     "vector_unit.throughput": "vector_throughput_per_s",
     "vector_unit.launch_overhead": "vector_launch_overhead_s",
+}
+ENERGIES = {
     "external_memory.energy": "external_j_per_byte",
     "internal_memory.energy": "sram_j_per_byte",
     "matrix_unit.energy": "matrix_j_per_op",
     "vector_unit.energy": "vector_j_per_op",
 }
 EFFICIENCIES = {"matrix_unit.efficiency.": "matrix_efficiency_", "vector_unit.efficiency.": "vector_efficiency_"}
-WORDS = ("name", "title", "external_memory.kind")  # of the hardware file: no figure depends on them
+SECTIONS = ("bus", "vector_unit", "matrix_unit.efficiency", "vector_unit.efficiency")  # of rates alone
+WORDS = ("title", "external_memory.kind")  # of the hardware file: no figure depends on them
 
 
 class Given(NamedTuple):
@@ -79,13 +82,26 @@ class Axis:
     between: Between | None = None
     twice: Written | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether levels may have one plan: hardware files, and sections without anything on which plans depend."""
+        return self.name == "hardware" or (self.name in SECTIONS and rate_column(self.name) is None)
+
 
 def rate_column(key: str) -> str | None:
     """The name that a rate has in results; None for a value on which plans depend, or no time or energy."""
     for prefix, column in EFFICIENCIES.items():
         if key.startswith(prefix):
             return column + key.removeprefix(prefix)
-    return RATES.get(key)
+    return RATES.get(key) or ENERGIES.get(key)
+
+
+def rank(axis: Axis) -> int:
+    """Rates come last; before them what has no say in plans, or not always: sections of rates, hardware. So plans that are alike follow
+    one another."""
+    if rate_column(axis.name) is not None:
+        return 2
+    return int(axis.is_shared)
 
 
 def items_of(written: Sequence[Written | Span]) -> list[Item]:
@@ -162,6 +178,8 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
         setting = Setting(wanted.path, wanted.place, _data_of(item), item.written.place)
         return _value_at(_validated(documents, [setting])[0], wanted.path)
 
+    if key == "name":
+        raise SpecError("U005", "a sweep calls hardware by the names in its files", wanted.place, "change `name:` in the file")
     by_item, between = _levels(wanted.items, read)
     levels = tuple(chain.from_iterable(by_item))
     if key in WORDS and len(levels) > 1:
@@ -282,8 +300,3 @@ def hardware_at(document: Document, data: Mapping[str, Any]) -> Hardware:
     nowhere = document.locate(())
     empty = {key: Document(document.text, value, {}, {}) for key, value in data.items()}
     return hardware_of(put_values(document, [Setting(tuple(key.split(".")), nowhere, value, nowhere) for key, value in empty.items()]))
-
-
-def default_level(option: str, text: str) -> list[Item]:
-    """The one level of what nobody asked for."""
-    return [Given(typed(option, text))]

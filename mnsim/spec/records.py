@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from mnsim.errors import Location
 
+DTYPES = ("int8", "float16", "float32")
+POLICIES = ("overlap", "serial")
+
 Pair = tuple[int, int]
 Padding = str | tuple[int, int, int, int]
 

@@ -13,24 +13,23 @@ from mnsim.spec.axes import (
     Item,
     Wanted,
     count_of,
-    default_level,
     hardware_axes,
     items_of,
     multiplier_axis,
     place_of,
-    rate_column,
+    rank,
     word_axis,
 )
 from mnsim.spec.document import Document, read_document
 from mnsim.spec.fields import Flag, Samples, Seed, unsaid
 from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import load_network, read_hardware, read_text, validate
-from mnsim.spec.records import Network
+from mnsim.spec.records import DTYPES, POLICIES, Network
 from mnsim.spec.settings import SRAM, KeyPath, check_key, read_setting, refuse_overlaps
 from mnsim.spec.written import Span, Written, read_levels, split, typed, unquoted
 
 Mode = Literal["grid", "zip", "sample"]
-CHOICES = {"dtype": ("int8", "float16", "float32"), "policy": ("overlap", "serial")}
+CHOICES = {"dtype": DTYPES, "policy": POLICIES}
 MOST_POINTS = 10_000_000
 PARTS = ("network", "hardware", "alpha", "rho", "dtype", "policy")
 
@@ -92,28 +91,56 @@ class _Read(NamedTuple):
     wanted: list[Wanted]
 
 
-def read_sweep(asked: Asked, file: str | None = None, most_points: int = MOST_POINTS) -> Sweep:
+class _How(NamedTuple):
+    """How levels are put together: the mode, the points and the seed of a sample, and where the number of points is written."""
+
+    mode: Mode
+    samples: int
+    seed: int
+    place: Location
+
+
+def read_sweep(asked: Asked, file: str | None = None, most_points: int | None = None) -> Sweep:
     """The sweep of a command line and a file; where both say something, the command line counts.
 
-    Raises SpecError for all that is wrong with it, before anything is run: U007 for more than `most_points` points.
+    Raises SpecError for all that is wrong with it, before anything is run: U007 for more than `most_points` (else MOST_POINTS) points.
     """
     document = _document(file) if file is not None else None
-    spec = validate(SweepSpec, document) if document else None
+    how = _how(asked, document)
     read = _merged(_typed(asked), _from_file(document) if document else _Read({}, []))
-    wants_zip = spec.zip if spec and asked.zip is None and asked.sample is None else bool(asked.zip)
-    samples = spec.sample if spec and asked.sample is None and asked.zip is None else asked.sample
-    if wants_zip and samples:
-        place = document.locate_key(("zip",)) if document else Location("command line", text="--zip --sample", length=5)
-        raise SpecError("U005", "levels side by side cannot be sampled too", place, "leave out --zip or --sample")
-    mode: Mode = "zip" if wants_zip else "sample" if samples else "grid"
     _refuse_no_network(read, document)
     _refuse_two_inputs(read, file)
-    _refuse_open_ranges(read, mode)
-    _refuse_too_many(read, mode, samples or 0, most_points)
-    seed = asked.seed if asked.seed is not None else spec.seed if spec else 0
-    found = Sweep(_axes(read), mode, samples or 0, seed)
+    _refuse_open_ranges(read, how.mode)
+    _refuse_too_many(read, how, most_points or MOST_POINTS)
+    found = Sweep(_axes(read), how.mode, how.samples, how.seed)
     _refuse_misfits(found)
     return found
+
+
+def _how(asked: Asked, document: Document | None) -> _How:
+    """The mode: what is typed of --zip and --sample counts before all that a file says of either."""
+    spec = validate(SweepSpec, document) if document else None
+    is_typed = spec is None or asked.zip is not None or asked.sample is not None
+    zips, samples = (asked.zip, asked.sample) if spec is None or is_typed else (spec.zip, spec.sample)
+    _refuse_numbers(asked)
+    if zips and samples is not None:
+        typed_place = Location("command line", text="--zip --sample", length=5)
+        place = typed_place if is_typed or document is None else document.locate_key(("zip",))
+        raise SpecError("U005", "levels side by side cannot be sampled too", place, "leave out --zip or --sample")
+    if asked.seed and samples is None:
+        place = typed("--seed", str(asked.seed)).place
+        raise SpecError("U005", "a seed is of a sample, and there is none", place, "say --sample N, or leave out --seed")
+    seed = asked.seed if asked.seed is not None else spec.seed if spec else 0
+    place = typed("--sample", str(samples)).place if is_typed or document is None else document.locate(("sample",))
+    return _How("zip" if zips else "grid" if samples is None else "sample", samples or 0, seed, place)
+
+
+def _refuse_numbers(asked: Asked) -> None:
+    """Numbers that the command line itself refuses, and a library's caller may give."""
+    for name, least in (("sample", 1), ("seed", 0)):
+        number = getattr(asked, name)
+        if number is not None and not least <= number < 2**63:
+            raise SpecError("S104", f"{name} must be at least {least}", typed(f"--{name}", str(number)).place, "write a whole number")
 
 
 def _document(file: str) -> Document:
@@ -238,20 +265,19 @@ def _refuse_open_ranges(read: _Read, mode: Mode) -> None:
                 raise SpecError("U005", f"this range {what}", item.whole.place, remedy)
 
 
-def _refuse_too_many(read: _Read, mode: Mode, samples: int, most_points: int) -> None:
+def _refuse_too_many(read: _Read, how: _How, most_points: int) -> None:
     """Raises SpecError U007 at the axis with most levels, before any of them is made."""
     counts = {name: count_of(items) for name, items in _all_items(read).items()}
     total = 1
     for count in counts.values():
-        total = total * count if mode == "grid" else max(total, count)
-    if mode == "sample" and samples > most_points:
-        place = Location("--sample", text=f"--sample {samples}", column=10, length=len(str(samples)))
-        raise SpecError("U007", f"{samples:,} points are more than {most_points:,}", place, "draw fewer, or say --max-points")
+        total = total * count if how.mode == "grid" else max(total, count)
+    if how.samples > most_points:
+        raise SpecError("U007", f"{how.samples:,} points are more than {most_points:,}", how.place, "draw fewer, or say --max-points")
     if total > most_points:
         longest = _all_items(read)[max(counts, key=lambda name: counts[name])]
         span = next((item for item in longest if isinstance(item, Span) and item.size == max(map(_size, longest))), None)
         place = span.counted.place if span else place_of(longest)
-        what = "points" if mode == "grid" else "levels"
+        what = "points" if how.mode == "grid" else "levels"
         raise SpecError("U007", f"{total:,} {what} are more than {most_points:,}", place, "ask for fewer levels, or say --max-points")
 
 
@@ -260,7 +286,7 @@ def _size(item: Item) -> int:
 
 
 def _axes(read: _Read) -> tuple[Axis, ...]:
-    items = {part: read.parts.get(part) or default_level(f"--{part}", _DEFAULTS[part]) for part in PARTS}
+    items = {part: read.parts.get(part) or _default(part) for part in PARTS}
     axes: list[Axis] = []
     problems: list[MnsimError] = []
     for part in PARTS:
@@ -275,15 +301,12 @@ def _axes(read: _Read) -> tuple[Axis, ...]:
             problems += error.problems
     if problems:
         raise_all(problems)
-    return tuple(sorted([*axes, *keys], key=_rank))
+    return tuple(sorted([*axes, *keys], key=rank))  # a stable sort
 
 
-def _rank(axis: Axis) -> int:
-    """Rates come last; pieces of hardware before them, for two that plan alike then share their plans."""
-    return 2 if rate_column(axis.name) is not None else int(axis.name == "hardware")
-
-
-_DEFAULTS = {"network": "", "hardware": "seed", "alpha": "1", "rho": "1", "dtype": "int8", "policy": "overlap"}
+def _default(part: str) -> list[Item]:
+    """The one level of what nobody asked for."""
+    return [Given(typed(f"--{part}", str(SweepSpec.model_fields[part].default)))]
 
 
 def _sources(part: str, items: Sequence[Item]) -> Axis:
@@ -295,7 +318,7 @@ def _sources(part: str, items: Sequence[Item]) -> Axis:
             raise SpecError("U005", f"{part} takes names, not a range", item.whole.place, "write them with commas between")
         source = item.written.text
         level = _load(part, item.written)
-        name = level.name if isinstance(level, Network) else _hardware_name(level)
+        name = level.name if isinstance(level, Network) else _hardware_name(level, source)
         if name in names:
             again = names[name] == source
             message = f"{shown(source, 100)} stands twice" if again else f"a second {part} is called '{name}'"
@@ -315,8 +338,10 @@ def _load(part: str, written: Written) -> Network | Document:
         raise SpecError(error.code, error.message, written.place, error.remedy) from None
 
 
-def _hardware_name(document: Document) -> str:
-    return str(document.data.get("name")) if isinstance(document.data, dict) else document.text.name
+def _hardware_name(document: Document, source: str) -> str:
+    """The name in the file, if it has one: what else is wrong with it is said later."""
+    name = document.data.get("name") if isinstance(document.data, dict) else None
+    return name if isinstance(name, str) else source
 
 
 def _refuse_misfits(sweep: Sweep) -> None:
