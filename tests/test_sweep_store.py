@@ -33,10 +33,13 @@ BUS = ["--set", "bus.bandwidth=log(1 GB/s, 4 GB/s, 20)"]
 SWEEP = ["mobilenet_cifar", "--alpha", "linear(0.25, 1, 8)", "--rho", "linear(0.5, 1, 6)", *BUS]
 SMALL = ["mobilenet_cifar", "--alpha", "0.25,0.5", "--set", "bus.bandwidth=log(1 GB/s, 4 GB/s, 3)", "--sram", "64KiB,30B"]
 KILLS = 10
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
+RUN = "from signal import *; signal(SIGINT, default_int_handler); from mnsim.__main__ import run; run()"
 
 
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-m", "mnsim", "sweep", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", RUN, "sweep", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def finish(*arguments: str) -> None:
