@@ -204,6 +204,16 @@ def test_a_file_says_what_a_command_line_says(tmp_path: Path) -> None:
     assert len(filed.out.splitlines()) == 1 + 4 * 2 * 2 * 3 * 16 * 2
 
 
+def test_check_knows_sweep_files(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(SPEC)
+    ran = run("check", str(tmp_path / "sweep.yaml"))
+    assert (ran.code, ran.out) == (0, f"{tmp_path / 'sweep.yaml'}: fine (sweep, 1536 points)\n")
+    (tmp_path / "sweep.yaml").write_text(SPEC.replace("8 GB/s", "8 GB").replace("4/7", "x"))
+    ran = run("check", str(tmp_path / "sweep.yaml"))
+    assert ran.code == 2
+    assert ran.out.count("error[S10") == 2
+
+
 def test_the_command_line_counts_before_the_file(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(SPEC + "sample: 7\nseed: 3\n")
     spec = str(tmp_path / "sweep.yaml")

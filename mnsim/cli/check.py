@@ -16,7 +16,7 @@ from mnsim.errors import MnsimError, SpecError
 def command(files: tuple[str, ...], talk: Talk) -> int:
     """Say of each FILE that it is fine, or list all that is wrong with it.
 
-    A FILE is a network or a piece of hardware (its keys tell), `-` for standard input, or a bundled name. The exit code is 0 when
+    A FILE is a network, a piece of hardware or a sweep (its keys tell), `-` for standard input, or a bundled name. The exit code is 0 when
     all are fine and 2 when one is not.
     """
     if files.count("-") > 1:
@@ -46,12 +46,16 @@ def _check(file: str) -> tuple[tuple[MnsimError, ...], str]:
     """The problems of a file, and what it is if it has none."""
     from mnsim.graph.build import build_graph
     from mnsim.spec.load import load_any
-    from mnsim.spec.records import Network
+    from mnsim.spec.records import Hardware, Network
 
     try:
         loaded = load_any(file)
-        if not isinstance(loaded, Network):
+        if isinstance(loaded, Hardware):
             return (), f"hardware {loaded.name}"
+        if not isinstance(loaded, Network):
+            from mnsim.explore.points import points_of
+
+            return (), f"sweep, {_counted(points_of(loaded).count, 'point')}"
         graph = build_graph(loaded)
     except MnsimError as error:
         return error.problems, ""

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,6 +14,9 @@ from mnsim.spec.expand import expand
 from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
 from mnsim.spec.network import NetworkSpec
 from mnsim.spec.records import Energies, Engine, Hardware, Network
+
+if TYPE_CHECKING:
+    from mnsim.spec.sweep import Sweep
 
 Kind = Literal["network", "hardware"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -129,9 +132,13 @@ def _engine(unit: MatrixUnitSpec | VectorUnitSpec) -> Engine:
     return Engine(unit.throughput, unit.launch_overhead, tuple(shares.items()))
 
 
-def load_any(source: str | Path) -> Network | Hardware:
-    """Load a source as what its keys say that it is. Raises SpecError as load_network and load_hardware do."""
+def load_any(source: str | Path) -> "Network | Hardware | Sweep":
+    """Load a source as what its keys say that it is. Raises SpecError as load_network, load_hardware and read_sweep do."""
     document = read_document(read_text(source, "network", "hardware"))
+    if isinstance(document.data, dict) and "networks" in document.data:
+        from mnsim.spec.sweep import Asked, read_sweep
+
+        return read_sweep(Asked(), document)
     if _looks_like(document) == "hardware":
         return _hardware(validate(HardwareSpec, document))
     return expand(validate(NetworkSpec, document), document)

@@ -100,16 +100,16 @@ class _How(NamedTuple):
     place: Location
 
 
-def read_sweep(asked: Asked, file: str | None = None, most_points: int | None = None) -> Sweep:
-    """The sweep of a command line and a file; where both say something, the command line counts.
+def read_sweep(asked: Asked, file: str | Document | None = None, most_points: int | None = None) -> Sweep:
+    """The sweep of a command line and a file (or what has been read of one); where both say something, the command line counts.
 
     Raises SpecError for all that is wrong with it, before anything is run: U007 for more than `most_points` (else MOST_POINTS) points.
     """
-    document = _document(file) if file is not None else None
+    document = _document(file) if isinstance(file, str) else file
     how = _how(asked, document)
     read = _merged(_typed(asked), _from_file(document) if document else _Read({}, []))
     _refuse_no_network(read, document)
-    _refuse_two_inputs(read, file)
+    _refuse_two_inputs(read, isinstance(file, str) and file == "-")
     _refuse_open_ranges(read, how.mode)
     _refuse_too_many(read, how, most_points or MOST_POINTS)
     found = Sweep(_axes(read), how.mode, how.samples, how.seed)
@@ -161,11 +161,11 @@ def _refuse_no_network(read: _Read, document: Document | None) -> None:
     raise SpecError("U001", "there is no network to run", place, "name one, or give --spec FILE")
 
 
-def _refuse_two_inputs(read: _Read, file: str | None) -> None:
+def _refuse_two_inputs(read: _Read, is_read: bool) -> None:
     """Standard input can be read once."""
     given = [item.written for part in ("network", "hardware") for item in read.parts.get(part, ()) if isinstance(item, Given)]
     inputs = [written for written in given if written.text == "-"]
-    if len(inputs) + (file == "-") > 1:
+    if len(inputs) + is_read > 1:
         raise SpecError("U001", "standard input can be one file only", inputs[-1].place, "give the others as files")
 
 
