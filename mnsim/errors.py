@@ -119,9 +119,6 @@ class LengthError(MnsimError):
 class WorkError(MnsimError):
     """Workers or a store that cannot do a sweep's work: unreachable, of another version, in use, damaged."""
 
-    def __init__(self, code: str, message: str, location: Location | None = None, remedy: str = "") -> None:
-        super().__init__(code, message, location, remedy)
-
 
 class PointError(MnsimError):
     """A point of a sweep that failed for a reason that is not the model's (W003: its worker died, or has a defect), or that had failed."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mnsim
-from mnsim.errors import CapacityError, Location, ProgramError, ShapeError, SpecError
+from mnsim.errors import CapacityError, Location, PointError, ProgramError, ShapeError, SpecError, WorkError
 
 NAMES = {
     "CapacityError", "Estimate", "Graph", "Hardware", "Means", "MnsimError", "Network", "Plan", "Program", "ProgramError",
@@ -58,6 +58,8 @@ def test_files_are_read_from_paths(tmp_path: Path) -> None:
         ShapeError("conv1", "message", Location("f"), "remedy"),
         CapacityError("internal memory", 10, 5, "conv1"),
         ProgramError(3, "message"),
+        WorkError("W002", "message", Location("--scheduler"), "remedy"),
+        PointError("message", "C001"),
     ],
     ids=lambda error: type(error).__name__,
 )

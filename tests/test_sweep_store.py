@@ -242,6 +242,19 @@ def test_a_dry_run_says_how_much_is_there(filled: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_a_dry_run_leaves_the_store_alone(filled: Path, tmp_path: Path) -> None:
+    """Also while a sweep writes to it, and with a last line that is not whole yet."""
+    content = (filled / "rows.jsonl").read_bytes()[:-100]
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    ran = run("sweep", *SMALL, "--store", str(tmp_path), "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    assert "11 of the points are in the store" in ran.out
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+    assert (tmp_path / "rows.jsonl").read_bytes() == content
+    with open_store(str(filled)):
+        assert "12 of the points" in run("sweep", *SMALL, "--store", str(filled), "--dry-run").out
+
+
 @pytest.mark.parametrize("content", [b"my own data\nsecond line without newline", b"x" * 100_000, b'{"key": 3}'])
 def test_a_file_of_somebody_else_is_left_alone(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)

@@ -33,17 +33,17 @@ class RowsOutput(Output):
 class Levels(NamedTuple):
     """What varies."""
 
-    hw: str | None
+    hardware: str | None
     alpha: str | None
     rho: str | None
     dtype: str | None
     policy: str | None
-    settings: tuple[str, ...]
     sram: str | None
-    spec: str | None
+    settings: tuple[str, ...]
     zip: bool | None
     sample: int | None
     seed: int | None
+    spec: str | None
     max_points: int | None
 
 
@@ -74,7 +74,7 @@ levels_options = gather(
     click.option("--rho", metavar="LEVELS", help="Resolution multipliers: 4/7,5/7,6/7,1."),
     click.option("--dtype", metavar="LEVELS", help="Elements: int8,float16,float32."),
     click.option("--policy", metavar="LEVELS", help="Prefetch, or one thing at a time: overlap,serial."),
-    click.option("--hw", metavar="LEVELS", type=SpecName("hardware"), help="Hardware: YAML files or bundled names."),
+    click.option("--hw", "hardware", metavar="LEVELS", type=SpecName("hardware"), help="Hardware: YAML files or bundled names."),
     click.option(
         "--set", "settings", multiple=True, metavar="KEY=LEVELS", help="A hardware value: bus.bandwidth='log(0.5 GB/s, 8 GB/s, 16)'."
     ),
@@ -169,19 +169,8 @@ def _check_parquet(output: RowsOutput) -> None:
 def _asked(networks: tuple[str, ...], levels: Levels) -> "Asked":
     from mnsim.spec.sweep import Asked
 
-    return Asked(
-        networks=networks,
-        hardware=levels.hw,
-        alpha=levels.alpha,
-        rho=levels.rho,
-        dtype=levels.dtype,
-        policy=levels.policy,
-        sram=levels.sram,
-        settings=levels.settings,
-        zip=levels.zip,
-        sample=levels.sample,
-        seed=levels.seed,
-    )
+    given = {name: value for name, value in levels._asdict().items() if name in Asked._fields}
+    return Asked(networks, **given)
 
 
 def _selection(choice: Choice, columns: "Columns") -> "Selection":

@@ -55,10 +55,7 @@ def progress(label: str, steps: int, is_long: bool) -> "ProgressBar[int]":
 
 def emit(text: str, output: str | None, quiet: bool) -> None:
     """The result to its file, with a word on stderr unless quiet; or to stdout when there is none."""
-    if output in (None, "-"):
-        write_stdout(text)
-        return
-    emit_with(lambda file: file.write(text.encode("utf-8", "backslashreplace")), str(output), quiet)
+    emit_parts([text], output, quiet)
 
 
 def emit_parts(parts: Iterable[str], output: str | None, quiet: bool) -> None:

@@ -54,6 +54,21 @@ def open_store(folder: str) -> Iterator[Store]:
         _sync(store)
 
 
+def keys_in(folder: str) -> frozenset[str]:
+    """The keys that a store has now, read without touching it, also while a sweep writes; none where there is no store.
+
+    Raises WorkError W102 for a line that is damaged, W103 where it cannot be read.
+    """
+    path = Path(folder) / FILE
+    try:
+        if not path.exists():
+            return frozenset()
+        with path.open("rb") as lines:
+            return frozenset(key.hex() for key in _index(lines, path)[0])
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
 def _opened(folder: str, path: Path, lines: IO[bytes]) -> Store:
     """The store of these lines, the last of which is cut off if it is the beginning of a row."""
     places, end, torn = _index(lines, path)

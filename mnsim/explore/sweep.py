@@ -15,7 +15,7 @@ from mnsim.explore.evaluate import COUNTS, ENGINES, FIDELITIES, Batch, Fidelity,
 from mnsim.explore.keys import point_keys
 from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
 from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
-from mnsim.explore.store import Store, append, damaged, open_store, stored
+from mnsim.explore.store import Store, append, damaged, keys_in, open_store, stored
 from mnsim.explore.version import model_version
 from mnsim.explore.workers import run_here
 from mnsim.spec.axes import hardware_at
@@ -96,14 +96,11 @@ def _as_typed(value: object, is_name: bool = False) -> str:
 
 
 def count_stored(points: Points, fidelity: Fidelity, folder: str) -> int:
-    """How many of the points a store has. Raises WorkError as `open_store` does; a folder that is not there has none."""
-    if not Path(folder).is_dir():
-        return 0
-    with open_store(folder) as store:
-        found = 0
-        for group in groups(points):
-            structure = _structure(points, group, _hardware(points, group), fidelity)
-            found += sum(key in store for key in point_keys(structure, rates_at(points, group.numbers), len(group.numbers)))
+    """How many of the points a store has. Raises WorkError as `keys_in` does."""
+    there, found = keys_in(folder), 0
+    for group in groups(points):
+        structure = _structure(points, group, _hardware(points, group), fidelity)
+        found += sum(key in there for key in point_keys(structure, rates_at(points, group.numbers), len(group.numbers)))
     return found
 
 

@@ -85,7 +85,7 @@ class Axis:
     @property
     def is_shared(self) -> bool:
         """Whether levels may have one plan: hardware files, and sections without anything on which plans depend."""
-        return self.name == "hardware" or (self.name in SECTIONS and rate_column(self.name) is None)
+        return self.name == "hardware" or self.name in SECTIONS
 
 
 def rate_column(key: str) -> str | None:
