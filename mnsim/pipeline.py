@@ -54,22 +54,17 @@ def analyze(
     Network and hardware are files, bundled names or loaded records (`load_hardware` overrides values of a file). Raises SpecError,
     ShapeError or CapacityError.
     """
-    planned = plan_network(network, hardware, policy, alpha, rho, dtype)
+    return estimate_plan(plan_network(network, hardware, policy, alpha, rho, dtype))
+
+
+def estimate_plan(planned: Planned) -> Estimate:
+    """The plan's cost, with energies where the hardware file says them."""
     found = estimate(planned.graph, planned.plan, planned.hardware)
     if planned.hardware.energies is None:
         return found
-    from mnsim.program.lower import lower  # energy is the commands': only they know how often a tile reads what
+    from mnsim.interpreters.energy import layer_energies
 
-    return _with_energies(found, lower(planned.graph, planned.plan))
-
-
-def _with_energies(found: Estimate, program: "Program") -> Estimate:
-    if found.hardware.energies is None:
-        return found
-    from mnsim.program.energy import NO_ENERGY, layer_energies
-
-    layers = layer_energies(program, found.hardware.energies)
-    return replace(found, energies=tuple(layers.get(operator.name, NO_ENERGY) for operator in found.graph.operators))
+    return replace(found, energies=layer_energies(planned.graph, planned.plan, planned.hardware.energies))
 
 
 class Simulated(NamedTuple):
@@ -93,7 +88,6 @@ def run(planned: Planned) -> Simulated:
     program = lower(planned.graph, planned.plan)
     check(program, planned.hardware)
     timeline = simulate(program, planned.hardware)
-    found = estimate(planned.graph, planned.plan, planned.hardware)
     serial = planned.plan if planned.plan.policy == "serial" else make_plan(planned.graph, planned.hardware, "serial")
     serial_s = estimate(planned.graph, serial, planned.hardware).total.serial_time_s
-    return Simulated(program, timeline, _with_energies(found, program), serial_s)
+    return Simulated(program, timeline, estimate_plan(planned), serial_s)

@@ -9,6 +9,8 @@ from typing import Any
 
 from mnsim.cli.main import main
 from mnsim.errors import Location
+from mnsim.graph.model import Graph
+from mnsim.plan.model import Plan
 from mnsim.spec.document import make_text, read_document
 from mnsim.spec.expand import expand
 from mnsim.spec.load import load_hardware
@@ -49,6 +51,11 @@ def _text(stream: io.TextIOWrapper) -> str:
     raw = stream.buffer
     assert isinstance(raw, io.BytesIO)
     return raw.getvalue().decode()
+
+
+def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
+    """The storages that the plan puts in external memory."""
+    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
 
 
 def network_of(yaml: str) -> Network:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
-from mnsim.graph.model import Graph
+from mnsim.graph.model import Graph, WeightParts
 from mnsim.interpreters.cost import bound_times, capacity_bound_time_s, estimate
 from mnsim.pipeline import analyze
 from mnsim.plan.model import Plan
@@ -57,6 +57,17 @@ def tiny_hardware(capacity: int, rate: int = 1) -> Hardware:
     return replace(SEED, bus_bandwidth_bytes_per_s=float(rate), sram_capacity_bytes=capacity, matrix=Engine(2.0), vector=Engine(1e30))
 
 
+@dataclass(frozen=True)
+class TinyWeights(WeightParts):
+    """Weights with a batch norm of any number of bytes."""
+
+    norm_bytes: int = 0
+
+    @property
+    def bias_bytes(self) -> int:
+        return self.norm_bytes
+
+
 def tiny_case(tiny: Tiny) -> tuple[Graph, Plan]:
     """Fully connected layers in order; a layer with an output is read by none, the next reads what it read. Then counts are put in."""
     source, layers = "input", []
@@ -66,7 +77,7 @@ def tiny_case(tiny: Tiny) -> tuple[Graph, Plan]:
         source = source if op.output else f"op{number}"
     graph = build_graph(Network("tiny", "", "", (1, 1, tiny.input_bytes), 1, tuple(layers)))
     pairs = zip(graph.operators, tiny.ops, strict=True)
-    counted = (replace(each, filter_bytes=op.filters, bias_bytes=op.norm, macs=op.ticks) for each, op in pairs)
+    counted = (replace(each, weights=TinyWeights((op.filters,), norm_bytes=op.norm), macs=op.ticks) for each, op in pairs)
     return replace(graph, operators=tuple(counted)), make_plan(graph, SEED)
 
 
@@ -109,10 +120,10 @@ def test_operators_of_one_segment_may_mix() -> None:
     """Then nothing is known of the middle of the segment: its matrix time and bytes count together."""
     graph, plan = tiny_case(Tiny((Op(1, 30), Op(1, 20), Op(20, 5, 2)), 4, 6))
     first, second, last = plan.segments
-    pair = replace(first, operators=(*first.operators, *second.operators))
+    pair = replace(first, cuts=(*first.cuts, *second.cuts))
     assert capacity_bound_s(graph, plan, tiny_hardware(6)) == 50 + 14 + 2
     assert capacity_bound_s(graph, replace(plan, segments=(pair, last)), tiny_hardware(6)) == 50 + 14 + 2
-    pair = replace(last, operators=(*second.operators, *last.operators))
+    pair = replace(last, cuts=(*second.cuts, *last.cuts))
     assert capacity_bound_s(graph, replace(plan, segments=(first, pair)), tiny_hardware(6)) == 55
 
 

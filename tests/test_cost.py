@@ -51,7 +51,7 @@ def test_launch_overhead_is_paid_once_a_command() -> None:
     """1,100 bytes of SRAM cut the layer into strips: 8 rows in, 8 rows out, and 32 bytes of weights do not fit otherwise."""
     options = ("matrix_unit.launch_overhead=1 us", "vector_unit.launch_overhead=10 us", "internal_memory.capacity=200 B")
     found = cost_of("{conv: 4, kernel: 1, activation: relu}", settings=options)
-    (row,), tiling = found.layers, found.plan.segments[0].tiling
+    (row,), tiling = found.layers, found.plan.segments[0].cuts[0].tiling
     tiles = math.ceil(8 / tiling.rows) * math.ceil(4 / tiling.out_channels)
     assert tiles > 1
     assert math.isclose(row.matrix_time_s, 2048e-12 + tiles * 1e-6, rel_tol=1e-12)

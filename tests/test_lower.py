@@ -13,8 +13,9 @@ from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import estimate
-from mnsim.plan.model import POLICIES, Buffer, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.residency import make_plan
+from mnsim.plan.tiling import make_geometry
 from mnsim.program.check import check
 from mnsim.program.hazards import overlaps
 from mnsim.program.lower import lower
@@ -36,8 +37,9 @@ def places(regions: tuple[Region, ...]) -> list[Place]:
 def test_a_layer_by_hand() -> None:
     """2 x 2 x 2 to 2 x 2 x 4, one tile: the input at 16 behind the output at 0, filters 8 bytes, biases 16."""
     graph = build_graph(chain("{conv: 4, kernel: 1, activation: relu}", shape="[2, 2, 2]"))
-    buffers = (Buffer("filters", 40, 8), Buffer("biases", 24, 16))
-    plan = Plan("serial", 64, (), (Segment((0,), Tiling(2, 4, 2, "weights"), buffers),), (Home(16, 0, 0), Home(0, 0, 0)))
+    buffers = (Buffer("filters", 40, 8, 0), Buffer("biases", 24, 16, 0))
+    cut = Cut(0, make_geometry(graph, graph.operators[0], ()), Tiling(2, 4, 2, "weights"), (0,), (1,))
+    plan = Plan("serial", 64, (), (Segment((cut,), buffers),), (Home(16, 0, 0), Home(0, 0, 0)))
     program = lower(graph, plan)
     kinds = [type(command) for command in program.commands]
     assert kinds == [Load, Load, Load, Matrix, Vector, Store]
@@ -62,8 +64,9 @@ def test_a_layer_by_hand() -> None:
 def test_a_halo_stays_in_a_ring_that_wraps() -> None:
     """A 3 x 3 kernel on 6 rows, 1 row of output at a time, in a ring of 4: rows 4 and 5 lie where 0 and 1 were."""
     graph = build_graph(chain("{max_pool: 3, stride: 1, padding: valid}", shape="[6, 3, 1]"))
-    buffers = (Buffer("input strip", 0, 12), Buffer("output strip", 12, 1))
-    plan = Plan("overlap", 13, (), (Segment((0,), Tiling(1, 1, 1, "weights"), buffers),), (Home(None, 0, 0), Home(None, 0, 0)))
+    buffers = (Buffer("input strip", 0, 12, 0), Buffer("output strip", 12, 1, 0))
+    cut = Cut(0, make_geometry(graph, graph.operators[0], (0, 1)), Tiling(1, 1, 1, "weights"))
+    plan = Plan("overlap", 13, (), (Segment((cut,), buffers),), (Home(None, 0, 0), Home(None, 0, 0)))
     program = lower(graph, plan)
     loads = [
         (command.reads[0].start, command.writes[0].start, command.reads[0].size_bytes)

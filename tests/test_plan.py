@@ -11,9 +11,9 @@ from mnsim.graph.build import build_graph
 from mnsim.interpreters.cost import compulsory_bytes, estimate, sram_in_use
 from mnsim.plan.model import POLICIES, Plan, Policy, Tiling
 from mnsim.plan.residency import make_plan
-from mnsim.plan.tiling import external_storages, make_geometry, tile_counts, tile_traffic, working_bytes
+from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_network
-from tests.helpers import NETWORKS, chain, seed_with
+from tests.helpers import NETWORKS, chain, external_storages, seed_with
 
 
 def plan_of(*layers: str, sram: str, shape: str = "[8, 8, 4]", policy: Policy = "overlap") -> Plan:
@@ -65,7 +65,7 @@ def test_the_plan_does_not_depend_on_rates() -> None:
 def test_the_smallest_tile_decides() -> None:
     """One output row and channel, one input channel at a time, every map external: 9 + 4 + 3*8 + 8 + 4*8 bytes."""
     needed = 9 + 4 + 3 * 8 + 8 + 4 * 8
-    assert plan_of("{conv: 16, kernel: 3, name: c}", sram=f"{needed} B").segments[0].tiling == Tiling(1, 1, 1, "output")
+    assert plan_of("{conv: 16, kernel: 3, name: c}", sram=f"{needed} B").segments[0].cuts[0].tiling == Tiling(1, 1, 1, "output")
     with pytest.raises(CapacityError) as caught:
         plan_of("{conv: 16, kernel: 3, name: c}", sram=f"{needed - 1} B")
     error = caught.value

@@ -26,10 +26,10 @@ from mnsim.graph.build import Dtype
 from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import estimate
 from mnsim.pipeline import plan_network
-from mnsim.plan.model import POLICIES, Buffer, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiles import is_legal
-from mnsim.plan.tiling import input_strips, is_ring, make_geometry, working_bytes
+from mnsim.plan.tiling import crossing_whole, input_strips, is_ring, make_geometry, working_bytes
 from mnsim.program.check import check
 from mnsim.program.lower import lower
 from mnsim.report.programs import program_json
@@ -309,9 +309,10 @@ def plan_by_hand(graph: Graph, external: Collection[int], random: Random) -> Pla
             rows = input_strips(geometry, tiling)[2] if ring else 1
             held = random.randint(rows, max(rows, geometry.rows_in)) if ring else 1
             for _ in range(1 if ring or name == "partial sums" else random.randint(1, 3)):
-                buffers.append(Buffer(name, cursor + sum(each.size_bytes for each in buffers), size // rows * held))
+                buffers.append(Buffer(name, cursor + sum(each.size_bytes for each in buffers), size // rows * held, operator.index))
         capacity = max(capacity, cursor + sum(each.size_bytes for each in buffers))
-        segments.append(Segment((operator.index,), tiling, tuple(buffers)))
+        cut = Cut(operator.index, geometry, tiling, *crossing_whole(graph, operator, external))
+        segments.append(Segment((cut,), tuple(buffers)))
     return Plan(random.choice(POLICIES), capacity, random.choice(FUSED), tuple(segments), tuple(homes))
 
 

@@ -25,11 +25,11 @@ from mnsim.graph.model import Graph, Operator, Shape, Storage
 from mnsim.interpreters.cost import compulsory_bytes, estimate
 from mnsim.plan.model import POLICIES, STAYS, Buffer, Plan, Policy, Stays, Tiling
 from mnsim.plan.residency import make_plan
-from mnsim.plan.tiling import external_storages, make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes
+from mnsim.plan.tiling import make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Layer, Network
 from tests.generators import DTYPES, FILTERED, IN_PLACE, KINDS, RENAMES, networks, small_layers
-from tests.helpers import layer
+from tests.helpers import external_storages, layer
 
 MOVED, BUFFERS = ("weights", "input", "output", "transfers"), ("filters", "biases", "input strip", "output strip", "partial sums")
 EXAMPLES = settings(max_examples=400, deadline=None, derandomize=True)
@@ -284,7 +284,7 @@ def check_space(graph: Graph, plan: Plan) -> None:
         assert all(start >= 0 and start + size <= after for (start, size), (after, _) in pairwise(spans))
         if operator.kind not in RENAMES:
             sizes = {buffer.name: buffer.size_bytes for buffer in segment.buffers}
-            least = replayed(graph, operator, external, segment.tiling)["buffers"]
+            least = replayed(graph, operator, external, segment.cuts[0].tiling)["buffers"]
             rings = [name for name in sizes if plan.policy == "overlap" and "input" in name and sizes[name] > least[name]]
             assert sizes == least | {name: sizes[name] for name in rings}  # room for the next rows
 

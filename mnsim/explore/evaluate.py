@@ -15,11 +15,11 @@ from mnsim.explore.version import model_version
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate, plain_sum, total_times
+from mnsim.interpreters.energy import joules, layer_amounts
 from mnsim.interpreters.recurrence import Array, simulated_times_s
 from mnsim.plan.model import Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
-from mnsim.program.energy import joules, layer_amounts
 from mnsim.program.lower import lower
 from mnsim.program.model import Program
 from mnsim.program.rates import Rates
@@ -112,7 +112,7 @@ def _evaluate(batch: Batch) -> Outcome:
         counts["commands"] = len(program.commands)
         columns["simulated_time_s"] = simulated_times_s(program, rates)
         if hardware.energies is not None:
-            columns["energy_j"] = _energies_j(graph, program, hardware.energies, batch)
+            columns["energy_j"] = _energies_j(found, hardware.energies, batch)
     bus_s, matrix_s, _ = times.bounds
     bound = np.where(bus_s == times.bound_time_s, 0, np.where(matrix_s == times.bound_time_s, 1, 2)).astype(np.int8)
     return Outcome(batch.number, counts, columns, bound)
@@ -175,13 +175,12 @@ def rates_with(hardware: Hardware, columns: Mapping[str, Array], count: int) -> 
     )
 
 
-def _energies_j(graph: Graph, program: Program, energies: Energies, batch: Batch) -> Array:
+def _energies_j(found: Estimate, energies: Energies, batch: Batch) -> Array:
     """Joules of the whole run, layer by layer added up as an estimate's are."""
 
     def each(column: str) -> Array:
         return batch.rates[column] if column in batch.rates else np.full(batch.count, getattr(energies, column))
 
     each_j = each("external_j_per_byte"), each("sram_j_per_byte"), each("matrix_j_per_op"), each("vector_j_per_op")
-    amounts = layer_amounts(program)
-    layers = (joules(amounts[operator.name], each_j) for operator in graph.operators if operator.name in amounts)
+    layers = (joules(amounts, each_j) for amounts in layer_amounts(found.graph, found.plan))
     return plain_sum(layers, np.zeros(batch.count))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
 from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator, Shape
-from mnsim.graph.operators import RULES, count_macs, count_vector_ops, count_weights, label_of
+from mnsim.graph.operators import RULES, count_macs, count_vector_ops, label_of, weight_parts
 from mnsim.graph.storage import share_storage
 from mnsim.spec.expand import INPUT
 from mnsim.spec.records import Layer, Network
@@ -90,7 +90,6 @@ def _scale_channel(channels: int | None, alpha: Fraction, min_depth: int) -> int
 def _operator(layer: Layer, inputs: tuple[int, ...], maps: list[FeatureMap], index: int) -> tuple[Operator, Shape]:
     shapes = tuple(maps[source].shape for source in inputs)
     shape, window, groups = RULES[layer.kind].shape(layer, shapes)
-    parameters, filter_bytes, bias_bytes = count_weights(layer, shapes[0], shape, groups, maps[0].element_bytes)
     operator = Operator(
         index=index,
         name=layer.name,
@@ -102,8 +101,7 @@ def _operator(layer: Layer, inputs: tuple[int, ...], maps: list[FeatureMap], ind
         groups=groups,
         macs=count_macs(layer, shapes[0], shape, groups),
         vector_ops=count_vector_ops(layer, window, shape),
-        parameters=parameters,
-        filter_bytes=filter_bytes,
-        bias_bytes=bias_bytes,
+        weights=weight_parts(layer, shapes[0], shape, groups, maps[0].element_bytes),
+        activation=layer.activation,
     )
     return operator, shape

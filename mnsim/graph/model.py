@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 
 Shape = tuple[int, int, int]  # height, width, channels
 Pair = tuple[int, int]
@@ -37,13 +38,54 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightParts:
+    """The weights of an operator, part by part.
+
+    `filter_shape` is the filters' layout in memory: (C_out, k_h, k_w, C_in / groups), depthwise (k_h, k_w, C_out), fully connected
+    (C_out, K); empty where there are none. `trained` names the parameters that each of the `channels` has beside filters: bias, gamma,
+    beta. `planes` names the 4-byte numbers of a channel that inference reads, plane by plane in this order: bias (the operator's own, or
+    what folding a batch norm leaves), scale and shift of a batch norm that is not folded.
+    """
+
+    filter_shape: tuple[int, ...] = ()
+    element_bytes: int = 1
+    channels: int = 0
+    trained: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ()
+
+    @property
+    def filter_elements(self) -> int:
+        return prod(self.filter_shape) if self.filter_shape else 0
+
+    @property
+    def filter_bytes(self) -> int:
+        return self.filter_elements * self.element_bytes
+
+    @property
+    def bias_bytes(self) -> int:
+        return len(self.planes) * BIAS_BYTES * self.channels
+
+    @property
+    def parameters(self) -> int:
+        return self.filter_elements + len(self.trained) * self.channels
+
+    @property
+    def has_norm(self) -> bool:
+        return "gamma" in self.trained
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether there is a batch norm that is folded into the filters and the bias."""
+        return self.has_norm and "scale" not in self.planes
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """One operator with what runs in place on its output (batch norm, activation): a row of every report.
 
     `kind` is its key in the operator table, `label` what people call it (a 1 x 1 convolution is pointwise). `inputs` and
     `output` index the graph's feature maps. `groups` is C for operators that treat channels one by one, 1 for those that need
-    all of them. `vector_ops` counts operations by name; `parameters` are the trainable ones; `filter_bytes` and `bias_bytes` are
-    the store that inference reads, with batch norm folded where it is. `copied` are those inputs of a concat or flatten that
+    all of them. `vector_ops` counts operations by name. `copied` are those inputs of a concat or flatten that
     could not be given their place in the output. `base_channels` are the file's output channels, before alpha;
     `turn` is 1 in the first turn of a repeat.
     """
@@ -58,16 +100,29 @@ class Operator:
     groups: int
     macs: int
     vector_ops: tuple[tuple[str, int], ...]
-    parameters: int
-    filter_bytes: int
-    bias_bytes: int
+    weights: WeightParts = WeightParts()
+    activation: str = "none"
     copied: tuple[int, ...] = ()
     base_channels: int | None = None
     turn: int = 1
 
     @property
+    def parameters(self) -> int:
+        """The trainable parameters."""
+        return self.weights.parameters
+
+    @property
+    def filter_bytes(self) -> int:
+        return self.weights.filter_bytes
+
+    @property
+    def bias_bytes(self) -> int:
+        """Bytes of all numbers that each channel has beside its filters."""
+        return self.weights.bias_bytes
+
+    @property
     def weight_bytes(self) -> int:
-        return self.filter_bytes + self.bias_bytes
+        return self.weights.filter_bytes + self.weights.bias_bytes
 
 
 @dataclass(frozen=True, slots=True)

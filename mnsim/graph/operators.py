@@ -9,20 +9,17 @@ from math import ceil, prod
 from typing import Literal, NamedTuple
 
 from mnsim.errors import ShapeError
-from mnsim.graph.model import BIAS_BYTES, Operator, Pair, Shape, Window
+from mnsim.graph.model import Operator, Pair, Shape, WeightParts, Window
 from mnsim.spec.records import Layer, Padding
 
 Shaped = tuple[Shape, Window | None, int]  # output shape, window, groups
+NORM_TRAINED = ("gamma", "beta")  # a batch norm's trained parameters
+NORM_PLANES = ("scale", "shift")  # what inference stores of a batch norm that is not folded
 
 
 def conv_macs(kernel: Pair, in_channels: int, groups: int, output: Shape) -> int:
     """k_h * k_w * (C_in / groups) * C_out * H_out * W_out (MobileNets, section 3.1; depthwise has groups = C_in)."""
     return prod(kernel) * (in_channels // groups) * prod(output)
-
-
-def conv_filter_elements(kernel: Pair, in_channels: int, groups: int, out_channels: int) -> int:
-    """k_h * k_w * (C_in / groups) * C_out."""
-    return prod(kernel) * (in_channels // groups) * out_channels
 
 
 def same_padding(extent: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -181,19 +178,26 @@ def vector_work(operator: Operator, fused: tuple[str, ...]) -> tuple[tuple[str, 
     return tuple((name, ops) for name, ops in operator.vector_ops if name not in free)
 
 
-def count_weights(layer: Layer, x: Shape, output: Shape, groups: int, element_bytes: int) -> tuple[int, int, int]:
-    """Trainable parameters, filter bytes and bias bytes.
+def weight_parts(layer: Layer, x: Shape, output: Shape, groups: int, element_bytes: int) -> WeightParts:
+    """The operator's weights, part by part.
 
-    Parameters count batch norm's scale and shift. The stored bias is 4 bytes a channel when the layer has one or a batch norm is
-    folded into it; an unfolded batch norm stores scale and shift, 4 bytes each (assumption: its mean and variance are merged
-    into them, which inference always can).
+    Trained parameters count batch norm's scale and shift (gamma and beta). A bias is stored when the layer has one or a batch norm is
+    folded into it; an unfolded batch norm stores scale and shift (assumption: its mean and variance are merged into them, which
+    inference always can).
     """
     channels = output[2]
     if layer.kind == "batch_norm":
-        return 2 * channels, 0, 2 * BIAS_BYTES * channels
+        return WeightParts((), element_bytes, channels, NORM_TRAINED, NORM_PLANES)
     if RULES[layer.kind].unit == "vector":
-        return 0, 0, 0
-    filters = prod(x) * channels if layer.kind == "dense" else conv_filter_elements(layer.kernel or (1, 1), x[2], groups, channels)
-    parameters = filters + channels * (layer.bias + 2 * (layer.batch_norm != "none"))
-    biases = (layer.bias or layer.batch_norm == "folded") + 2 * (layer.batch_norm == "unfolded")
-    return parameters, filters * element_bytes, biases * BIAS_BYTES * channels
+        return WeightParts()
+    bias = ("bias",) if layer.bias or layer.batch_norm == "folded" else ()
+    trained = (("bias",) if layer.bias else ()) + (NORM_TRAINED if layer.batch_norm != "none" else ())
+    planes = bias + (NORM_PLANES if layer.batch_norm == "unfolded" else ())
+    return WeightParts(_filter_shape(layer, x, groups, channels), element_bytes, channels, trained, planes)
+
+
+def _filter_shape(layer: Layer, x: Shape, groups: int, channels: int) -> tuple[int, ...]:
+    kernel = layer.kernel or (1, 1)
+    if layer.kind == "dense":
+        return channels, prod(x)
+    return (*kernel, channels) if layer.kind == "depthwise" else (channels, *kernel, x[2] // groups)

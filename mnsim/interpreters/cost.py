@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Generic, Literal, NamedTuple
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
-from mnsim.plan.model import Plan, Segment
-from mnsim.plan.tiling import Traffic, external_storages, make_geometry, tile_counts, tile_traffic
+from mnsim.plan.model import Cut, Plan, segments_of
+from mnsim.plan.tiling import Traffic, tile_counts, tile_traffic
 from mnsim.program.rates import Number, Rates, rates_of
 from mnsim.spec.records import Hardware
 
 if TYPE_CHECKING:
-    from mnsim.program.energy import LayerEnergy
+    from mnsim.interpreters.energy import LayerEnergy
 
 Bound = Literal["bus", "matrix", "vector"]
 
@@ -74,7 +74,7 @@ class TotalCost:
 class Estimate:
     """A plan's cost on a piece of hardware, with all that it was computed from.
 
-    `energies` has one entry a layer, from the plan's commands; None where the hardware file does not say energies.
+    `energies` has one entry a layer; None where the hardware file does not say energies.
     """
 
     graph: Graph
@@ -127,9 +127,10 @@ def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
     """The plan's cost. A function of the plan alone: no schedule is played."""
     rates = rates_of(hardware)
     sram_bytes = [sum(size for _, _, size in parts) for parts in sram_in_use(graph, plan)]
+    segments = segments_of(plan)
     works = layer_works(graph, plan, hardware.fused)
     times = [layer_times(work, rates) for work in works]
-    layers = tuple(_layer_cost(work, spent, sram_bytes[work.operator.index]) for work, spent in zip(works, times, strict=True))
+    layers = tuple(_layer_cost(work, spent, sram_bytes[segments[work.operator.index]]) for work, spent in zip(works, times, strict=True))
     return Estimate(graph, plan, hardware, layers, _total(layers, _added(graph, plan, hardware, rates, times)))
 
 
@@ -140,13 +141,12 @@ def total_times(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Numbe
 
 def layer_works(graph: Graph, plan: Plan, fused: Sequence[str]) -> list[LayerWork]:
     """Every layer's work, in the plan's order."""
-    external = external_storages(graph, plan)
     works = []
-    for index, segment in ((index, each) for each in plan.segments for index in each.operators):
-        operator = graph.operators[index]
-        strips, out_blocks, in_blocks = tile_counts(make_geometry(graph, operator, external), segment.tiling)
-        traffic = layer_traffic(graph, operator, segment, external)
-        works.append(LayerWork(operator, traffic, strips * out_blocks, in_blocks, tuple(vector_work(operator, tuple(fused)))))
+    for cut in plan.cuts:
+        operator = graph.operators[cut.operator]
+        strips, out_blocks, in_blocks = tile_counts(cut.geometry, cut.tiling)
+        vector_ops = tuple(vector_work(operator, tuple(fused)))
+        works.append(LayerWork(operator, layer_traffic(graph, cut), strips * out_blocks, in_blocks, vector_ops))
     return works
 
 
@@ -164,16 +164,12 @@ def plain_sum(values: Iterable[Number], zero: Number) -> Number:
     return reduce(add, values, zero)
 
 
-def layer_traffic(graph: Graph, operator: Operator, segment: Segment, external: frozenset[int]) -> Traffic:
-    """What crosses the bus for a layer: its tiles' traffic, and the network's input or output whole where it lies in SRAM."""
-    tiles = tile_traffic(make_geometry(graph, operator, external), segment.tiling)
-    loaded = stored = transfers = 0
-    start = graph.storages[graph.slots[0].storage]
-    if start.index not in external and start.first == operator.index:
-        loaded, transfers = graph.maps[0].size_bytes, 1
-    if operator.output in graph.outputs and graph.slots[operator.output].storage not in external:
-        stored, transfers = graph.maps[operator.output].size_bytes, transfers + 1
-    return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, tiles.transfers + transfers)
+def layer_traffic(graph: Graph, cut: Cut) -> Traffic:
+    """What crosses the bus for a layer: its tiles' traffic, and the network's inputs and outputs that cross whole."""
+    tiles = tile_traffic(cut.geometry, cut.tiling)
+    loaded, stored = (sum(graph.maps[index].size_bytes for index in ends) for ends in (cut.loads_whole, cut.stores_whole))
+    transfers = tiles.transfers + len(cut.loads_whole) + len(cut.stores_whole)
+    return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, transfers)
 
 
 def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
@@ -309,7 +305,7 @@ def _steps(graph: Graph, plan: Plan, hardware: Hardware) -> list[_Step]:
     """
     steps = [_Step() for _ in plan.segments]
     waits, whole, outputs, unread_bytes = {0: -1}, {0}, set(graph.outputs), graph.maps[0].size_bytes
-    for number, index in ((number, index) for number, segment in enumerate(plan.segments) for index in segment.operators):
+    for index, number in segments_of(plan).items():
         operator, step = graph.operators[index], steps[number]
         reads = [waits[source] for source in operator.inputs]
         latest = number if operator.macs else min(reads) if operator.kind == "concat" else max(reads)

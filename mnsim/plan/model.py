@@ -26,6 +26,66 @@ class Tiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Geometry:
+    """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to external memory.
+
+    `in_row_bytes` and `out_row_bytes` are one row of one channel. `filter_bytes` and `bias_bytes` are all of the operator's,
+    `kernel_bytes` those of one input and one output channel, `channel_bytes` those of one output channel's numbers beside filters; with
+    `late_numbers` some of these wait for the end of a sum. `in_streams` are how many inputs stream (an addition has several) and
+    `in_sources` in how many transfers one tile of them comes: a concat that copies is one stream of many sources, and stores its
+    tile in `out_targets` slices.
+    """
+
+    rows_in: int
+    rows_out: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    kernel_rows: int
+    stride_rows: int
+    pad_top: int
+    in_row_bytes: int
+    out_row_bytes: int
+    filter_bytes: int
+    bias_bytes: int
+    kernel_bytes: int
+    channel_bytes: int
+    late_numbers: bool
+    in_streams: int
+    in_sources: int
+    out_streams: bool
+    out_targets: int
+    in_place: bool
+    splits_channels: bool
+    partial_row_bytes: int
+    idle: bool
+
+    @property
+    def group_out(self) -> int:
+        return self.out_channels // self.groups
+
+    @property
+    def group_in(self) -> int:
+        return self.in_channels // self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An operator with its tiles.
+
+    `geometry` is what the operator reads, writes, streams and keeps under this plan; the planner makes it, everybody else reads
+    it. `loads_whole` are the network's inputs that are loaded into their homes in SRAM before the first tile, `stores_whole` its
+    outputs that are stored from there after the last one; both are indices of maps.
+    """
+
+    operator: int
+    geometry: Geometry
+    tiling: Tiling
+    loads_whole: tuple[int, ...] = ()
+    stores_whole: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
     """Where a feature map lies: at an SRAM address over the segments first..last (both included), or external (address None)."""
 
@@ -36,7 +96,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Working space of one segment in SRAM: a block of filters or biases, a strip of a map, or partial sums.
+    """Working space of an operator in SRAM: a block of filters or biases, a strip of a map, or partial sums.
 
     Buffers of one name are filled in turn: while one is worked on, the next can be loaded. An input strip that shares rows with
     the strip before it is a ring of rows: row r lies at row r modulo the rows that the buffer holds.
@@ -45,15 +105,19 @@ class Buffer:
     name: str
     address: int
     size_bytes: int
+    operator: int
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Operators that run as one (one for now), how they are cut, and their working space."""
+    """Operators that run together: their cuts in order, and the working space that all of them share SRAM with.
 
-    operators: tuple[int, ...]
-    tiling: Tiling
+    `kind` single: one operator's tiles after another's.
+    """
+
+    cuts: tuple[Cut, ...]
     buffers: tuple[Buffer, ...]
+    kind: Literal["single"] = "single"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +132,23 @@ class Plan:
     fused: tuple[str, ...]
     segments: tuple[Segment, ...]
     homes: tuple[Home, ...]
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """All cuts, in the order in which they run."""
+        return tuple(cut for segment in self.segments for cut in segment.cuts)
+
+
+def cuts_of(plan: Plan) -> dict[int, Cut]:
+    """Every operator's cut, by the operator's index."""
+    return {cut.operator: cut for cut in plan.cuts}
+
+
+def segments_of(plan: Plan) -> dict[int, int]:
+    """The number of the segment in which each operator runs, by the operator's index."""
+    return {cut.operator: number for number, segment in enumerate(plan.segments) for cut in segment.cuts}
+
+
+def lifetime(plan: Plan, home: Home) -> tuple[int, int]:
+    """The first and the last operator of the segments over which a map has its home."""
+    return plan.segments[home.first].cuts[0].operator, plan.segments[home.last].cuts[-1].operator

@@ -7,10 +7,11 @@ long as there is room. Addresses only say how early a load may come: what must w
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from mnsim.graph.model import Graph, Storage
-from mnsim.plan.model import Buffer, Segment, Tiling
-from mnsim.plan.tiling import Geometry, input_passes, input_strips, is_ring, tile_counts, weight_passes
+from mnsim.plan.model import Buffer, Geometry, Segment, Tiling
+from mnsim.plan.tiling import input_passes, input_strips, is_ring, tile_counts, weight_passes
 
 Gap = tuple[int, int]  # start, end
 MOST_PLACES = 16  # of one buffer: what is prefetched deeper than that is worth little, and costs time to plan
@@ -68,13 +69,11 @@ class _LastUse:
                 yield self.starts[index] - size
 
 
-def place_ahead(
-    graph: Graph, capacity: int, resident: dict[int, int], segments: Sequence[Segment], cuts: Sequence[tuple[Geometry, Tiling]]
-) -> tuple[Segment, ...]:
+def place_ahead(graph: Graph, capacity: int, resident: dict[int, int], segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """The segments with their buffers where they can be filled early, more of them where there is room.
 
-    `resident` are the addresses of storages that are in SRAM, `cuts` each segment's geometry and tiling; the segments' own buffers
-    are a placement that is known to fit.
+    `resident` are the addresses of storages that are in SRAM; each segment has one cut. The segments' own buffers are a placement
+    that is known to fit.
     """
     used = _LastUse(capacity)
     alive: list[list[Storage]] = [[] for _ in segments]
@@ -82,18 +81,19 @@ def place_ahead(
         for step in range(graph.storages[index].first, graph.storages[index].last + 1):
             alive[step].append(graph.storages[index])
     placed = []
-    for step, (segment, (geometry, tiling)) in enumerate(zip(segments, cuts, strict=True)):
+    for step, segment in enumerate(segments):
+        (cut,) = segment.cuts
         used.forget(step - MOST_AHEAD)
         gaps = free_gaps(((resident[storage.index], storage.size_bytes) for storage in alive[step]), capacity)
-        fills = count_fills(geometry, tiling)
-        buffers = _place_all(used, gaps, _with_wider_ring(geometry, tiling, segment.buffers))
+        fills = count_fills(cut.geometry, cut.tiling)
+        buffers = _place_all(used, gaps, _with_wider_ring(cut.geometry, cut.tiling, segment.buffers))
         buffers = buffers or _place_all(used, gaps, segment.buffers) or list(segment.buffers)
         _add_places(used, gaps, buffers, fills)
         _mark_buffers(used, step, buffers, fills)
         for storage in alive[step]:
             if storage.last == step:
                 used.mark(resident[storage.index], storage.size_bytes, step + 1)
-        placed.append(Segment(segment.operators, tiling, tuple(buffers)))
+        placed.append(Segment(segment.cuts, tuple(buffers)))
     return tuple(placed)
 
 
@@ -131,7 +131,7 @@ def _with_wider_ring(geometry: Geometry, tiling: Tiling, buffers: Sequence[Buffe
     rows = input_strips(geometry, tiling)[2]
     wider = min(geometry.rows_in, rows + tiling.rows * geometry.stride_rows)
     return [
-        Buffer(buffer.name, buffer.address, buffer.size_bytes // rows * wider) if buffer.name.startswith("input strip") else buffer
+        replace(buffer, size_bytes=buffer.size_bytes // rows * wider) if buffer.name.startswith("input strip") else buffer
         for buffer in buffers
     ]
 
@@ -156,7 +156,7 @@ def _place(used: _LastUse, free: list[Gap], buffer: Buffer) -> Buffer | None:
     end = start + buffer.size_bytes
     free.remove(gap)
     free += [piece for piece in ((gap[0], start), (end, gap[1])) if piece[0] < piece[1]]
-    return Buffer(buffer.name, start, buffer.size_bytes)
+    return replace(buffer, address=start)
 
 
 def _add_places(used: _LastUse, gaps: Sequence[Gap], buffers: list[Buffer], fills: dict[str, int]) -> None:

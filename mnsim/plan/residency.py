@@ -13,11 +13,11 @@ from typing import NamedTuple
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.graph.storage import class_root, value_classes
-from mnsim.plan.model import Buffer, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import Buffer, Cut, Geometry, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.packing import Block, place_blocks
 from mnsim.plan.prefetch import place_ahead
 from mnsim.plan.tiles import best_tiling, pipelined_tiling, smallest_bytes, working_size
-from mnsim.plan.tiling import Geometry, make_geometry, tile_traffic, working_bytes
+from mnsim.plan.tiling import crossing_whole, make_geometry, tile_traffic, working_bytes
 from mnsim.spec.records import Hardware
 
 INTERNAL, EXTERNAL = "internal memory", "external memory"
@@ -127,12 +127,7 @@ def _step_cost(search: _Search, operator: Operator, external: External) -> Cost 
     found = _tiling(search, geometry, search.room[step] - resident)
     if found is None or (resident and step in search.bare):
         return None
-    moved = found[1]
-    start = graph.storages[graph.slots[0].storage]
-    if start.first == step and start.index not in external:
-        moved += graph.maps[0].size_bytes
-    if operator.output in graph.outputs and graph.slots[operator.output].storage not in external:
-        moved += graph.maps[operator.output].size_bytes
+    moved = found[1] + sum(graph.maps[index].size_bytes for ends in crossing_whole(graph, operator, external) for index in ends)
     return moved, resident if search.policy == "overlap" else -resident
 
 
@@ -145,31 +140,32 @@ def _tiling(search: _Search, geometry: Geometry, room: int) -> tuple[Tiling, int
     return search.tilings[key]
 
 
-def _cut(search: _Search, operator: Operator, external: External) -> tuple[Geometry, Tiling]:
+def _cut(search: _Search, operator: Operator, external: External) -> Cut:
     geometry = make_geometry(search.graph, operator, external)
     resident = sum(storage.size_bytes for storage in search.alive[operator.index] if storage.index not in external)
     found = _tiling(search, geometry, search.room[operator.index] - resident)
     assert found is not None  # the homes were chosen by asking for it
-    return geometry, pipelined_tiling(geometry, found[0], search.capacity) if search.policy == "overlap" else found[0]
+    tiling = pipelined_tiling(geometry, found[0], search.capacity) if search.policy == "overlap" else found[0]
+    return Cut(operator.index, geometry, tiling, *crossing_whole(search.graph, operator, external))
 
 
 def _resident(graph: Graph, external: External) -> list[Storage]:
     return [storage for storage in graph.storages if storage.index not in external]
 
 
-def _place(search: _Search, external: External, cuts: tuple[tuple[Geometry, Tiling], ...]) -> tuple[int, ...]:
+def _place(search: _Search, external: External, cuts: tuple[Cut, ...]) -> tuple[int, ...]:
     """Addresses of all resident storages, then of every operator's buffers. Raises CapacityError."""
     blocks = [Block(storage.size_bytes, storage.first, storage.last) for storage in _resident(search.graph, external)]
-    for step, (geometry, tiling) in enumerate(cuts):
-        blocks += [Block(size, step, step) for _, size in working_bytes(geometry, tiling)]
+    for step, cut in enumerate(cuts):
+        blocks += [Block(size, step, step) for _, size in working_bytes(cut.geometry, cut.tiling)]
     return place_blocks(blocks, search.capacity, [operator.name for operator in search.graph.operators], NODE_LIMIT)
 
 
-def _shrink(search: _Search, layer: str, external: External, cuts: tuple[tuple[Geometry, Tiling], ...]) -> None:
+def _shrink(search: _Search, layer: str, external: External, cuts: tuple[Cut, ...]) -> None:
     """Give the layer at which no address was found less room than it used."""
     step = next(operator.index for operator in search.graph.operators if operator.name == layer)
     used = sum(storage.size_bytes for storage in search.alive[step] if storage.index not in external)
-    used += working_size(*cuts[step])
+    used += working_size(cuts[step].geometry, cuts[step].tiling)
     everything = frozenset(range(len(search.graph.storages)))
     least = smallest_bytes(make_geometry(search.graph, search.graph.operators[step], everything))
     room = max(least, min(used - 1, search.room[step] - search.capacity // STEPS_DOWN))
@@ -185,18 +181,14 @@ def _home(graph: Graph, resident: dict[int, int], index: int) -> Home:
     return Home(None if address is None else address + slot.offset_bytes, storage.first, storage.last)
 
 
-def _segments(
-    search: _Search, resident: dict[int, int], cuts: tuple[tuple[Geometry, Tiling], ...], addresses: tuple[int, ...]
-) -> tuple[Segment, ...]:
-    """The operators with their tilings and buffers; under `overlap` there are more buffers, and where they can be filled early."""
+def _segments(search: _Search, resident: dict[int, int], cuts: tuple[Cut, ...], addresses: tuple[int, ...]) -> tuple[Segment, ...]:
+    """A segment for each cut, with its buffers; under `overlap` there are more of them, and where they can be filled early."""
     found = iter(addresses)
     segments = []
-    for step, (geometry, tiling) in enumerate(cuts):
-        buffers = tuple(Buffer(name, next(found), size) for name, size in working_bytes(geometry, tiling))
-        segments.append(Segment((step,), tiling, buffers))
-    if search.policy == "serial":
-        return tuple(segments)
-    return place_ahead(search.graph, search.capacity, resident, tuple(segments), cuts)
+    for cut in cuts:
+        buffers = tuple(Buffer(name, next(found), size, cut.operator) for name, size in working_bytes(cut.geometry, cut.tiling))
+        segments.append(Segment((cut,), buffers))
+    return tuple(segments) if search.policy == "serial" else place_ahead(search.graph, search.capacity, resident, tuple(segments))
 
 
 def _check_external(graph: Graph, hardware: Hardware, external: External) -> None:

@@ -6,9 +6,8 @@ Then, for policy `overlap`, the one among equals that leaves the most SRAM free 
 from collections.abc import Iterator
 from math import ceil
 
-from mnsim.graph.model import BIAS_BYTES
-from mnsim.plan.model import STAYS, Stays, Tiling
-from mnsim.plan.tiling import Geometry, tile_counts, tile_traffic, working_bytes
+from mnsim.plan.model import STAYS, Geometry, Stays, Tiling
+from mnsim.plan.tiling import tile_counts, tile_traffic, working_bytes
 
 PIPELINE_TILES = 8  # tiles in which the engines overlap well: about an eighth of a layer is filling and draining
 LEAST_TILE = 4096  # output elements below which a tile is not worth its commands
@@ -98,8 +97,7 @@ def is_legal(geometry: Geometry, tiling: Tiling) -> bool:
         return True
     if geometry.groups > 1 and (tiling.stays == "input" or tiling.out_channels > geometry.group_out):
         return False
-    has_norm = geometry.bias_bytes > BIAS_BYTES * geometry.out_channels
-    return not (has_norm and tiling.stays == "input" and tiling.out_channels < geometry.out_channels)
+    return not (geometry.late_numbers and tiling.stays == "input" and tiling.out_channels < geometry.out_channels)
 
 
 def _block(geometry: Geometry, index: int) -> int:

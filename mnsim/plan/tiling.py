@@ -11,48 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
 
-from mnsim.graph.model import PARTIAL_SUM_BYTES, Graph, Operator
+from mnsim.graph.model import BIAS_BYTES, PARTIAL_SUM_BYTES, Graph, Operator
 from mnsim.graph.operators import RULES
-from mnsim.plan.model import Plan, Tiling
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to external memory.
-
-    `in_row_bytes` and `out_row_bytes` are one row of one channel. `in_streams` are how many inputs stream (an addition has
-    several) and `in_sources` in how many transfers one tile of them comes: a concat that copies is one stream of many sources,
-    and stores its tile in `out_targets` slices.
-    """
-
-    rows_in: int
-    rows_out: int
-    in_channels: int
-    out_channels: int
-    groups: int
-    kernel_rows: int
-    stride_rows: int
-    pad_top: int
-    in_row_bytes: int
-    out_row_bytes: int
-    filter_bytes: int
-    bias_bytes: int
-    in_streams: int
-    in_sources: int
-    out_streams: bool
-    out_targets: int
-    in_place: bool
-    splits_channels: bool
-    partial_row_bytes: int
-    idle: bool
-
-    @property
-    def group_out(self) -> int:
-        return self.out_channels // self.groups
-
-    @property
-    def group_in(self) -> int:
-        return self.in_channels // self.groups
+from mnsim.plan.model import Geometry, Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +32,7 @@ class Traffic:
 
 def make_geometry(graph: Graph, operator: Operator, external: Container[int]) -> Geometry:
     """The operator's geometry when the storages in `external` are in external memory."""
-    slots = graph.slots
+    slots, weights = graph.slots, operator.weights
     target = slots[operator.output].storage
     renames = RULES[operator.kind].memory == "renames"
     read = operator.copied if renames else operator.inputs
@@ -79,9 +40,10 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
     x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
     element = graph.maps[0].element_bytes
     streaming = [source for source in read if slots[source].storage in external]
-    kernel, stride, pad_top = (1, 1, 0)
+    kernel, stride, pad_top, taps = (1, 1, 0, 1)
     if operator.window:
         kernel, stride, pad_top = operator.window.kernel[0], operator.window.stride[0], operator.window.padding[0]
+        taps = prod(operator.window.kernel)
     in_channels, streams = x[2], len(streaming)
     if operator.kind == "dense":  # one row of H * W * C channels
         x = (1, 1, prod(x))
@@ -101,8 +63,11 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
         pad_top=pad_top,
         in_row_bytes=x[1] * element,
         out_row_bytes=y[1] * element,
-        filter_bytes=operator.filter_bytes,
-        bias_bytes=operator.bias_bytes,
+        filter_bytes=weights.filter_bytes,
+        bias_bytes=weights.bias_bytes,
+        kernel_bytes=taps * element if weights.filter_shape else 0,
+        channel_bytes=len(weights.planes) * BIAS_BYTES,
+        late_numbers="scale" in weights.planes,
         in_streams=streams,
         in_sources=len(streaming),
         out_streams=target in external,
@@ -114,9 +79,15 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
     )
 
 
-def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
-    """The storages that the plan puts in external memory."""
-    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
+def crossing_whole(graph: Graph, operator: Operator, external: Container[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The network's inputs that are loaded whole before the operator's first tile, and its outputs stored whole after the last one.
+
+    Those are the ends of the network that lie in SRAM: an input there is loaded before the first operator that uses its storage.
+    """
+    start = graph.storages[graph.slots[0].storage]
+    loads = (0,) if start.first == operator.index and start.index not in external else ()
+    is_stored = operator.output in graph.outputs and graph.slots[operator.output].storage not in external
+    return loads, (operator.output,) if is_stored else ()
 
 
 def groups_a_block(geometry: Geometry, tiling: Tiling) -> int:
@@ -186,10 +157,9 @@ def working_bytes(geometry: Geometry, tiling: Tiling) -> tuple[tuple[str, int], 
     block = min(tiling.out_channels, geometry.out_channels)
     buffers: list[tuple[str, int]] = []
     if geometry.filter_bytes:
-        filter_element_bytes = geometry.filter_bytes // (geometry.group_in * geometry.out_channels)
-        buffers.append(("filters", filter_element_bytes * min(tiling.in_channels, geometry.group_in) * block))
+        buffers.append(("filters", geometry.kernel_bytes * min(tiling.in_channels, geometry.group_in) * block))
     if geometry.bias_bytes:
-        buffers.append(("biases", geometry.bias_bytes // geometry.out_channels * block))
+        buffers.append(("biases", geometry.channel_bytes * block))
     if geometry.in_streams:
         spans = geometry.groups if tiling.stays == "input" else groups_a_block(geometry, tiling)
         channels = spans * min(tiling.in_channels, geometry.group_in)

@@ -7,9 +7,9 @@ from math import prod
 from mnsim.errors import LengthError
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
-from mnsim.plan.model import Buffer, Plan, Segment
-from mnsim.plan.tiling import external_storages, make_geometry, tile_counts, tile_traffic
-from mnsim.program.cuts import Span, make_cuts, walk
+from mnsim.plan.model import Buffer, Cut, Plan
+from mnsim.plan.pieces import Span, make_cuts, walk
+from mnsim.plan.tiling import tile_counts, tile_traffic
 from mnsim.program.model import Kernel, Program, Region
 from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, partial_sums, staged, target_of
 from mnsim.program.order import arrange
@@ -24,16 +24,14 @@ MOST_COMMANDS = 2_000_000  # a minute of work and a gigabyte
 
 def count_commands(graph: Graph, plan: Plan) -> int:
     """How many commands a plan's program has: each transfer, each step of a matrix operator, each tile's vector operations."""
-    external = external_storages(graph, plan)
-    count = 2  # a resident input or output crosses whole
-    for segment in plan.segments:
-        for index in segment.operators:
-            operator = graph.operators[index]
-            geometry = make_geometry(graph, operator, external)
-            strips, out_blocks, in_blocks = tile_counts(geometry, segment.tiling)
-            tiles = strips * out_blocks
-            steps = tiles * in_blocks * bool(operator.macs) + tiles * len(vector_work(operator, plan.fused))
-            count += tile_traffic(geometry, segment.tiling).transfers + (0 if geometry.idle else steps)
+    count = 0
+    for cut in plan.cuts:
+        operator = graph.operators[cut.operator]
+        strips, out_blocks, in_blocks = tile_counts(cut.geometry, cut.tiling)
+        tiles = strips * out_blocks
+        steps = tiles * in_blocks * bool(operator.macs) + tiles * len(vector_work(operator, plan.fused))
+        count += tile_traffic(cut.geometry, cut.tiling).transfers + (0 if cut.geometry.idle else steps)
+        count += len(cut.loads_whole) + len(cut.stores_whole)
     return count
 
 
@@ -46,10 +44,10 @@ def lower(graph: Graph, plan: Plan) -> Program:
     if (commands_ahead := count_commands(graph, plan)) > MOST_COMMANDS:
         raise LengthError(commands_ahead, MOST_COMMANDS)
     places = make_places(graph, plan)
-    work = Work(graph, plan, places, external_storages(graph, plan), places.values + 2 * len(graph.operators))
+    work = Work(graph, plan, places, places.values + 2 * len(graph.operators))
     for segment in plan.segments:
-        for index in segment.operators:
-            _lower_operator(work, graph.operators[index], segment)
+        for cut in segment.cuts:
+            _lower_cut(work, cut, segment.buffers)
     weights: list[Region] = []
     for operator in graph.operators:
         if operator.filter_bytes:
@@ -62,26 +60,25 @@ def lower(graph: Graph, plan: Plan) -> Program:
     return Program(graph.name, plan.policy, plan.sram_capacity_bytes, places.external_bytes, commands, inputs, tuple(weights), outputs)
 
 
-def _lower_operator(work: Work, operator: Operator, segment: Segment) -> None:
-    graph, homes, places = work.graph, work.plan.homes, work.places
-    geometry = make_geometry(graph, operator, work.external)
-    start = graph.storages[graph.slots[0].storage]
-    if start.first == operator.index and start.index not in work.external:
-        target = in_sram(work, 0, whole(graph.maps[0], places.homes[0]))
-        transfer(work, operator, "load", [Touch(None, whole(graph.maps[0], outside(work, 0)))], [target])
-    if not geometry.idle:
-        buffers: dict[str, list[Buffer]] = {}
-        for buffer in segment.buffers:
-            buffers.setdefault(buffer.name, []).append(buffer)
-        scene = Scene(work, operator, geometry, segment.tiling, make_cuts(geometry, segment.tiling), buffers)
-        for s, o, i in walk(scene.cuts, segment.tiling.stays):
+def _lower_cut(work: Work, cut: Cut, buffers: tuple[Buffer, ...]) -> None:
+    graph, operator = work.graph, work.graph.operators[cut.operator]
+    for index in cut.loads_whole:
+        source = in_external(work, whole(graph.maps[index], outside(work, index)))
+        transfer(work, operator, "load", [source], [in_sram(work, index, whole(graph.maps[index], work.places.homes[index]))])
+    if not cut.geometry.idle:
+        own: dict[str, list[Buffer]] = {}
+        for buffer in buffers:
+            if buffer.operator == cut.operator:
+                own.setdefault(buffer.name, []).append(buffer)
+        scene = Scene(work, operator, cut.geometry, cut.tiling, make_cuts(cut.geometry, cut.tiling), own)
+        for s, o, i in walk(scene.cuts, cut.tiling.stays):
             if operator.copied:
                 _copy(scene, s)
             else:
                 _step(scene, s, scene.cuts.outs[o], i)
-    if operator.output in graph.outputs and homes[operator.output].address is not None:
-        source = in_sram(work, operator.output, whole(graph.maps[operator.output], places.homes[operator.output]))
-        transfer(work, operator, "store", [source], [in_external(work, whole(graph.maps[operator.output], outside(work, operator.output)))])
+    for index in cut.stores_whole:
+        source = in_sram(work, index, whole(graph.maps[index], work.places.homes[index]))
+        transfer(work, operator, "store", [source], [in_external(work, whole(graph.maps[index], outside(work, index)))])
 
 
 def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
@@ -143,7 +140,7 @@ def _fused_numbers(scene: Scene) -> Named:
 def _planes(scene: Scene, first: int, count: int) -> Touch:
     """Some of the planes of 4-byte numbers in the buffer of biases."""
     _, touch = scene.blocks["biases"]
-    plane = touch.region.size_bytes // (scene.bias_planes + scene.norm_planes)
+    plane = touch.region.size_bytes // len(scene.operator.weights.planes)
     return Touch(touch.space, run_of("sram", touch.region.start + first * plane, count * plane, touch.region.data))
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from mnsim.graph.model import BIAS_BYTES, Operator
-from mnsim.plan.model import Buffer, Tiling
-from mnsim.plan.tiling import Geometry, input_strips, is_ring
-from mnsim.program.cuts import Cuts, Span
+from mnsim.graph.model import Operator
+from mnsim.plan.model import Buffer, Geometry, Tiling
+from mnsim.plan.pieces import Cuts, Span
+from mnsim.plan.tiling import input_strips, is_ring
 from mnsim.program.model import Region
 from mnsim.program.places import elements_of, part_of, run_of, strided
 from mnsim.program.work import Touch, Work, fresh_data, in_external, in_sram, transfer
@@ -48,13 +48,12 @@ class Scene:
     @property
     def norm_planes(self) -> int:
         """Numbers a channel of a batch norm that is not folded: scale and shift."""
-        return 2 * ("batch_norm" in dict(self.operator.vector_ops))
+        return len(self.operator.weights.planes) - self.bias_planes
 
     @property
     def bias_planes(self) -> int:
         """Numbers a channel that a sum starts from: one, or none."""
-        channels = self.work.graph.maps[self.operator.output].shape[2]
-        return self.operator.bias_bytes // (BIAS_BYTES * channels) - self.norm_planes
+        return self.operator.weights.planes.count("bias")
 
 
 class Tile(NamedTuple):

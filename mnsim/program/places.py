@@ -139,7 +139,7 @@ def filters_of(graph: Graph, places: Places, operator: Operator, outs: Span, ins
     taps = prod(operator.window.kernel) if operator.window else 1
     if operator.kind == "depthwise":
         return strided("external", start + outs[0] * element, (outs[1] - outs[0]) * element, channels * element, taps, data)
-    depth = operator.filter_bytes // (channels * taps)  # bytes of one tap's input channels
+    depth = operator.weights.filter_shape[-1] * element  # bytes of one tap's input channels
     run = (ins[1] - ins[0]) * element
     return strided("external", start + outs[0] * taps * depth + ins[0] * element, run, depth, (outs[1] - outs[0]) * taps, data)
 
@@ -147,6 +147,6 @@ def filters_of(graph: Graph, places: Places, operator: Operator, outs: Span, ins
 def biases_of(graph: Graph, places: Places, operator: Operator, outs: Span) -> Region:
     """The 4-byte numbers of some output channels, plane by plane, in external memory."""
     channels = graph.maps[operator.output].shape[2]
-    planes = operator.bias_bytes // (BIAS_BYTES * channels)
+    planes = len(operator.weights.planes)
     start, run = places.biases[operator.index] + outs[0] * BIAS_BYTES, (outs[1] - outs[0]) * BIAS_BYTES
     return strided("external", start, run, channels * BIAS_BYTES, planes, places.bias_data(operator))

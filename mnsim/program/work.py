@@ -43,7 +43,7 @@ class Draft(NamedTuple):
 
 @dataclass(slots=True)
 class Work:
-    """What is being lowered: `external` are the storages in external memory.
+    """What is being lowered.
 
     `resident` are the spaces of storages in SRAM, `outside` those of values in external memory.
     """
@@ -51,7 +51,6 @@ class Work:
     graph: Graph
     plan: Plan
     places: Places
-    external: frozenset[int]
     next_data: int
     drafts: list[Draft] = field(default_factory=list)
     sram: Hazards = field(default_factory=Hazards)

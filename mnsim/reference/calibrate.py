@@ -49,7 +49,7 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
 
 def _float_arrays(graph: Graph, weights: Weights) -> tuple[LayerArrays, ...]:
     """The weights of an int8 graph as its float32 one stores them."""
-    wide = [replace(operator, filter_bytes=operator.filter_bytes * 4 // graph.maps[0].element_bytes) for operator in graph.operators]
+    wide = [replace(operator, weights=replace(operator.weights, element_bytes=4)) for operator in graph.operators]
     maps = tuple(replace(feature_map, element_bytes=4) for feature_map in graph.maps)
     return layer_arrays(replace(graph, dtype="float32", maps=maps, operators=tuple(wide)), weights)
 

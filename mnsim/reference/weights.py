@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.graph.model import BIAS_BYTES, Graph, Operator
+from mnsim.graph.model import Graph, Operator
 
 EPSILON = 1e-3  # batch norm's; an assumption: TensorFlow's MobileNet has it, and files seldom say it
 NORM_NAMES = ("gamma", "beta", "mean", "variance")
@@ -27,47 +27,9 @@ class Weights:
     layers: Mapping[str, Mapping[str, Floats]]
 
 
-class Composition(NamedTuple):
-    """What an operator's channels have beside filters: a bias, a batch norm, and whether that is folded into the filters."""
-
-    bias: bool
-    norm: bool
-    folded: bool
-
-    @property
-    def planes(self) -> int:
-        """Planes of 4-byte numbers in the store: a bias (the operator's, or what folding leaves), then scale and shift."""
-        return (self.bias or self.folded) + 2 * (self.norm and not self.folded)
-
-
-def composition_of(graph: Graph, operator: Operator) -> Composition:
-    """Read off the operator's counts: parameters = filters + C * (bias + 2 * norm), and the stored planes tell folded from unfolded."""
-    channels = graph.maps[operator.output].shape[2]
-    if operator.kind == "batch_norm":
-        return Composition(bias=False, norm=True, folded=False)
-    if not operator.filter_bytes:
-        return Composition(bias=False, norm=False, folded=False)
-    extra = (operator.parameters - operator.filter_bytes // graph.maps[0].element_bytes) // channels
-    norm, bias = extra >= 2, extra % 2 == 1
-    planes = operator.bias_bytes // (BIAS_BYTES * channels)
-    return Composition(bias=bias, norm=norm, folded=norm and planes == 1)
-
-
-def filter_shape(graph: Graph, operator: Operator) -> tuple[int, ...]:
-    """The shape of the operator's filters as `Weights` has them; raises ValueError for an operator without any."""
-    x, channels = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape[2]
-    if operator.kind == "dense":
-        return channels, prod(x)
-    if operator.window is None or not operator.filter_bytes:
-        raise ValueError(f"{operator.name} ({operator.kind}) has no filters")
-    if operator.kind == "depthwise":
-        return *operator.window.kernel, channels
-    return channels, *operator.window.kernel, x[2] // operator.groups
-
-
 def expected_shapes(graph: Graph) -> dict[str, dict[str, tuple[int, ...]]]:
     """The arrays that `Weights` must have for the graph: by layer name (only those with weights), by array name, their shapes."""
-    shapes = {operator.name: _shapes_of(graph, operator) for operator in graph.operators}
+    shapes = {operator.name: _shapes_of(operator) for operator in graph.operators}
     return {layer: found for layer, found in shapes.items() if found}
 
 
@@ -113,18 +75,18 @@ def fold(graph: Graph, weights: Weights, operator: Operator) -> Folded:
     Folded, the filters become filters * scale and the bias becomes beta + (bias - mean) * scale. Raises ValueError, naming the
     layer, when an array is missing or has another shape than `expected_shapes` says.
     """
-    has, arrays = composition_of(graph, operator), weights.layers.get(operator.name, {})
-    for name, shape in _shapes_of(graph, operator).items():
+    has, arrays = operator.weights, weights.layers.get(operator.name, {})
+    for name, shape in _shapes_of(operator).items():
         if name not in arrays:
             raise ValueError(f"layer '{operator.name}' has no {name}")
         if arrays[name].shape != shape:
             raise ValueError(f"layer '{operator.name}': {name} is {arrays[name].shape}, expected {shape}")
     wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-    filters, bias, norm = wide.get("filters"), wide.get("bias") if has.bias else None, None
-    if has.norm:
+    filters, bias, norm = wide.get("filters"), wide.get("bias") if "bias" in has.trained else None, None
+    if has.has_norm:
         scale = wide["gamma"] / np.sqrt(wide["variance"] + EPSILON)
         shift = wide["beta"] - wide["mean"] * scale
-        if has.folded and filters is not None:
+        if has.is_folded and filters is not None:
             last = operator.kind == "depthwise"  # output channels are the last axis there, the first one elsewhere
             filters = filters * (scale if last else scale.reshape(-1, *[1] * (filters.ndim - 1)))
             bias = shift if bias is None else shift + bias * scale
@@ -133,8 +95,8 @@ def fold(graph: Graph, weights: Weights, operator: Operator) -> Folded:
     return Folded(filters, bias, norm)
 
 
-def _shapes_of(graph: Graph, operator: Operator) -> dict[str, tuple[int, ...]]:
-    has, per_channel = composition_of(graph, operator), (graph.maps[operator.output].shape[2],)
-    shapes: dict[str, tuple[int, ...]] = {"filters": filter_shape(graph, operator)} if operator.filter_bytes else {}
-    shapes |= {"bias": per_channel} if has.bias else {}
-    return shapes | (dict.fromkeys(NORM_NAMES, per_channel) if has.norm else {})
+def _shapes_of(operator: Operator) -> dict[str, tuple[int, ...]]:
+    parts, per_channel = operator.weights, (operator.weights.channels,)
+    shapes: dict[str, tuple[int, ...]] = {"filters": parts.filter_shape} if parts.filter_shape else {}
+    shapes |= {"bias": per_channel} if "bias" in parts.trained else {}
+    return shapes | (dict.fromkeys(NORM_NAMES, per_channel) if parts.has_norm else {})

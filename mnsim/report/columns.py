@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnsim.interpreters.cost import Estimate
-from mnsim.plan.tiling import external_storages, make_geometry, tile_counts
+from mnsim.plan.model import Cut
+from mnsim.plan.tiling import tile_counts
 from mnsim.report.records import Record
 
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
@@ -66,7 +67,7 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
     serial_s = estimate.total.serial_time_s
     unit, scale = time_unit(max(row.time_s for row in estimate.layers))
 
-    cuts = {estimate.graph.operators[row.index].name: _cut(estimate, row.index) for row in estimate.layers}
+    cuts = {estimate.graph.operators[cut.operator].name: _pieces(cut) for cut in estimate.plan.cuts}
 
     def time(key: str, total_key: str) -> tuple[Callable[[Record], str], Callable[[Record], str]]:
         return lambda layer: f"{layer[key] / scale:,.1f}", lambda total: f"{total[total_key] / scale:,.1f}"
@@ -103,12 +104,10 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
     return [*columns, Column("cut", lambda layer: cuts[layer["name"]], _nothing, 4, True)] if verbose else columns
 
 
-def _cut(estimate: Estimate, index: int) -> str:
+def _pieces(cut: Cut) -> str:
     """How a layer is cut: strips x output blocks x input blocks and what stays; empty for one tile."""
-    geometry = make_geometry(estimate.graph, estimate.graph.operators[index], external_storages(estimate.graph, estimate.plan))
-    tiling = estimate.plan.segments[index].tiling
-    counts = tile_counts(geometry, tiling)
-    return "" if max(counts) == 1 else f"{'x'.join(map(str, counts))}, {tiling.stays} stay{'' if tiling.stays == 'weights' else 's'}"
+    counts, stays = tile_counts(cut.geometry, cut.tiling), cut.tiling.stays
+    return "" if max(counts) == 1 else f"{'x'.join(map(str, counts))}, {stays} stay{'' if stays == 'weights' else 's'}"
 
 
 def type_rows(record: Record) -> tuple[list[str], list[list[str]]]:

@@ -10,18 +10,8 @@ from dataclasses import dataclass
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.interpreters.cost import Estimate, LayerCost, sram_in_use
-from mnsim.plan.model import Tiling
-from mnsim.plan.tiling import (
-    Geometry,
-    external_storages,
-    groups_a_block,
-    input_passes,
-    input_strips,
-    make_geometry,
-    tile_counts,
-    weight_passes,
-    working_bytes,
-)
+from mnsim.plan.model import Geometry, Tiling, cuts_of, lifetime, segments_of
+from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, working_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
         for place in indices:
             feature_map, home = graph.maps[place], plan.homes[place]
             where = "external memory" if home.address is None else f"SRAM at {home.address}"
-            first, last = graph.operators[home.first].name, graph.operators[home.last].name
+            first, last = (graph.operators[index].name for index in lifetime(plan, home))
             lives = f", in use from {first} to {last}" if first != last else ""
             yield f"{role} {feature_map.name}: {_by(feature_map.shape)}, {feature_map.size_bytes} bytes in {where}{lives}"
     if operator.window:
@@ -75,7 +65,7 @@ def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
 
 
 def _cut(estimate: Estimate, operator: Operator) -> str:
-    geometry, tiling = _geometry(estimate, operator), estimate.plan.segments[operator.index].tiling
+    geometry, tiling = _cut_of(estimate, operator)
     if geometry.idle:
         return "moves and computes nothing: its bytes are its input's"
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
@@ -99,8 +89,9 @@ def _up_to(size: int, whole: int, what: str) -> str:
     return f"{'up to ' if whole % size else ''}{_counted(size, what)}"
 
 
-def _geometry(estimate: Estimate, operator: Operator) -> Geometry:
-    return make_geometry(estimate.graph, operator, external_storages(estimate.graph, estimate.plan))
+def _cut_of(estimate: Estimate, operator: Operator) -> tuple[Geometry, Tiling]:
+    cut = cuts_of(estimate.plan)[operator.index]
+    return cut.geometry, cut.tiling
 
 
 def _by(extents: tuple[int, ...]) -> str:
@@ -142,14 +133,14 @@ def _count_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iter
         filters, sizes = "filters", "0"
     yield _vector_ops(estimate, operator, row)
     channels = y[2]
-    extra = (operator.parameters - operator.filter_bytes // x_bytes(graph)) // channels
+    extra = len(operator.weights.trained)
     per_channel = {0: "", 1: " + C_out (bias)", 2: " + 2 * C_out (batch norm)", 3: " + 3 * C_out (bias, batch norm)"}[extra]
     if operator.kind == "batch_norm":
         yield Step("parameters", row.parameters, "", "2 * C (scale and shift)", f"2 * {channels}")
         yield Step("weight_bytes", row.weight_bytes, "B", f"2 * C * {BIAS_BYTES} B", f"2 * {channels} * {BIAS_BYTES}")
     elif operator.parameters:
         yield Step("parameters", row.parameters, "", filters + per_channel, f"{sizes} + {extra} * {channels}")
-        biases = operator.bias_bytes // channels
+        biases = len(operator.weights.planes) * BIAS_BYTES
         formula = f"filters * {x_bytes(graph)} B ({graph.dtype}) + C_out * {biases} B ({_counted(biases // BIAS_BYTES, 'number')} of 4 B)"
         numbers = f"{sizes} * {x_bytes(graph)} + {channels} * {biases}"
         yield Step("weight_bytes", row.weight_bytes, "B", formula, numbers)
@@ -180,7 +171,7 @@ def _vector_ops(estimate: Estimate, operator: Operator, row: LayerCost) -> Step:
 
 def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
     graph, traffic = estimate.graph, row.traffic
-    geometry, tiling = _geometry(estimate, operator), estimate.plan.segments[operator.index].tiling
+    geometry, tiling = _cut_of(estimate, operator)
     filters, biases = weight_passes(geometry, tiling)
     numbers = f"{operator.filter_bytes} * {filters} + {operator.bias_bytes} * {biases}" if operator.weight_bytes else "0"
     formula = "bytes of filters * times read + bytes of biases * times read" if operator.weight_bytes else "none"
@@ -207,7 +198,7 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
     parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes)
     yield Step("traffic_bytes", row.traffic_bytes, "B", "filters and biases + input + output", " + ".join(map(str, parts)))
     yield from _buffer_steps(geometry, tiling)
-    held = sram_in_use(graph, estimate.plan)[operator.index]
+    held = sram_in_use(graph, estimate.plan)[segments_of(estimate.plan)[operator.index]]
     formula = " + ".join(f"{name} (at {address})" for name, address, _ in held) or "nothing"
     yield Step("sram_bytes", row.sram_bytes, "B", formula, " + ".join(str(size) for _, _, size in held) or "0")
 
@@ -218,10 +209,9 @@ def _buffer_steps(geometry: Geometry, tiling: Tiling) -> Iterator[Step]:
     spans = geometry.groups if tiling.stays == "input" else groups_a_block(geometry, tiling)
     held_rows = geometry.rows_out if tiling.stays == "weights" else tiling.rows
     held_channels = geometry.out_channels if tiling.stays == "input" else block
-    kernel_bytes = geometry.filter_bytes // (geometry.group_in * geometry.out_channels)
     forms = {
-        "filters": ("bytes of one kernel * input channels * output channels of a block", (kernel_bytes, part, block)),
-        "biases": ("bytes a channel * output channels of a block", (geometry.bias_bytes // geometry.out_channels, block)),
+        "filters": ("bytes of one kernel * input channels * output channels of a block", (geometry.kernel_bytes, part, block)),
+        "biases": ("bytes a channel * output channels of a block", (geometry.channel_bytes, block)),
         "input strip": ("rows (halo included) * bytes a row of one channel * channels", (
             input_strips(geometry, tiling)[2] if geometry.in_streams else 0, geometry.in_row_bytes, spans * part)),
         "output strip": ("rows * bytes a row of one channel * channels of a block", (tiling.rows, geometry.out_row_bytes, block)),
@@ -238,7 +228,7 @@ def _size(graph: Graph, index: int) -> str:
 
 def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
     hardware = estimate.hardware
-    geometry, tiling = _geometry(estimate, operator), estimate.plan.segments[operator.index].tiling
+    geometry, tiling = _cut_of(estimate, operator)
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     formula, numbers = "traffic_bytes / bandwidth", f"{row.traffic_bytes} / {_number(hardware.bus_bandwidth_bytes_per_s)}"
     if hardware.external_latency_s:

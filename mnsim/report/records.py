@@ -6,7 +6,7 @@ from typing import Any
 
 from mnsim.graph.model import Operator
 from mnsim.interpreters.cost import Estimate, LayerCost
-from mnsim.plan.model import Home
+from mnsim.plan.model import Home, lifetime
 
 Record = dict[str, Any]
 
@@ -87,16 +87,19 @@ def _plan_record(estimate: Estimate) -> Record:
     names = [operator.name for operator in graph.operators]
 
     def home_record(name: str, home: Home) -> Record:
-        return {"name": name, "address": home.address, "first_layer": names[home.first], "last_layer": names[home.last]}
+        first, last = (names[index] for index in lifetime(plan, home))
+        return {"name": name, "address": home.address, "first_layer": first, "last_layer": last}
 
     return {
         "policy": plan.policy,
         "homes": [home_record(feature_map.name, home) for feature_map, home in zip(graph.maps, plan.homes, strict=True)],
         "segments": [
             {
-                "layers": [names[index] for index in segment.operators],
-                "tiling": asdict(segment.tiling),
-                "buffers": [asdict(buffer) for buffer in segment.buffers],
+                "layers": [names[cut.operator] for cut in segment.cuts],
+                "tiling": asdict(segment.cuts[0].tiling),
+                "buffers": [
+                    {"name": buffer.name, "address": buffer.address, "size_bytes": buffer.size_bytes} for buffer in segment.buffers
+                ],
             }
             for segment in plan.segments
         ],

@@ -1,10 +1,11 @@
 """The pieces that a tiling cuts an operator into, and the order in which they are worked on."""
 
+from collections import Counter
 from collections.abc import Iterator
+from math import ceil
 from typing import NamedTuple
 
-from mnsim.plan.model import Tiling
-from mnsim.plan.tiling import Geometry
+from mnsim.plan.model import Geometry, Tiling
 
 Span = tuple[int, int]  # half-open
 
@@ -23,6 +24,40 @@ class Cuts(NamedTuple):
     strips: tuple[Strip, ...]
     outs: tuple[Span, ...]
     ins: tuple[Span, ...]
+
+
+class TileClass(NamedTuple):
+    """Steps that are alike: `steps` of them, each with the same output rows and channels.
+
+    `covered_rows` are the input rows that the windows cover, `in_channels` the input channels that one step sums, of `groups` groups.
+    `is_first` and `is_last` say whether the sum over input channels begins and ends in the step.
+    """
+
+    steps: int
+    rows: int
+    covered_rows: int
+    out_channels: int
+    in_channels: int
+    groups: int
+    is_first: bool
+    is_last: bool
+
+
+def tile_classes(geometry: Geometry, tiling: Tiling) -> list[TileClass]:
+    """The steps of an operator by class, none where it moves and computes nothing."""
+    if geometry.idle:
+        return []
+    cuts = make_cuts(geometry, tiling)
+    strips = Counter((strip.rows[1] - strip.rows[0], strip.covered[1] - strip.covered[0]) for strip in cuts.strips)
+    outs = Counter((last - first, ceil(last / geometry.group_out) - first // geometry.group_out) for first, last in cuts.outs)
+    ends = len(cuts.ins) - 1
+    ins = Counter((last - first, place == 0, place == ends) for place, (first, last) in enumerate(cuts.ins))
+    return [
+        TileClass(s * o * i, rows, covered, size, part * groups, groups, is_first, is_last)
+        for (rows, covered), s in strips.items()
+        for (size, groups), o in outs.items()
+        for (part, is_first, is_last), i in ins.items()
+    ]
 
 
 def make_cuts(geometry: Geometry, tiling: Tiling) -> Cuts:
