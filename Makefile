@@ -19,9 +19,10 @@ check: format lint types test   ## all that a change must pass
 format: $(READY)   ## rewrite the code in its format
 	$(BIN)/ruff format mnsim tests benchmarks
 
-lint: $(READY)   ## the linter, and that the format is kept
+lint: $(READY)   ## the linters (imports point down, too), and that the format is kept
 	$(BIN)/ruff check mnsim tests benchmarks
 	$(BIN)/ruff format --check mnsim tests benchmarks
+	$(BIN)/lint-imports --no-logo
 
 types: $(READY)   ## the types, strictly
 	$(BIN)/mypy
@@ -34,7 +35,7 @@ schemas: $(READY)   ## write the JSON Schemas beside the files that name them
 	$(BIN)/mnsim schema hardware -o hw/hardware.schema.json
 
 clean:           ## forget the .venv and all caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # pip from 25.1 on knows dependency groups; older Pythons bring an older pip.

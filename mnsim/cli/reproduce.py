@@ -35,7 +35,7 @@ class PaperName(TextType):
 @machine_options
 @output_options
 @talk_options
-def command(
+def command(  # noqa: PLR0913 - an option each
     paper: str | None, without_slips: bool, network: str | None, alpha: Any, rho: Any, machine: Machine, output: Output, talk: Talk
 ) -> int:
     """Every printed cell of the papers that mnsim comes from, recomputed, and where each paper slips.

@@ -37,7 +37,7 @@ LONG = 20_000  # commands: more than a second of work
 @click.option("--trace-unit", type=click.Choice(["ns", "ps"]), default="ns", show_default=True, help="What a trace's ns stands for.")
 @output_options
 @talk_options
-def command(
+def command(  # noqa: PLR0913 - an option each
     network: str,
     compare_policies: bool,
     trace: str | None,
