@@ -25,6 +25,7 @@ NETWORKS = (
     "mobilenet_v1_shallow",
     "squeezenet",
 )
+KINDS_OF_NETWORKS = ("mobilenet_cifar", "mobilenet_v1", "squeezenet")  # the others have no operator and no shape that these lack
 
 
 @dataclass(frozen=True, slots=True)

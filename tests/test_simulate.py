@@ -50,7 +50,7 @@ def machines(draw: st.DrawFn, graph: Graph) -> Hardware:
     )
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.data())
 def test_bound_simulated_serial_and_two_clocks(data: st.DataObject) -> None:
     """On generated networks and machines: both clocks to the last bit, and bound <= simulated <= serial."""

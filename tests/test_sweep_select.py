@@ -51,7 +51,7 @@ COSTS = st.integers(1, 4).flatmap(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, derandomize=True)
 @given(COSTS, st.sampled_from([1, 30, 1 << 14]))
 def test_the_front_is_what_nothing_beats(costs: list[list[float]], small: int) -> None:
     whole = [row for row in costs if row == row and not any(value != value for value in row)]

@@ -52,6 +52,7 @@ def lines_of(folder: Path) -> list[bytes]:
     return (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)
 
 
+@pytest.mark.slow
 def test_killed_ten_times_and_resumed(tmp_path: Path) -> None:
     """SIGKILL at ten random moments: what was appended stays, and the union is that of an undisturbed run, byte for byte."""
     whole = tmp_path / "whole"

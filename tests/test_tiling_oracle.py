@@ -32,7 +32,7 @@ from tests.generators import DTYPES, FILTERED, IN_PLACE, KINDS, RENAMES, network
 from tests.helpers import layer
 
 MOVED, BUFFERS = ("weights", "input", "output", "transfers"), ("filters", "biases", "input strip", "output strip", "partial sums")
-EXAMPLES = settings(max_examples=400, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=200, deadline=None, derandomize=True)
 
 Elements = frozenset[Hashable]
 Values = NDArray[np.int64]
