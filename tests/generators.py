@@ -13,8 +13,9 @@ from mnsim.spec.records import Layer, Network
 from tests.helpers import layer
 
 FILTERED, RENAMES, IN_PLACE = ("conv", "depthwise", "dense"), ("concat", "flatten"), ("relu", "relu6", "batch_norm", "softmax")
+ACTIVATIONS = ("none", "none", "relu", "relu6")
 DTYPES: tuple[Dtype, ...] = ("int8", "float16", "float32")
-KINDS = ("conv", "conv", "conv", "depthwise", "dense", "max_pool", "avg_pool", "global_avg_pool", "add", *IN_PLACE)
+KINDS = ("conv", "conv", "conv", "depthwise", "dense", "max_pool", "avg_pool", "global_avg_pool", "global_max_pool", "add", *IN_PLACE)
 
 
 @st.composite
@@ -30,6 +31,8 @@ def small_layers(draw: st.DrawFn, name: str, kind: str, inputs: Sequence[str], s
     fields: dict[str, Any] = {}
     if kind in FILTERED:
         fields |= {"bias": draw(st.booleans()), "batch_norm": draw(st.sampled_from(["none", "folded", "unfolded"]))}
+    if kind in (*FILTERED, "add"):
+        fields |= {"activation": draw(st.sampled_from(ACTIVATIONS))}
     if kind in ("conv", "depthwise", "max_pool", "avg_pool"):
         fields |= draw(windows())
     if kind == "conv":
@@ -41,9 +44,9 @@ def small_layers(draw: st.DrawFn, name: str, kind: str, inputs: Sequence[str], s
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Graph:
+def networks(draw: st.DrawFn, dtypes: Sequence[Dtype] = DTYPES) -> Graph:
     """Up to 7 layers in a chain with branches."""
-    shape, dtype = draw(st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(1, 6))), draw(st.sampled_from(DTYPES))
+    shape, dtype = draw(st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(1, 6))), draw(st.sampled_from(dtypes))
     graph, shapes = None, {"input": shape}
     layers: tuple[Layer, ...] = ()
     for number in range(draw(st.integers(1, 7))):

@@ -118,12 +118,15 @@ class OperatorRule(NamedTuple):
     `unit` computes it; `shape` infers the output (raises ShapeError); `ops_per_output` are the vector unit's operations for one
     output element, given the window and the number of inputs. `memory` says what becomes of its input's bytes: `reads` makes a
     new map, `in_place` may overwrite the input, `renames` is the same bytes under another name or as a part of a larger map.
+    `is_clamp` says that it only holds each element within bounds: what lies beyond them need not be kept in what it reads, so that
+    int8 may round that to the range of what it writes.
     """
 
     unit: Literal["matrix", "vector"]
     shape: Callable[[Layer, tuple[Shape, ...]], Shaped]
     ops_per_output: Callable[[Window | None, int], int] = lambda window, inputs: 0
     memory: Literal["reads", "in_place", "renames"] = "reads"
+    is_clamp: bool = False
 
 
 def _per_window(window: Window | None, inputs: int) -> int:
@@ -140,8 +143,8 @@ RULES: dict[str, OperatorRule] = {
     "global_max_pool": OperatorRule("vector", _global_pool, _per_window),
     "global_avg_pool": OperatorRule("vector", _global_pool, _per_window),
     "batch_norm": OperatorRule("vector", _elementwise, lambda window, inputs: 2, "in_place"),
-    "relu": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place"),
-    "relu6": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place"),
+    "relu": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place", is_clamp=True),
+    "relu6": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place", is_clamp=True),
     "softmax": OperatorRule("vector", _softmax, lambda window, inputs: 5, "in_place"),
     "add": OperatorRule("vector", _elementwise, lambda window, inputs: inputs - 1),
     "concat": OperatorRule("vector", _concat, memory="renames"),
@@ -165,13 +168,13 @@ def count_macs(layer: Layer, x: Shape, output: Shape, groups: int) -> int:
 
 
 def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tuple[tuple[str, int], ...]:
-    """The vector operations by name: the operator's own, then its unfolded batch norm (2 an element), then its activation (1)."""
+    """The vector operations by name: the operator's own, then its unfolded batch norm, then its activation, as layers of their own."""
     own = RULES[layer.kind].ops_per_output(window, len(layer.inputs)) * prod(output)
     counted = [(layer.kind, own)]
     if layer.batch_norm == "unfolded":
-        counted.append(("batch_norm", 2 * prod(output)))
+        counted.append(("batch_norm", RULES["batch_norm"].ops_per_output(None, 1) * prod(output)))
     if layer.activation != "none":
-        counted.append((layer.activation, prod(output)))
+        counted.append((layer.activation, RULES[layer.activation].ops_per_output(None, 1) * prod(output)))
     return tuple((name, ops) for name, ops in counted if ops)
 
 
