@@ -169,7 +169,10 @@ def shown(value: object, most: int = 40) -> str:
 
 
 def _shown_float(value: float) -> str:
-    """As a person writes it: 1e9, not 1000000000.0."""
+    """As a person writes it: 1e9, not 1000000000.0; one that no float holds, as it was written."""
+    written = getattr(value, "written", "")
+    if written:
+        return str(written) if len(written) <= 40 else f"{written[:37]}..."
     if value != value or value in (float("inf"), float("-inf")):
         return str(value).replace("inf", ".inf").replace("nan", ".nan")
     short = f"{value:g}"
@@ -188,11 +191,11 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     starting = [name for name in known if folded and name.casefold().startswith(folded)]
     if len(starting) > 1 and word not in known:
         return f"did you mean one of {_listed(starting)}?"
-    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6) or [
+    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.65) or [
         name for name in known if name.casefold().replace("-", "_") == folded
     ]
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if close or starting:
+        return f"did you mean '{[*close, *starting][0]}'?"
     return f"known: {_listed(known)}" if known else ""
 
 

@@ -18,7 +18,17 @@ from mnsim.spec.load import load_hardware
 from tests.helpers import NETWORKS, ROOT, run
 from tests.programs import played
 
-TOTAL = {"simulated_time_s", "bound_time_s", "capacity_bound_time_s", "serial_time_s", "traffic_bytes", "peak_sram_bytes", "commands"}
+TOTAL = {
+    "simulated_time_s",
+    "bound_time_s",
+    "capacity_bound_time_s",
+    "serial_time_s",
+    "traffic_bytes",
+    "peak_sram_bytes",
+    "commands",
+    "busiest",
+    "bound_by",
+}
 LAYER = {"index", "name", "start_s", "end_s", "wait_s"}
 ENERGIES = """name: e
 external_memory: {energy: 20 pJ/B}

@@ -199,7 +199,7 @@ def test_a_line_that_is_no_json_is_found_when_it_is_read(filled: Path, tmp_path:
 
 NO_ROWS = [
     (b'"error": null', b'"errr": null'),
-    (b'"bound": "', b'"bound": "x'),
+    (b'"busiest": "', b'"busiest": "x'),
     (b'"macs": ', b'"macs": [], "x": '),
     (b'"serial_time_s": ', b'"serial_time_s": "x", "y": '),
 ]

@@ -14,9 +14,9 @@ from mnsim.cli.options import FORMATS, Output, SpecName, Talk, gather, output_wi
 from mnsim.cli.terminal import PIPE_WIDTH, check_place, emit_parts, emit_with, width_of
 
 if TYPE_CHECKING:
-    from mnsim.explore.points import Numbers, Points
+    from mnsim.explore.points import Points
     from mnsim.explore.rows import Columns, Rows
-    from mnsim.explore.select import Selection
+    from mnsim.explore.select import Selected, Selection
     from mnsim.explore.sweep import Listener
     from mnsim.spec.sweep import Asked
 
@@ -148,13 +148,15 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     from mnsim.explore.rows import failures
     from mnsim.explore.select import select
 
-    numbers = select(rows, selection)
-    _show(rows, numbers, selection, sweep.mode, output, talk)
+    selected = select(rows, selection)
+    _show(rows, selected, sweep.mode, output, talk)
     failed = failures(rows)
-    if len(failed) and not talk.quiet:
-        from mnsim.report.sweep_table import failed_sentence
+    if not talk.quiet:
+        from mnsim.report.sweep_words import failed_sentence, not_compared_sentences
 
-        sys.stderr.write(f"{failed_sentence(rows)}\n")
+        apart = not_compared_sentences(rows, selected) if chosen in ("csv", "json", "parquet") else []  # tables say it themselves
+        for sentence in [*apart, *([failed_sentence(rows)] if len(failed) else [])]:
+            sys.stderr.write(f"{sentence}\n")
     return int(len(failed) > 0)
 
 
@@ -194,36 +196,35 @@ def _list_points(points: "Points", columns: "Columns", how: Run, shown: tuple[st
         there = None if how.store is None else count_stored(points, how.fidelity, how.store)
         emit_parts([listing(points, mode, there)], output.output, talk.quiet)
         return 0
-    from mnsim.explore.rows import done
-    from mnsim.explore.select import Selection
+    from mnsim.explore.select import Selection, select
     from mnsim.explore.sweep import unrun
 
     rows = unrun(points, columns)
-    _show(rows, done(rows), Selection(), mode, output, talk)
+    _show(rows, select(rows, Selection()), mode, output, talk)
     return 0
 
 
-def _show(rows: "Rows", numbers: "Numbers", selection: "Selection", mode: str, output: RowsOutput, talk: Talk) -> None:
+def _show(rows: "Rows", selected: "Selected", mode: str, output: RowsOutput, talk: Talk) -> None:
     from mnsim.report import sweep
 
     chosen = output.chosen
     if chosen == "parquet":
         from mnsim.report.parquet import write_parquet
 
-        emit_with(lambda file: write_parquet(file, rows, rows.names, numbers), str(output.output), talk.quiet)
+        emit_with(lambda file: write_parquet(file, rows, rows.names, selected.numbers), str(output.output), talk.quiet)
         return
     if chosen == "csv":
-        parts = sweep.sweep_csv(rows, rows.names, numbers)
+        parts = sweep.sweep_csv(rows, rows.names, selected.numbers)
     elif chosen == "json":
-        parts = sweep.sweep_json(rows, rows.names, numbers, mode)
+        parts = sweep.sweep_json(rows, rows.names, selected, mode)
     else:
         from mnsim.report.sweep_table import sweep_markdown, sweep_table
 
         width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
         if chosen == "markdown":
-            parts = iter([sweep_markdown(rows, numbers, selection)])
+            parts = iter([sweep_markdown(rows, selected)])
         else:
-            parts = iter([sweep_table(rows, numbers, selection, width, talk.verbosity, not output.to_screen)])
+            parts = iter([sweep_table(rows, selected, width, talk.verbosity, not output.to_screen)])
     emit_parts(parts, output.output, talk.quiet)
 
 

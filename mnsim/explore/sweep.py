@@ -11,13 +11,14 @@ import numpy as np
 
 from mnsim.errors import PointError
 from mnsim.explore.cluster import run_on_cluster
-from mnsim.explore.evaluate import COUNTS, ENGINES, FIDELITIES, Batch, Fidelity, Outcome, Structure
+from mnsim.explore.evaluate import COUNTS, FIDELITIES, NAMED, Batch, Fidelity, Outcome, Structure
 from mnsim.explore.keys import point_keys
 from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
 from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
 from mnsim.explore.store import Store, append, damaged, keys_in, open_store, stored
 from mnsim.explore.version import model_version
 from mnsim.explore.workers import run_here
+from mnsim.program.model import ENGINES
 from mnsim.spec.axes import hardware_at
 from mnsim.spec.records import Hardware
 from mnsim.spec.sweep import PARTS, Asked, read_sweep
@@ -201,7 +202,8 @@ def _fill_in(rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: 
             counts = {name: int(row[name]) for name in rows.names if name in COUNTS and error is None}
             rows.shared_of[number] = rows.share({**planned, **counts, "error": None if error is None else str(error)})
             if error is None:
-                rows.bound[number] = ENGINES.index(row["bound"])
+                for name in NAMED:
+                    rows.named[name][number] = ENGINES.index(row[name])
                 for name in rows.time_names:
                     rows.times[name][number] = np.nan if row.get(name) is None else float(row[name])
         except (KeyError, ValueError, TypeError):

@@ -13,7 +13,7 @@ from math import ceil, prod
 
 from mnsim.graph.model import PARTIAL_SUM_BYTES, Graph, Operator
 from mnsim.graph.operators import RULES
-from mnsim.plan.model import Plan, Tiling
+from mnsim.plan.model import Plan, Stays, Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,24 @@ def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     parts = ceil(geometry.group_out / min(tiling.out_channels, geometry.group_out))
     spans = ceil(geometry.groups / groups_a_block(geometry, tiling))
     return strips, parts * spans, ceil(geometry.group_in / tiling.in_channels)
+
+
+def what_stays(geometry: Geometry, tiling: Tiling) -> Stays | None:
+    """Which operand is held while others pass: what the innermost loop of several turns leaves alone. None where that is nothing.
+
+    Strips leave the weights alone, if there are any; input blocks the output; output blocks the input, where they read the same channels.
+    """
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    is_shared = tiling.stays == "input" or tiling.out_channels < geometry.group_out
+    turns: dict[Stays, int] = {"weights": strips, "output": in_blocks, "input": out_blocks}
+    loops: dict[Stays, tuple[Stays, ...]] = {  # from the inside out
+        "weights": ("weights", "output", "input"),
+        "input": ("input", "output", "weights"),
+        "output": ("output", "input", "weights"),
+    }
+    inner = next((operand for operand in loops[tiling.stays] if turns[operand] > 1), None)
+    there = {"weights": geometry.filter_bytes + geometry.bias_bytes > 0, "output": True, "input": is_shared}
+    return inner if inner is not None and there[inner] else None
 
 
 @lru_cache(maxsize=4096)  # the search asks for each height with many blocks

@@ -6,7 +6,8 @@ from typing import Any
 
 from mnsim.graph.model import Operator
 from mnsim.interpreters.cost import Estimate, LayerCost
-from mnsim.plan.model import Home
+from mnsim.plan.model import Home, Segment
+from mnsim.plan.tiling import external_storages, make_geometry, what_stays
 
 Record = dict[str, Any]
 
@@ -72,7 +73,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "matrix_time_s": row.matrix_time_s,
         "vector_time_s": row.vector_time_s,
         "time_s": row.time_s,
-        "bound": row.bound,
+        "busiest": row.busiest,
         **({} if estimate.energies is None else {"energy_j": estimate.energies[row.index].energy_j}),
     }
 
@@ -82,12 +83,19 @@ def _window_part(operator: Operator, part: str) -> list[int] | None:
 
 
 def _plan_record(estimate: Estimate) -> Record:
-    """The plan: each map's home over its layers (first and last included), each segment's cut and working space."""
+    """The plan: each map's home over its layers (first and last included), each segment's cut and working space.
+
+    A cut's `stays` is null where nothing is held while something else passes.
+    """
     graph, plan = estimate.graph, estimate.plan
-    names = [operator.name for operator in graph.operators]
+    names, external = [operator.name for operator in graph.operators], external_storages(graph, plan)
 
     def home_record(name: str, home: Home) -> Record:
         return {"name": name, "address": home.address, "first_layer": names[home.first], "last_layer": names[home.last]}
+
+    def tiling_record(segment: Segment) -> Record:
+        geometry = make_geometry(graph, graph.operators[segment.operators[0]], external)
+        return {**asdict(segment.tiling), "stays": what_stays(geometry, segment.tiling)}
 
     return {
         "policy": plan.policy,
@@ -95,7 +103,7 @@ def _plan_record(estimate: Estimate) -> Record:
         "segments": [
             {
                 "layers": [names[index] for index in segment.operators],
-                "tiling": asdict(segment.tiling),
+                "tiling": tiling_record(segment),
                 "buffers": [asdict(buffer) for buffer in segment.buffers],
             }
             for segment in plan.segments

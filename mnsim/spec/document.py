@@ -4,6 +4,7 @@ YAML 1.2's core schema: `no` and `on` are words, `1e9` is a number, `0o17` is oc
 allowed but what they expand to is counted, so that a small text cannot become a large tree.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,18 @@ class Document:
     def locate_key(self, path: Path) -> Location:
         """The key at the end of the path, or the value there when it has none."""
         return self.keys.get(path) or self.locate(path)
+
+
+class WrittenFloat(float):
+    """A number that no float holds, with how it was written: `-1e400` becomes an infinity, but nobody wrote `-.inf`; `1e-400` becomes 0."""
+
+    def __new__(cls, text: str) -> "WrittenFloat":
+        """The number that the text says."""
+        number = super().__new__(cls, text)
+        number.written = text
+        return number
+
+    written: str
 
 
 class _Node:
@@ -219,7 +232,9 @@ def _scalar(word: str, place: Location) -> Any:
     if number is None:
         return word
     if number["int"] is None:
-        return float(word)
+        value = float(word)
+        is_lost = math.isinf(value) or (value == 0 and set(word.lower().partition("e")[0]) & set("123456789"))
+        return WrittenFloat(word) if is_lost else value
     if len(word) > 40:
         raise SpecError("S104", f"a number of {len(word)} digits is too large", place, "write a smaller number")
     return int(word, 0) if word[:2] in ("0o", "0x") else int(word)
