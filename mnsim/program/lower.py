@@ -81,7 +81,13 @@ def _lower_operator(work: Work, operator: Operator, segment: Segment) -> None:
                 _step(scene, s, scene.cuts.outs[o], i)
     if operator.output in graph.outputs and homes[operator.output].address is not None:
         source = in_sram(work, operator.output, whole(graph.maps[operator.output], places.homes[operator.output]))
-        transfer(work, operator, "store", [source], [in_external(work, whole(graph.maps[operator.output], outside(work, operator.output)))])
+        transfer(
+            work,
+            operator,
+            "store",
+            [source],
+            [in_external(work, operator.output, whole(graph.maps[operator.output], outside(work, operator.output)))],
+        )
 
 
 def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
@@ -113,7 +119,7 @@ def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
         written = result
     if geometry.out_streams:
         region = part_of(outside(work, operator.output), work.graph.maps[operator.output], scene.cuts.strips[s].rows, outs)
-        transfer(work, operator, "store", written, [in_external(work, region)])
+        transfer(work, operator, "store", written, [in_external(work, operator.output, region)])
 
 
 def _channels(scene: Scene, outs: Span, i: int) -> Span:
@@ -208,7 +214,7 @@ def _copy(scene: Scene, s: int) -> None:
         if work.plan.homes[source].address is None and taken:
             touch = taken.next(feature_map.shape[2], fresh_data(work))
             region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
-            transfer(work, operator, "load", [in_external(work, region)], [touch])
+            transfer(work, operator, "load", [in_external(work, source, region)], [touch])
             reads.append(touch)
         else:
             region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
@@ -220,7 +226,7 @@ def _copy(scene: Scene, s: int) -> None:
     compute(work, operator, kernel, prod(shape), reads, [touch for touch, _ in writes])
     if given:
         for touch, region in writes:
-            transfer(work, operator, "store", [touch], [in_external(work, region)])
+            transfer(work, operator, "store", [touch], [in_external(work, operator.output, region)])
 
 
 def _copies(work: Work, operator: Operator) -> Iterator[tuple[int, Area]]:
