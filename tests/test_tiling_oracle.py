@@ -347,7 +347,7 @@ def test_a_plan_has_room_for_everything_and_loses_nothing(graph: Graph, percent:
     except CapacityError as error:
         operator = next(each for each in graph.operators if each.name == error.layer)
         geometry = make_geometry(graph, operator, range(len(graph.storages)))
-        if operator.kind not in RENAMES:
+        if operator.kind not in RENAMES and len(set(operator.inputs)) == len(operator.inputs):  # see test_least_memory.py
             smallest = min(sum(size for _, size in working_bytes(geometry, tiling)) for tiling in legal_tilings(graph, operator))
             assert error.available_bytes < smallest == error.needed_bytes
         return
