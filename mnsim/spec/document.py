@@ -46,6 +46,10 @@ class Text:
         shown = self.lines[line] if line < len(self.lines) else ""
         return Location(self.name, line + 1, column + 1, shown, max(1, min(length, len(shown) - column)))
 
+    def has(self, place: Location) -> bool:
+        """Whether a place is in this text: a value that was put in has one elsewhere."""
+        return place.file == self.name and self.lines[place.line - 1 : place.line] == (place.text,)
+
 
 def make_text(name: str, content: str) -> Text:
     """A text cut into lines where YAML cuts them."""
@@ -151,41 +155,14 @@ def _events(text: Text, loader: Any) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):  # libyaml's own limit, which it meets while it reads ahead of MAX_DEPTH
             _compose(text, yaml.SafeLoader)
-        raise _not_yaml(text, error) from None
+        from mnsim.spec.misread import not_yaml  # composes an error only
+
+        raise not_yaml(text, error) from None
     except yaml.reader.ReaderError as error:
         before = text.content.encode()[: error.position].decode(errors="ignore")
         line, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
         message = f"a control character ({error.character!r}) is not text"
         raise SpecError("S003", message, text.at(line, column), "remove the character") from None
-
-
-def _not_yaml(text: Text, error: yaml.MarkedYAMLError) -> SpecError:
-    """The parser's complaint, moved to where the mistake is: the parser itself often stops a line or more behind it."""
-    mark, context = error.problem_mark or error.context_mark, error.context_mark
-    remedy = "check indentation, quotes, brackets and colons here"
-    what = " ".join(part for part in (error.problem, error.context) if part)
-    if mark is None:
-        return SpecError("S003", f"not YAML: {what}", text.at(0, 0), remedy)
-    if context and "flow" in (error.context or "") and mark.line > context.line:
-        mark = context  # a bracket that is not closed in its line
-    for line in (mark.line, mark.line - 1):
-        glued = re.match(r"[\s-]*[\w-]+:(?=\w)", text.lines[line]) if 0 <= line < len(text.lines) else None
-        if glued:
-            place = text.at(line, glued.end(), len(text.lines[line]) - glued.end())
-            return SpecError("S003", "not YAML: no space after ':'", place, "write a space after the colon")
-    place = _place_of_error(text, [mark, context])
-    if "\t" in place.text[: place.column]:
-        remedy = "indent with spaces, not with a tab"
-    return SpecError("S003", f"not YAML: {what}", place, remedy)
-
-
-def _place_of_error(text: Text, marks: list[Any]) -> Location:
-    """Where the parser stopped; if that is past the last character, what is not closed there is to blame, else that character."""
-    for mark in marks:
-        if mark and "".join(text.lines[mark.line :])[mark.column :].strip():
-            return text.at(mark.line, mark.column)
-    last = max((index for index, line in enumerate(text.lines) if line.strip()), default=0)
-    return text.at(last, max(0, len(text.lines[last].rstrip()) - 1))
 
 
 def _length(event: Any) -> int:
@@ -310,4 +287,5 @@ class _Builder:
                 got = "a list" if named.is_list else shown(named.value)
                 message = f"'<<' merges a mapping, or a list of them, got {got}"
                 self.problems.append(SpecError("S103", message, source.place, "write `<<: *anchor`, or `<<: [*a, *b]`"))
+                break  # a list of numbers is one mistake
         return list(found)
