@@ -73,20 +73,28 @@ class ShapeError(MnsimError):
 
 
 class CapacityError(MnsimError):
-    """A memory that is too small: not even the smallest tile of `layer` fits ('' where the whole network is to blame)."""
+    """A memory that is too small: not even the smallest tile of `layer` fits ('' where the whole network is to blame).
+
+    `beside` says that the layer would fit alone, but no plan was found with the maps that must lie beside it.
+    """
 
     exit_code = 1
 
-    def __init__(self, memory: str, needed_bytes: int, available_bytes: int, layer: str = "") -> None:
+    def __init__(
+        self, memory: str, needed_bytes: int, available_bytes: int, layer: str = "", beside: bool = False, remedy: str = ""
+    ) -> None:
         whose = f"layer '{layer}', cut as small as it can be," if layer else "the network"
         message = f"{whose} needs {needed_bytes:,} bytes of {memory}, which has {available_bytes:,}"
+        if beside:
+            message = f"no plan was found in which layer '{layer}' and the maps beside it fit the {available_bytes:,} bytes of {memory}"
         option = "--sram" if memory == "internal memory" else "--set external_memory.capacity"
-        super().__init__("C001", message, None, f"give it at least {needed_bytes} bytes: {option}='{needed_bytes} B'")
-        self.args = (memory, needed_bytes, available_bytes, layer)
+        super().__init__("C001", message, None, remedy or f"give it at least {needed_bytes} bytes: {option}='{needed_bytes} B'")
+        self.args = (memory, needed_bytes, available_bytes, layer, beside, remedy)
         self.memory = memory
         self.needed_bytes = needed_bytes
         self.available_bytes = available_bytes
         self.layer = layer
+        self.beside = beside
 
 
 class ProgramError(MnsimError):

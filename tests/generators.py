@@ -19,9 +19,10 @@ KINDS = ("conv", "conv", "conv", "depthwise", "dense", "max_pool", "avg_pool", "
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> dict[str, Any]:
+def windows(draw: st.DrawFn, beyond: int) -> dict[str, Any]:
+    """Windows with padding of up to `beyond` - 1 rows and columns more than their extent."""
     kernel, stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 3))), draw(st.tuples(st.integers(1, 3), st.integers(1, 2)))
-    pads = tuple(draw(st.integers(0, extent - 1)) for extent in (kernel[0], kernel[0], kernel[1], kernel[1]))
+    pads = tuple(draw(st.integers(0, extent - 1 + beyond)) for extent in (kernel[0], kernel[0], kernel[1], kernel[1]))
     return {"kernel": kernel, "stride": stride, "padding": draw(st.sampled_from(["same", "valid", pads]))}
 
 
@@ -34,7 +35,7 @@ def small_layers(draw: st.DrawFn, name: str, kind: str, inputs: Sequence[str], s
     if kind in (*FILTERED, "add"):
         fields |= {"activation": draw(st.sampled_from(ACTIVATIONS))}
     if kind in ("conv", "depthwise", "max_pool", "avg_pool"):
-        fields |= draw(windows())
+        fields |= draw(windows(beyond=0 if kind.endswith("pool") else draw(st.sampled_from([0, 0, 3]))))
     if kind == "conv":
         groups = draw(st.sampled_from([size for size in range(1, shape[2] + 1) if shape[2] % size == 0]))
         fields |= {"groups": groups, "channels": groups * draw(st.integers(1, max(1, 6 // groups)))}

@@ -1,5 +1,6 @@
 """Errors as a person reads them: the place, what is wrong, the line with a caret, what would be right."""
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,13 +16,24 @@ _WIDEST = 160
 
 
 def report(error: MnsimError, arguments: Sequence[str]) -> None:
-    """Print an error and all that was found with it to stderr."""
+    """Print an error and what was found with it to stderr."""
     color = wants_color(_color_choice(arguments), sys.stderr)
-    shown = error.problems[:_MOST_SHOWN]
-    text = "\n".join(format_problem(problem, color) for problem in shown)
-    if len(error.problems) > len(shown):
-        text += f"\nand {len(error.problems) - len(shown)} more\n"
+    text = format_problems(error.problems, color, _is_verbose(arguments))
     sys.stderr.write(text.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(sys.stderr.encoding or "utf-8"))
+
+
+def format_problems(problems: Sequence[MnsimError], color: bool, everything: bool) -> str:
+    """The problems, one under the other: the first 20 and how many more there are, or all of them."""
+    shown = problems if everything else problems[:_MOST_SHOWN]
+    text = "\n".join(format_problem(problem, color) for problem in shown)
+    if len(problems) > len(shown):
+        text += f"\nand {len(problems) - len(shown)} more: -v shows them all\n"
+    return text
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    """Whether a command line that may not have parsed has -v, by itself or with other flags."""
+    return any(word == "--verbose" or re.fullmatch("-[qv]*v[qv]*", word) for word in arguments)
 
 
 def _color_choice(arguments: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate, plain_sum, total_times
 from mnsim.interpreters.recurrence import Array, simulated_times_s
 from mnsim.plan.model import Policy
-from mnsim.plan.residency import make_plan
+from mnsim.plan.residency import find_plan
 from mnsim.program.check import check
 from mnsim.program.energy import joules, layer_amounts
 from mnsim.program.lower import lower
@@ -144,7 +144,7 @@ def _without_rates(structure: Structure) -> Structure:
 def _prepare(structure: Structure) -> _Prepared:
     """Graph, plan, program. Raises as planning and lowering do."""
     graph = _graph(structure.network, structure.alpha, structure.rho, structure.dtype)
-    plan = make_plan(graph, structure.hardware, structure.policy)
+    plan = find_plan(graph, structure.hardware, structure.policy)
     found = estimate(graph, plan, structure.hardware)
     if structure.fidelity == "analytical":
         return _Prepared(found, None)

@@ -40,9 +40,6 @@ def make_window(layer: Layer, x: Shape) -> tuple[Window, int, int]:
     if height < 1 or width < 1:
         message = f"a {kernel[0]} x {kernel[1]} kernel does not fit its input of {x[0]} x {x[1]}"
         raise ShapeError(layer.name, message, layer.location, "pad it (padding: same), shrink the kernel, or keep the map larger")
-    if max(padding[:2]) >= kernel[0] or max(padding[2:]) >= kernel[1]:
-        message = f"padding {padding} is as wide as the {kernel[0]} x {kernel[1]} kernel: it would read nothing but zeros"
-        raise ShapeError(layer.name, message, layer.location, f"pad at most {kernel[0] - 1} rows and {kernel[1] - 1} columns")
     return Window(kernel, stride, padding, rule), height, width
 
 
@@ -76,7 +73,18 @@ def _dense(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
 def _pool(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
     (x,) = inputs
     window, height, width = make_window(layer, x)
+    if max(window.padding[:2]) >= window.kernel[0] or max(window.padding[2:]) >= window.kernel[1]:
+        what = "largest element" if layer.kind == "max_pool" else "average"
+        rows, columns = window.kernel
+        message = f"padding {window.padding} is as wide as the {rows} x {columns} window: a window of padding alone has no {what}"
+        raise ShapeError(
+            layer.name, message, layer.location, f"pad at most {_counted(rows - 1, 'row')} and {_counted(columns - 1, 'column')}"
+        )
     return (height, width, x[2]), window, x[2]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _global_pool(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:

@@ -119,7 +119,8 @@ def _start_type(kernel: Kernel) -> np.dtype[Any]:
 def _matrix(kernel: Kernel, reads: list[Bytes], layer: LayerNumbers | None) -> Bytes:
     operands, element = _operands(kernel, reads), _element(kernel)
     numbers = layer.stage(kernel.operation) if layer else None
-    x = operands["input"].view(element).reshape(kernel.input_shape)
+    nothing: Bytes = np.empty(0, np.uint8)
+    x = operands.get("input", nothing).view(element).reshape(kernel.input_shape)
     sums = accumulate(kernel, x, operands["filters"].view(element).reshape(_filter_shape(kernel)), numbers)
     sums = sums.reshape(kernel.output_shape)
     if "partial" in operands:

@@ -155,18 +155,20 @@ def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: 
     """Of one pass over a map's strips: rows read in all, loads, and rows of the strip buffer.
 
     `window` is (kernel rows, stride, top padding). With the halo kept a strip reads only the rows that the one before it did
-    not; rows between two windows are read too, and the last strip reads to the end of the map. Only the strips at the edges are
-    looked at one by one: those between them, which no edge of the map cuts short, are all like the middle one.
+    not; rows between two windows are read too, and the last strip reads to the end of the map. A strip whose windows see padding
+    alone reads nothing. Only the strips at the edges are looked at one by one: those between them, which no edge of the map cuts
+    short, are all like the middle one.
     """
     kernel, stride, pad_top = window
     strips = ceil(rows_out / rows)
-    edge = kernel // (rows * stride) + 2
+    pad_bottom = (rows_out - 1) * stride - pad_top + kernel - rows_in
+    edge = max(kernel, pad_top, pad_bottom) // (rows * stride) + 2
     edges = range(strips) if strips <= 2 * edge + 1 else (*range(edge), strips // 2, *range(strips - edge, strips))
 
     def end_of(strip: int) -> int:
         if strip == strips - 1:
             return rows_in
-        return min(rows_in, ((strip + 1) * rows - 1) * stride - pad_top + kernel) if strip >= 0 else 0
+        return max(0, min(rows_in, ((strip + 1) * rows - 1) * stride - pad_top + kernel)) if strip >= 0 else 0
 
     read = loads = largest = 0
     for strip in edges:

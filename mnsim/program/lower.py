@@ -185,7 +185,8 @@ def _kernel(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel
     if window:
         top, _, left, right = window.padding
         first, last = strip.rows[0] * window.stride[0] - top, (strip.rows[1] - 1) * window.stride[0] - top + window.kernel[0]
-        pads = max(0, -first), max(0, last - geometry.rows_in), left, right
+        high = last - first  # a strip beyond the map's edge is padding alone
+        pads = min(max(0, -first), high), min(max(0, last - geometry.rows_in), high), left, right
     first_group, last_group = tile.outs[0] // geometry.group_out, -(-tile.outs[1] // geometry.group_out)
     return Kernel(
         operation,

@@ -108,8 +108,10 @@ def inputs_of(scene: Scene, tile: Tile) -> tuple[tuple[str, Touch], ...]:
 
 
 def _resident_rows(scene: Scene, source: int, tile: Tile) -> Iterator[Touch]:
-    for region in _map_regions(scene, source, scene.cuts.strips[tile.strip].covered, tile.channels):
-        yield in_sram(scene.work, source, region)
+    covered = scene.cuts.strips[tile.strip].covered
+    if covered[0] < covered[1]:
+        for region in _map_regions(scene, source, covered, tile.channels):
+            yield in_sram(scene.work, source, region)
 
 
 def _map_regions(scene: Scene, source: int, rows: Span, channels: Span) -> Iterator[Region]:
@@ -147,7 +149,7 @@ def _load_rows(scene: Scene, name: str, source: int, number: int, pixel_bytes: i
     """Have a strip's rows in the buffer: those that lie there already stay while the same channels' strips follow one another."""
     held, wanted = scene.strips[name], scene.cuts.strips[number].held
     there = (held.pieces[0].rows[0], held.pieces[-1].rows[1]) if held.pieces else (0, 0)
-    if there[0] <= wanted[0] and wanted[1] <= there[1]:
+    if wanted[0] >= wanted[1] or (there[0] <= wanted[0] and wanted[1] <= there[1]):
         return
     follows = held.last == number - 1 and number > 0
     fresh = (there[1] if follows else wanted[0], wanted[1])
