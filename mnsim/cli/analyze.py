@@ -8,7 +8,6 @@ import click
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
     Talk,
     Variant,
     find_layer,
@@ -18,13 +17,14 @@ from mnsim.cli.options import (
     talk_options,
     variant_options,
 )
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import PIPE_WIDTH, emit, wants_color, width_of
 
 if TYPE_CHECKING:
     from mnsim.interpreters.cost import Estimate
 
 
-@click.command("analyze")
+@click.command("analyze", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options

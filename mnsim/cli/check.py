@@ -5,15 +5,16 @@ import sys
 import click
 
 from mnsim.cli.faults import command_line, format_problem
-from mnsim.cli.options import SpecName, Talk, talk_options
+from mnsim.cli.options import Quiet, quiet_options
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import printable, wants_color, write_stdout
 from mnsim.errors import MnsimError, SpecError
 
 
-@click.command("check")
+@click.command("check", cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, type=SpecName("network", "hardware"), metavar="FILE...")
-@talk_options
-def command(files: tuple[str, ...], talk: Talk) -> int:
+@quiet_options
+def command(files: tuple[str, ...], talk: Quiet) -> int:
     """Say of each FILE that it is fine, or list all that is wrong with it.
 
     A FILE is a network, a piece of hardware or a sweep (its keys tell), `-` for standard input, or a bundled name. The exit code is 0 when

@@ -3,7 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
-from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.options import Colour, color_options
+from mnsim.cli.places import FileCommand
 from mnsim.cli.terminal import write_stdout
 
 _INSTALL = {
@@ -13,10 +14,10 @@ _INSTALL = {
 }
 
 
-@click.command("completion")
+@click.command("completion", cls=FileCommand)
 @click.argument("shell", type=click.Choice(list(_INSTALL)))
-@talk_options
-def command(shell: str, talk: Talk) -> None:
+@color_options
+def command(shell: str, talk: Colour) -> None:
     """A script that lets SHELL complete commands, options and bundled names.
 
     \b

@@ -7,7 +7,6 @@ import click
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
     Talk,
     Variant,
     find_layer,
@@ -17,6 +16,7 @@ from mnsim.cli.options import (
     talk_options,
     variant_options,
 )
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONG = 20_000  # commands: more than a second of work
 
 
-@click.command("program")
+@click.command("program", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options
