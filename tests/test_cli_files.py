@@ -1,13 +1,15 @@
 """Files on a command line: what a command reads it does not write to, whatever the option and however the file is called."""
 
+import io
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mnsim.cli.main import COMMANDS, cli
+from mnsim.cli.main import COMMANDS, cli, main
 from mnsim.cli.places import FileCommand, OutputName
 from tests.helpers import ROOT, run
 
@@ -69,8 +71,6 @@ TWO_INTO_ONE = [
 
 @pytest.mark.parametrize("line", OVER_AN_INPUT + TWO_INTO_ONE)
 def test_nothing_is_written_over_an_input_or_twice(here: Path, line: str) -> None:
-    import shlex
-
     before = contents(here)
     ran = run(*shlex.split(line))
     assert ran.code == 2, ran.out
@@ -134,3 +134,69 @@ def test_a_place_that_cannot_be_written_is_said_before_the_other_file_is(here: P
     assert ran.err.startswith("--output:1:1: error[U003]")
     assert not Path("t.json").exists()
     assert run("simulate", "n.yaml", "--trace", "none/t.json").err.startswith("--trace:1:1: error[U003]")
+
+
+NO_UTF8 = "\udcff"  # as Python has the byte 0xff of an argument
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place", "column"),
+    [
+        (["--sram", NO_UTF8], "--sram", 1),
+        (["--sram", f"1 MiB{NO_UTF8}"], "--sram", 6),
+        (["--set", f"bus.bandwidth={NO_UTF8}"], "--set", 15),
+        (["--set", f"bus.bandwidth='1 GB/s{NO_UTF8}'"], "--set", 22),
+    ],
+)
+@pytest.mark.parametrize("command", ["analyze", "simulate", "sweep"])
+def test_settings_that_are_not_utf8_are_pointed_at(command: str, arguments: list[str], place: str, column: int) -> None:
+    ran = run(command, "mobilenet_cifar", *arguments)
+    assert ran.code == 2
+    assert f"{place}:1:{column}: error[S002]: not text: byte 0xff is not UTF-8\n" in ran.err
+    source, caret = ran.err.splitlines()[1:3]
+    assert caret.index("^") - caret.index("|") == source.index("?") - source.index("|")
+
+
+def parameters() -> list[tuple[str, str]]:
+    """Every option and argument of every command that takes a value."""
+    found = []
+    for name in COMMANDS:
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        found += [(name, max(param.opts, key=len)) for param in command.params if not getattr(param, "is_flag", False)]
+    return found
+
+
+@pytest.mark.parametrize(("command", "parameter"), parameters())
+def test_bytes_that_are_not_utf8_end_in_an_answer_also_in_ascii(
+    command: str, parameter: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), "ascii"))
+    needed = {"explain": [], "list": [], "schema": ["network"], "completion": ["bash"], "reproduce": ["pardhi"]}.get(command, ["n.yaml"])
+    needed = [*needed, "-o", "weights.npz"] if command == "weights" else needed
+    for value in (NO_UTF8, f"x{NO_UTF8}.csv", f"bus.bandwidth={NO_UTF8}", f"log({NO_UTF8}, 1, 2)", f"commands < {NO_UTF8}"):
+        arguments = [*needed, parameter, value] if parameter.startswith("--") else [*needed[:-1], value]
+        assert main([command, *arguments]) in (0, 1, 2)
+        sys.stderr.flush()
+
+
+def test_files_whose_names_are_not_utf8_are_read_and_written(here: Path) -> None:
+    for name in ("n.yaml", "h.yaml", "w.npz"):
+        Path(f"{NO_UTF8}{name}").write_bytes(Path(name).read_bytes())
+    odd = f"{NO_UTF8}n.yaml"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for arguments, written in (
+        (["simulate", odd, "--hw", f"{NO_UTF8}h.yaml", "--trace", f"t{NO_UTF8}.json", "-o", f"x{NO_UTF8}.csv"], ("t", "x")),
+        (["infer", odd, "--weights", f"{NO_UTF8}w.npz", "-o", f"i{NO_UTF8}.json"], ("i",)),
+        (["sweep", f"{odd}", "--hw", f"{NO_UTF8}h.yaml", "--store", f"s{NO_UTF8}", "--jobs", "1"], ("s",)),
+        (["check", odd, f"{NO_UTF8}h.yaml"], ()),
+    ):
+        done = subprocess.run([MNSIM, *arguments], env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        for start in written:
+            assert [name for name in os.listdir(here) if name.startswith(f"{start}{NO_UTF8}")]  # noqa: PTH208
+    before = contents(here)
+    assert run("analyze", odd, "--format", "csv", "-o", odd).code == 2
+    assert contents(here) == before
