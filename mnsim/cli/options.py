@@ -132,7 +132,8 @@ def gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Functio
     return decorate
 
 
-ALPHA = click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier: channels become int(alpha * C).")
+_ALPHA_HELP = "Width multiplier: channels become int(alpha * C), at least min_depth."
+ALPHA = click.option("--alpha", type=Multiplier(), default="1", show_default=True, help=_ALPHA_HELP)
 RHO = click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7.")
 DTYPE = click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters.")
 POLICY = click.option(
