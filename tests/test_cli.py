@@ -58,7 +58,7 @@ def test_nothing_to_do_is_not_success() -> None:
         (["verify", "mobilenet_v1", "-o", "x.csv"], 30, ["no suffix that names a format", "end it in one of .txt, .json"]),
         (["infer", "mobilenet_v1", "-o", "x.md"], 29, ["no suffix that names a format", ".txt, .csv, .json"]),
         (["weights", "mobilenet_v1"], 1, ["missing -o FILE", "usage: mnsim weights [OPTIONS] NETWORK -o FILE", ".npz"]),
-        (["reproduce", "mobile-applications", "--sram", "1MiB"], 1, ["no hardware changes", "leave --hw, --set and --sram out"]),
+        (["reproduce", "mobilenet-notes", "--sram", "1MiB"], 1, ["no hardware changes", "leave --hw, --set and --sram out"]),
         (["analyze", "mobilenet_v1", "--dtype", "int4"], 36, ["--dtype cannot be 'int4'", "int8"]),
         (["analyze", "mobilenet_v1", "--format", "cvs"], 37, ["--format cannot be 'cvs'", "did you mean 'csv'?"]),
         (["analyze", "mobilenet_v1", "-o", "x.xlsx"], 31, ["no suffix that names a format", ".csv"]),
@@ -190,15 +190,6 @@ def test_completion_scripts(shell: str) -> None:
     out = run("completion", shell).out
     assert out.startswith("# ")
     assert "_MNSIM_COMPLETE" in out
-
-
-def test_the_shell_completes_names_and_commands() -> None:
-    lines = [("mnsim an", 1, "analyze"), ("mnsim analyze mobilenet_v", 2, "mobilenet_v1"), ("mnsim check se", 2, "seed")]
-    lines += [("mnsim check my", 2, "file,my"), ("mnsim analyze x -o my", 4, "file,my"), ("mnsim schema network -o my", 4, "file,my")]
-    for words, current, wanted in lines:
-        environment = {**os.environ, "_MNSIM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(current)}
-        done = subprocess.run([MNSIM], env=environment, capture_output=True, text=True)
-        assert wanted in done.stdout
 
 
 def test_results_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from click.shell_completion import CompletionItem
 
 from mnsim.cli.faults import command_line
 from mnsim.cli.options import Colour, color_options
-from mnsim.cli.places import FileCommand, TextType
+from mnsim.cli.places import FileCommand
 from mnsim.cli.terminal import write_stdout
+from mnsim.cli.words import TextType
 from mnsim.errors import SpecError, did_you_mean, shown
 
 

@@ -10,6 +10,7 @@ import click
 
 from mnsim.cli.main import TALK_OPTIONS
 from mnsim.cli.places import OutputName, SpecName
+from mnsim.cli.words import Setting
 from mnsim.errors import Location, SpecError, did_you_mean, shown
 from mnsim.spec.records import DTYPES, POLICIES
 
@@ -144,7 +145,9 @@ machine_options = gather(
     "machine",
     Machine,
     click.option("--hw", type=SpecName("hardware"), default="seed", show_default=True, help="Hardware: a YAML file or a bundled name."),
-    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."),
+    click.option(
+        "--set", "settings", type=Setting(), multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."
+    ),
     click.option("--sram", metavar="SIZE", help="Short for --set internal_memory.capacity=SIZE."),
 )
 

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from mnsim.cli.terminal import check_place
+from mnsim.cli.words import TextType
 from mnsim.errors import shown
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-    TextType = click.ParamType[str]
-else:  # generic from click 8.4 on only
-    TextType = click.ParamType
 
 
 class FileName(TextType):
@@ -129,6 +126,11 @@ class _Used(NamedTuple):
 
 class FileCommand(click.Command):
     """A command that writes to no file that it reads, to none twice, and where it may: said before it does anything."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and args and any(args[-1] in param.opts and not getattr(param, "is_flag", True) for param in self.params):
+            args = args[:-1]  # an option whose value the shell is to complete: click would take no argument before it either
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_overwriting(ctx)

@@ -18,6 +18,7 @@ from mnsim.cli.options import (
 )
 from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
+from mnsim.cli.words import LayerName
 
 if TYPE_CHECKING:
     from mnsim.pipeline import Planned
@@ -30,7 +31,7 @@ LONG = 20_000  # commands: more than a second of work
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options
-@click.option("--layer", metavar="NAME", help="The commands of one layer only (not with json).")
+@click.option("--layer", type=LayerName(), metavar="NAME", help="The commands of one layer only (not with json).")
 @output_options
 @talk_options
 def command(network: str, layer: str | None, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:

@@ -7,8 +7,9 @@ import click
 from click.core import ParameterSource
 
 from mnsim.cli.options import Machine, Multiplier, Output, Talk, machine_options, output_options, talk_options
-from mnsim.cli.places import FileCommand, SpecName, TextType
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import PIPE_WIDTH, emit, width_of
+from mnsim.cli.words import TextType
 
 if TYPE_CHECKING:
     from mnsim.papers.reproduce import Reproduction

@@ -13,6 +13,8 @@ import click
 from mnsim.cli.options import FORMATS, Output, Talk, gather, output_with, talk_options
 from mnsim.cli.places import FileCommand, FileName, SchedulerName, SpecName, SpecNames, StoreName, refuse_overwriting
 from mnsim.cli.terminal import PIPE_WIDTH, emit_parts, emit_with, width_of
+from mnsim.cli.words import Condition, Objectives, OneOf, Setting
+from mnsim.spec.records import DTYPES, POLICIES
 
 if TYPE_CHECKING:
     from mnsim.explore.points import Numbers, Points
@@ -73,11 +75,16 @@ levels_options = gather(
     Levels,
     click.option("--alpha", metavar="LEVELS", help="Width multipliers: 0.25,0.5,1 or linear(0.25, 1, 4)."),
     click.option("--rho", metavar="LEVELS", help="Resolution multipliers: 4/7,5/7,6/7,1."),
-    click.option("--dtype", metavar="LEVELS", help="Elements: int8,float16,float32."),
-    click.option("--policy", metavar="LEVELS", help="Prefetch, or one thing at a time: overlap,serial."),
+    click.option("--dtype", type=OneOf(DTYPES), metavar="LEVELS", help="Elements: int8,float16,float32."),
+    click.option("--policy", type=OneOf(POLICIES), metavar="LEVELS", help="Prefetch, or one thing at a time: overlap,serial."),
     click.option("--hw", "hardware", metavar="LEVELS", type=SpecNames("hardware"), help="Hardware: YAML files or bundled names."),
     click.option(
-        "--set", "settings", multiple=True, metavar="KEY=LEVELS", help="A hardware value: bus.bandwidth='log(0.5 GB/s, 8 GB/s, 16)'."
+        "--set",
+        "settings",
+        type=Setting(),
+        multiple=True,
+        metavar="KEY=LEVELS",
+        help="A hardware value: bus.bandwidth='log(0.5 GB/s, 8 GB/s, 16)'.",
     ),
     click.option("--sram", metavar="LEVELS", help="Short for --set internal_memory.capacity=LEVELS."),
     click.option("--spec", metavar="FILE", type=FileName(), help="A sweep file; what is said here counts before it."),
@@ -105,9 +112,9 @@ run_options = gather(
 choice_options = gather(
     "choice",
     Choice,
-    click.option("--where", multiple=True, metavar="CONDITION", help="Only these rows: 'simulated_time_s < 1 ms'."),
-    click.option("--pareto", metavar="COLUMNS", help="Mark the front: simulated_time_s,max:published_accuracy."),
-    click.option("--sort", metavar="COLUMNS", help="Order the rows, the least first (max:COLUMN: the most)."),
+    click.option("--where", type=Condition(), multiple=True, metavar="CONDITION", help="Only these rows: 'simulated_time_s < 1 ms'."),
+    click.option("--pareto", type=Objectives(), metavar="COLUMNS", help="Mark the front: simulated_time_s,max:published_accuracy."),
+    click.option("--sort", type=Objectives(), metavar="COLUMNS", help="Order the rows, the least first (max:COLUMN: the most)."),
     click.option("--top", type=click.IntRange(1), metavar="N", help="The first N rows, by simulated time unless --sort says."),
 )
 
