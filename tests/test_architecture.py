@@ -20,6 +20,7 @@ LAYERS = (
     ("proof",),
     ("explore",),
     ("report",),
+    ("public",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

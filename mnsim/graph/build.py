@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from numbers import Rational
 from typing import Literal
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
@@ -56,11 +57,11 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
 
 
 def _exact(name: str, multiplier: Fraction | float) -> Fraction:
-    """A multiplier as written: the float 0.1 is one tenth."""
+    """A multiplier as written: the float 0.1 is one tenth, NumPy's too."""
     if not 0 < multiplier <= MAX_MULTIPLIER:
         place = Location(f"--{name}", text=str(multiplier), length=len(str(multiplier)))
         raise SpecError("S104", f"{name} must be above 0 and at most {MAX_MULTIPLIER}, got {multiplier}", place, "such as 0.75")
-    return Fraction(repr(multiplier)) if isinstance(multiplier, float) else Fraction(multiplier)
+    return Fraction(multiplier) if isinstance(multiplier, Rational) else Fraction(str(multiplier))
 
 
 def scale_extent(extent: int, rho: Fraction) -> int:
