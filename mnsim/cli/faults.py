@@ -18,22 +18,10 @@ def report(error: MnsimError, arguments: Sequence[str]) -> None:
     """Print an error and all that was found with it to stderr."""
     color = wants_color(_color_choice(arguments), sys.stderr)
     shown = error.problems[:_MOST_SHOWN]
-    text = "\n".join(format_problem(_as_typed(problem, arguments), color) for problem in shown)
+    text = "\n".join(format_problem(problem, color) for problem in shown)
     if len(error.problems) > len(shown):
         text += f"\nand {len(error.problems) - len(shown)} more\n"
     sys.stderr.write(text.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(sys.stderr.encoding or "utf-8"))
-
-
-def _as_typed(problem: MnsimError, arguments: Sequence[str]) -> MnsimError:
-    """A problem of a multiplier or a data type, which say their values, with its place on the command line."""
-    place = problem.location
-    if place is None or place.file not in ("--alpha", "--rho", "--dtype") or (at := _place_of(arguments, [place.file])) < 0:
-        return problem
-    _, equals, value = arguments[at].partition("=")
-    at, value = (at, value) if equals else (at + 1, next(iter(arguments[at + 1 :]), ""))
-    if not value or not 0 <= at < len(arguments):
-        return problem
-    return SpecError(problem.code, problem.message, command_line(arguments, at, value), problem.remedy)
 
 
 def _color_choice(arguments: Sequence[str]) -> str:
