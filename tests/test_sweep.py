@@ -181,6 +181,14 @@ def test_a_shape_that_cannot_be_is_a_row(tmp_path: Path) -> None:
     assert whole["error"] is None
 
 
+def test_a_rho_that_leaves_nothing_of_a_network_is_a_row() -> None:
+    """Of the one network: it may be fine for the others."""
+    rows = rows_of("mobilenet_cifar", "mobilenet_v1", "--rho", "0.01,1", "--fidelity", "analytical", code=1)
+    errors = {(row["network"], row["rho"]): row["error"] for row in rows}
+    assert errors.pop(("mobilenet_cifar", 0.01)).startswith("S104: rho 0.01 makes an input of 0 x 0 out of 28 x 28")
+    assert set(errors.values()) == {None}
+
+
 def test_a_plan_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For each network, multiplier, SRAM size, dtype, policy and fused stage, whatever the rates, on whichever hardware."""
     import mnsim.explore.evaluate as module

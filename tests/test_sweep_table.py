@@ -112,9 +112,9 @@ def test_the_library_takes_what_python_has(tmp_path: Path) -> None:
     for wrong in ({"sample": 0}, {"sample": -3}, {"sample": 2, "seed": -1}, {"seed": 1}, {"zip": True, "sample": 2}):
         with pytest.raises(mnsim.SpecError):
             mnsim.sweep(path, **wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="fidelity must be one of simulated, analytical"):
+    with pytest.raises(mnsim.SpecError, match="fidelity must be one of 'simulated', 'analytical', got 'exact'"):
         Means("exact")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="jobs must be at least 1"):
+    with pytest.raises(mnsim.SpecError, match="jobs must be a whole number, at least 1, got 0"):
         Means(jobs=0)
 
 

@@ -5,12 +5,13 @@ import sys
 import click
 
 from mnsim.cli.faults import command_line, format_problems
-from mnsim.cli.options import SpecName, Talk, talk_options
+from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import printable, wants_color, write_stdout
 from mnsim.errors import MnsimError, SpecError
 
 
-@click.command("check")
+@click.command("check", cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, type=SpecName("network", "hardware"), metavar="FILE...")
 @talk_options
 def command(files: tuple[str, ...], talk: Talk) -> int:

@@ -8,6 +8,7 @@ from mnsim.graph.model import Operator
 from mnsim.interpreters.cost import Estimate, LayerCost
 from mnsim.plan.model import Home, Segment
 from mnsim.plan.tiling import external_storages, make_geometry, what_stays
+from mnsim.spec.records import Hardware
 
 Record = dict[str, Any]
 
@@ -36,8 +37,13 @@ def network_record(estimate: Estimate) -> Record:
 
 
 def hardware_record(estimate: Estimate) -> Record:
-    """The hardware with its settings; energies only where its file has them."""
-    record = asdict(estimate.hardware)
+    """The hardware with its settings."""
+    return hardware_fields(estimate.hardware)
+
+
+def hardware_fields(hardware: Hardware) -> Record:
+    """A piece of hardware; energies only where its file has them."""
+    record = asdict(hardware)
     if record["energies"] is None:
         del record["energies"]
     for unit in ("matrix", "vector"):

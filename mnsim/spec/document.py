@@ -171,11 +171,21 @@ def _events(text: Text, loader: Any) -> Iterator[Any]:
         from mnsim.spec.misread import not_yaml  # composes an error only
 
         raise not_yaml(text, error) from None
+    except UnicodeEncodeError as error:
+        raise _not_unicode(text, error.start) from None
     except yaml.reader.ReaderError as error:
         before = text.content.encode()[: error.position].decode(errors="ignore")
         line, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
         message = f"a control character ({error.character!r}) is not text"
         raise SpecError("S003", message, text.at(line, column), "remove the character") from None
+
+
+def _not_unicode(text: Text, at: int) -> SpecError:
+    """The error for half of a surrogate pair: as a rule a byte of an argument that Python could not decode (PEP 383)."""
+    code, before = ord(text.content[at]), text.content[:at]
+    what = f"byte 0x{code - 0xDC00:02x} is not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X} is no character"
+    place = text.at(before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    return SpecError("S002", f"not text: {what}", place, "write it in UTF-8")
 
 
 def _length(event: Any) -> int:

@@ -351,6 +351,13 @@ def _load(part: str, written: Written) -> Network | Document:
         raise SpecError(error.code, error.message, written.place, error.remedy) from None
 
 
+def sources(sweep: Sweep) -> list[tuple[str, str]]:
+    """The files that the networks and the hardware of a sweep were read from: what each is, and its path."""
+    levels = {axis.name: axis.levels for axis in sweep.axes}
+    networks = [("a network", level.layers[0].location.file) for level in levels["network"] if level.layers]
+    return networks + [("hardware", level.text.name) for level in levels["hardware"]]
+
+
 def _hardware_name(document: Document, source: str) -> str:
     """The name in the file, if it has one: what else is wrong with it is said later."""
     name = document.data.get("name") if isinstance(document.data, dict) else None
