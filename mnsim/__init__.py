@@ -4,6 +4,7 @@ The public names, loaded when they are first used, so that a command pays only f
 """
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mnsim.program.lower import lower
     from mnsim.program.model import Program
     from mnsim.program.timeline import Timeline
-    from mnsim.report.records import as_dict
+    from mnsim.report.plain import as_dict
     from mnsim.spec.load import load_hardware, load_network
     from mnsim.spec.records import Hardware, Network
 
@@ -38,7 +39,7 @@ _HOMES = {
     "simulate": "mnsim.interpreters.simulate",
     "sweep": "mnsim.explore.sweep",
     "Means": "mnsim.explore.sweep",
-    "as_dict": "mnsim.report.records",
+    "as_dict": "mnsim.report.plain",
     "Network": "mnsim.spec.records",
     "Hardware": "mnsim.spec.records",
     "Graph": "mnsim.graph.model",
@@ -62,7 +63,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        found = getattr(import_module(_HOMES[name]), name)
+        if isinstance(found, FunctionType):
+            from mnsim.public import public
+
+            found = public(found)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module 'mnsim' has no attribute '{name}'")
 
 

@@ -73,20 +73,28 @@ class ShapeError(MnsimError):
 
 
 class CapacityError(MnsimError):
-    """A memory that is too small: not even the smallest tile of `layer` fits ('' where the whole network is to blame)."""
+    """A memory that is too small: not even the smallest tile of `layer` fits ('' where the whole network is to blame).
+
+    `beside` says that the layer would fit alone, but no plan was found with the maps that must lie beside it.
+    """
 
     exit_code = 1
 
-    def __init__(self, memory: str, needed_bytes: int, available_bytes: int, layer: str = "") -> None:
+    def __init__(
+        self, memory: str, needed_bytes: int, available_bytes: int, layer: str = "", beside: bool = False, remedy: str = ""
+    ) -> None:
         whose = f"layer '{layer}', cut as small as it can be," if layer else "the network"
         message = f"{whose} needs {needed_bytes:,} bytes of {memory}, which has {available_bytes:,}"
+        if beside:
+            message = f"no plan was found in which layer '{layer}' and the maps beside it fit the {available_bytes:,} bytes of {memory}"
         option = "--sram" if memory == "internal memory" else "--set external_memory.capacity"
-        super().__init__("C001", message, None, f"give it at least {needed_bytes} bytes: {option}='{needed_bytes} B'")
-        self.args = (memory, needed_bytes, available_bytes, layer)
+        super().__init__("C001", message, None, remedy or f"give it at least {needed_bytes} bytes: {option}='{needed_bytes} B'")
+        self.args = (memory, needed_bytes, available_bytes, layer, beside, remedy)
         self.memory = memory
         self.needed_bytes = needed_bytes
         self.available_bytes = available_bytes
         self.layer = layer
+        self.beside = beside
 
 
 class ProgramError(MnsimError):
@@ -169,7 +177,10 @@ def shown(value: object, most: int = 40) -> str:
 
 
 def _shown_float(value: float) -> str:
-    """As a person writes it: 1e9, not 1000000000.0."""
+    """As a person writes it: 1e9, not 1000000000.0; one that no float holds, as it was written."""
+    written = getattr(value, "written", "")
+    if written:
+        return str(written) if len(written) <= 40 else f"{written[:37]}..."
     if value != value or value in (float("inf"), float("-inf")):
         return str(value).replace("inf", ".inf").replace("nan", ".nan")
     short = f"{value:g}"
@@ -188,11 +199,11 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     starting = [name for name in known if folded and name.casefold().startswith(folded)]
     if len(starting) > 1 and word not in known:
         return f"did you mean one of {_listed(starting)}?"
-    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6) or [
+    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.65) or [
         name for name in known if name.casefold().replace("-", "_") == folded
     ]
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if close or starting:
+        return f"did you mean '{[*close, *starting][0]}'?"
     return f"known: {_listed(known)}" if known else ""
 
 

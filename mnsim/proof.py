@@ -108,9 +108,9 @@ def external_content(graph: Graph, places: Places, store: tuple[Weights, Numbers
     """External memory before the run: the input and all weights where the program looks for them, 0xAA elsewhere."""
     content = np.full(places.external_bytes, 0xAA, np.uint8)
     content[: graph.maps[0].size_bytes] = _bytes(image)
-    for index, parts in stored_bytes(graph, *store).items():
-        for start, part in zip((places.filters[index], places.biases[index]), parts, strict=True):
-            content[start : start + len(part)] = np.frombuffer(part, np.uint8)
+    for operator, parts in stored_bytes(graph, *store):
+        for start, part in zip((places.filters[operator.index], places.biases[operator.index]), parts, strict=True):
+            content[start : start + part.size] = part
     return content
 
 

@@ -13,14 +13,16 @@ from mnsim.spec.records import Layer, Network
 from tests.helpers import layer
 
 FILTERED, RENAMES, IN_PLACE = ("conv", "depthwise", "dense"), ("concat", "flatten"), ("relu", "relu6", "batch_norm", "softmax")
+ACTIVATIONS = ("none", "none", "relu", "relu6")
 DTYPES: tuple[Dtype, ...] = ("int8", "float16", "float32")
-KINDS = ("conv", "conv", "conv", "depthwise", "dense", "max_pool", "avg_pool", "global_avg_pool", "add", *IN_PLACE)
+KINDS = ("conv", "conv", "conv", "depthwise", "dense", "max_pool", "avg_pool", "global_avg_pool", "global_max_pool", "add", *IN_PLACE)
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> dict[str, Any]:
+def windows(draw: st.DrawFn, beyond: int) -> dict[str, Any]:
+    """Windows with padding of up to `beyond` - 1 rows and columns more than their extent."""
     kernel, stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 3))), draw(st.tuples(st.integers(1, 3), st.integers(1, 2)))
-    pads = tuple(draw(st.integers(0, extent - 1)) for extent in (kernel[0], kernel[0], kernel[1], kernel[1]))
+    pads = tuple(draw(st.integers(0, extent - 1 + beyond)) for extent in (kernel[0], kernel[0], kernel[1], kernel[1]))
     return {"kernel": kernel, "stride": stride, "padding": draw(st.sampled_from(["same", "valid", pads]))}
 
 
@@ -30,8 +32,10 @@ def small_layers(draw: st.DrawFn, name: str, kind: str, inputs: Sequence[str], s
     fields: dict[str, Any] = {}
     if kind in FILTERED:
         fields |= {"bias": draw(st.booleans()), "batch_norm": draw(st.sampled_from(["none", "folded", "unfolded"]))}
+    if kind in (*FILTERED, "add"):
+        fields |= {"activation": draw(st.sampled_from(ACTIVATIONS))}
     if kind in ("conv", "depthwise", "max_pool", "avg_pool"):
-        fields |= draw(windows())
+        fields |= draw(windows(beyond=0 if kind.endswith("pool") else draw(st.sampled_from([0, 0, 3]))))
     if kind == "conv":
         groups = draw(st.sampled_from([size for size in range(1, shape[2] + 1) if shape[2] % size == 0]))
         fields |= {"groups": groups, "channels": groups * draw(st.integers(1, max(1, 6 // groups)))}
@@ -41,9 +45,9 @@ def small_layers(draw: st.DrawFn, name: str, kind: str, inputs: Sequence[str], s
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Graph:
+def networks(draw: st.DrawFn, dtypes: Sequence[Dtype] = DTYPES) -> Graph:
     """Up to 7 layers in a chain with branches."""
-    shape, dtype = draw(st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(1, 6))), draw(st.sampled_from(DTYPES))
+    shape, dtype = draw(st.tuples(st.integers(1, 7), st.integers(1, 4), st.integers(1, 6))), draw(st.sampled_from(dtypes))
     graph, shapes = None, {"input": shape}
     layers: tuple[Layer, ...] = ()
     for number in range(draw(st.integers(1, 7))):

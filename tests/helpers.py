@@ -9,8 +9,6 @@ from typing import Any
 
 from mnsim.cli.main import main
 from mnsim.errors import Location
-from mnsim.graph.model import Graph
-from mnsim.plan.model import Plan
 from mnsim.spec.document import make_text, read_document
 from mnsim.spec.expand import expand
 from mnsim.spec.load import load_hardware
@@ -27,6 +25,7 @@ NETWORKS = (
     "mobilenet_v1_shallow",
     "squeezenet",
 )
+KINDS_OF_NETWORKS = ("mobilenet_cifar", "mobilenet_v1", "squeezenet")  # the others have no operator and no shape that these lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,6 @@ def _text(stream: io.TextIOWrapper) -> str:
     raw = stream.buffer
     assert isinstance(raw, io.BytesIO)
     return raw.getvalue().decode()
-
-
-def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
-    """The storages that the plan puts in external memory."""
-    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
 
 
 def network_of(yaml: str) -> Network:

@@ -1,4 +1,4 @@
-"""Programs made for the tests of the verifier: by hand, and at random with exactly the waits that they need."""
+"""Programs made for tests: by hand, at random with exactly the waits that they need, and of bundled networks, each made once."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,6 +7,8 @@ from random import Random
 from typing import Any
 
 from mnsim.graph.model import ELEMENT_BYTES
+from mnsim.pipeline import Simulated, plan_network, run
+from mnsim.plan.model import Policy
 from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
 from mnsim.spec.records import Engine, Hardware
 
@@ -132,6 +134,12 @@ def _load_of(draft: Draft, data: int) -> int:
 
 
 GOOD = {make.__name__: make for make in (plain, double_buffered, spilled, concat, halo_ring)}
+
+
+@cache
+def played(network: str, policy: Policy = "overlap") -> Simulated:
+    """A bundled network on the papers' machine: planned, lowered, checked and simulated once for all tests."""
+    return run(plan_network(network, policy=policy))
 
 
 # ---- at random

@@ -106,7 +106,7 @@ HEAD = "name: t\ninput: [8, 8, 4]\nlayers:\n"
     ("concat-heights", "- {max_pool: 2, name: a}\n  - «{»concat: [input, a]}", "S301", "4 x 4 x 4", "height and width"),
     ("kernel-too-large", "- «{»conv: 8, kernel: 9, padding: valid}", "S301", "9 x 9 kernel does not fit", "padding: same"),
     ("input-of-300-layers", "- {relu: , repeat: 300}\n  - {relu: , input: «zzz»}", "S202", "no layer is called 'zzz'", "known: "),
-    ("padding-too-wide", "- «{»conv: 8, kernel: 3, padding: 3}", "S301", "padding", "at most 2"),
+    ("padding-too-wide", "- «{»max_pool: 3, stride: 1, padding: 3}", "S301", "padding", "at most 2"),
     ("groups-uneven", "- «{»conv: 8, kernel: 3, groups: 3}", "S301", "3 groups", "multiples of `groups`"),
     ("deep-mapping", f"- {'{a: ' * 30}«{{»{'a: {' * 1000}", "S006", "deeper than 32", "few levels"),
 )  # fmt: skip
@@ -152,7 +152,7 @@ LAST = "layers:\n  - softmax\n"
     ("alias-without-anchor", "name: t\ninput: «*size»\nlayers: [relu]\n", "S003", "'*size' has no anchor", "&size"),
     ("key-twice", f"name: t\ninput: [8, 8, 4]\n«name»: u\n{LAST}", "S005", "'name' stands twice (first in line 1)", "keep one"),
     ("key-null", f"name: t\n«~»: 1\ninput: [8, 8, 4]\n{LAST}", "S103", "key must be a word", "key: value"),
-    ("key-merge", f"name: t\n«<<»: {{input: [8, 8, 4]}}\ninput: [8, 8, 4]\n{LAST}", "S102", "'<<'", "known: name"),
+    ("key-merge", f"name: t\n<<: [«8», 8, 4]\ninput: [8, 8, 4]\n{LAST}", "S103", "'<<' merges a mapping", "<<: *anchor"),
     ("layers-null", "name: t\ninput: [8, 8, 4]\nlayers:«»\n", "S103", "'layers' must be a list", "- item"),
     ("layers-empty", "name: t\ninput: [8, 8, 4]\nlayers: «[»]\n", "S103", "'layers' ha", "at least 1"),
     ("layers-mapping", "name: t\ninput: [8, 8, 4]\nlayers:\n  «c»onv: 8\n", "S103", "'layers' must be a list, got a mapping", "- item"),

@@ -79,7 +79,7 @@ def test_settings(case: Case) -> None:
     ("where", "macs < «many»", "S105", "'many' is no number", "numbers without a unit"),
     ("where", "network < «mobilenet_cifar»", "U008", "compares what has no order", "use = or !="),
     ("where", "network = «squeezenet»", "U008", "no row has the network 'squeezenet'", "mobilenet_cifar"),
-    ("where", "bound = «Bus»", "U008", "no row has the bound 'Bus'", "did you mean 'bus'?"),
+    ("where", "bound_by = «Bus»", "U008", "no row has the bound_by 'Bus'", "did you mean 'bus'?"),
     ("where", "macs < «1e999999999»", "S105", "is no number", "without a unit"),
     ("where", "macs < «1_000»", "S105", "is no number", "without a unit"),
     ("where", "«energy_j» > none", "U006", "no column 'energy_j'", ""),

@@ -47,6 +47,18 @@ def test_nothing_to_do_is_not_success() -> None:
         (["analyze", "mobilenet_v1", "--alpha", "wide"], 36, ["'wide' is not a number", "0.75 or 6/7"]),
         (["analyze", "mobilenet_v1", "--alpha=0"], 36, ["'0' is not above 0", "0.75 or 6/7"]),
         (["analyze", "mobilenet_v1", "--rho", "1/0"], 34, ["'1/0' is not a number"]),
+        (["analyze", "mobilenet_cifar", "--rho", "0.0001"], 1, ["0 x 0 out of 28 x 28; it must be above 1/56", "such as 0.018"]),
+        (["why", "mobilenet_cifar", "--rho=1/56"], 1, ["0 x 0 out of 28 x 28; it must be above 1/56", "such as 0.018"]),
+        (["verify", "mobilenet_v1", "--dtype", "float16"], 35, ["--dtype cannot be 'float16'", "float32"]),
+        (["infer", "mobilenet_v1", "--dtype", "float16"], 34, ["--dtype cannot be 'float16'", "float32"]),
+        (["infer", "mobilenet_v1", "--policy", "serial"], 26, ["no such option '--policy'"]),
+        (["verify", "mobilenet_v1", "-v"], 27, ["no such option '-v'"]),
+        (["infer", "mobilenet_v1", "--limit", "3"], 1, ["--limit is of images", "--data"]),
+        (["verify", "mobilenet_v1", "--format", "csv"], 36, ["--format cannot be 'csv'", "table, json"]),
+        (["verify", "mobilenet_v1", "-o", "x.csv"], 30, ["no suffix that names a format", "end it in one of .txt, .json"]),
+        (["infer", "mobilenet_v1", "-o", "x.md"], 29, ["no suffix that names a format", ".txt, .csv, .json"]),
+        (["weights", "mobilenet_v1"], 1, ["missing -o FILE", "usage: mnsim weights [OPTIONS] NETWORK -o FILE", ".npz"]),
+        (["reproduce", "mobilenet-notes", "--sram", "1MiB"], 1, ["no hardware changes", "leave --hw, --set and --sram out"]),
         (["analyze", "mobilenet_v1", "--dtype", "int4"], 36, ["--dtype cannot be 'int4'", "int8"]),
         (["analyze", "mobilenet_v1", "--format", "cvs"], 37, ["--format cannot be 'cvs'", "did you mean 'csv'?"]),
         (["analyze", "mobilenet_v1", "-o", "x.xlsx"], 31, ["no suffix that names a format", ".csv"]),
@@ -75,6 +87,28 @@ def test_mistakes_are_pointed_at(arguments: list[str], column: int, phrases: lis
     lines = ran.err.splitlines()
     caret = lines[2].index("^") - lines[1].index("| ") - 2
     assert caret == column - 1
+
+
+def test_what_help_says_of_a_trace_is_what_is_taken(tmp_path: Path) -> None:
+    assert re.search(r"--trace FILE +Write the run as a trace", run("simulate", "--help").out)
+    for name in ("t.txt", "t.json", "t"):
+        assert run("simulate", "mobilenet_cifar", "--trace", str(tmp_path / name), "-q").code == 0
+        assert json.loads((tmp_path / name).read_text())["traceEvents"]
+
+
+def test_a_choice_that_is_offered_is_taken(tmp_path: Path) -> None:
+    """Every data type, policy and format that a command offers, on a network that is quick."""
+    import click
+
+    path = tmp_path / "n.yaml"
+    path.write_text("name: n\ninput: [4, 4, 3]\nlayers: [{conv: 4, kernel: 3}, relu]\n")
+    for name in ("analyze", "program", "simulate", "why", "verify", "infer"):
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        for param in command.params:
+            if param.name in ("dtype", "policy", "format") and isinstance(param.type, click.Choice):
+                for choice in param.type.choices:
+                    assert run(name, str(path), param.opts[0], choice).code == 0, (name, choice)
 
 
 def test_capacity_is_exit_one() -> None:
@@ -156,15 +190,6 @@ def test_completion_scripts(shell: str) -> None:
     out = run("completion", shell).out
     assert out.startswith("# ")
     assert "_MNSIM_COMPLETE" in out
-
-
-def test_the_shell_completes_names_and_commands() -> None:
-    lines = [("mnsim an", 1, "analyze"), ("mnsim analyze mobilenet_v", 2, "mobilenet_v1"), ("mnsim check se", 2, "seed")]
-    lines += [("mnsim check my", 2, "file,my"), ("mnsim analyze x -o my", 4, "file,my"), ("mnsim schema network -o my", 4, "file,my")]
-    for words, current, wanted in lines:
-        environment = {**os.environ, "_MNSIM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(current)}
-        done = subprocess.run([MNSIM], env=environment, capture_output=True, text=True)
-        assert wanted in done.stdout
 
 
 def test_results_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnsim.errors import ShapeError
+from mnsim.errors import ShapeError, SpecError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import same_padding
@@ -115,7 +115,26 @@ def test_hidden_dense_layers_are_scaled() -> None:
 
 def test_rho_rounds_halves_to_even() -> None:
     assert build_graph(chain("relu", shape="[225, 227, 3]"), rho=Fraction(1, 2)).maps[0].shape == (112, 114, 3)
-    assert build_graph(chain("relu", shape="[3, 3, 3]"), rho=Fraction(1, 100)).maps[0].shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (3, 3), (1, 1), (5, 224), (224, 5), (1, 64), (1000, 999)])
+def test_a_rho_that_leaves_no_row_or_column_is_refused(shape: tuple[int, int]) -> None:
+    network = chain("relu", shape=f"[{shape[0]}, {shape[1]}, 3]")
+    edge = Fraction(1, 2 * min(shape))  # half a row rounds to none
+    for rho in (edge, edge * Fraction(999, 1000), Fraction(1, 10**9)):
+        with pytest.raises(SpecError, match=f"must be above {edge}") as caught:
+            build_graph(network, rho=rho)
+        assert caught.value.code == "S104"
+    least = Fraction(caught.value.remedy.removeprefix("such as "))
+    for rho in (least, edge * Fraction(1001, 1000)):
+        assert min(build_graph(network, rho=rho).maps[0].shape[:2]) >= 1
+    assert edge < least <= edge * Fraction(11, 10)  # two digits
+
+
+def test_alpha_keeps_the_depth_that_the_file_says() -> None:
+    """max(int(alpha * C), min_depth), as in the MobileNets' authors' code (slim's mobilenet_v1.py: depth)."""
+    graph = build_graph(chain("{conv: 32, kernel: 3}", "{conv: 4, kernel: 3}", "{dense: 10}"), alpha=Fraction(1, 1000))
+    assert [feature_map.shape[2] for feature_map in graph.maps] == [4, 8, 4, 10]
 
 
 def test_all_shape_errors_are_listed_and_their_followers_are_not() -> None:

@@ -46,7 +46,7 @@ def values(random: np.random.Generator, dtype: Any, shape: tuple[int, ...]) -> A
 
 @st.composite
 def cases(draw: st.DrawFn, channels: tuple[int, ...] = (1, 2, 3, 5), dtypes: tuple[str, ...] = DTYPES) -> Case:
-    """Windows with padding less than their extent, as graphs have, that fit the map."""
+    """Windows with padding less than their extent, as poolings must have, that fit the map."""
     window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     top, bottom = (draw(st.integers(0, window[0] - 1)) for _ in range(2))

@@ -12,7 +12,7 @@ from mnsim.errors import CapacityError
 from mnsim.plan import packing
 from mnsim.plan.packing import Block, place_blocks
 
-EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=200, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)
 
 Instance = list[Block]

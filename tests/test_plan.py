@@ -10,10 +10,10 @@ from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.interpreters.cost import compulsory_bytes, estimate, sram_in_use
 from mnsim.plan.model import POLICIES, Plan, Policy, Tiling
-from mnsim.plan.residency import make_plan
+from mnsim.plan.residency import external_storages, make_plan
 from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_network
-from tests.helpers import NETWORKS, chain, external_storages, seed_with
+from tests.helpers import NETWORKS, chain, seed_with
 
 
 def plan_of(*layers: str, sram: str, shape: str = "[8, 8, 4]", policy: Policy = "overlap") -> Plan:

@@ -115,8 +115,7 @@ def test_store_has_the_bytes_that_are_counted(name: str, dtype: Any) -> None:
     graph = build_graph(everything(), dtype=dtype) if name == "everything" else small(name, dtype)
     weights = random_weights(graph)
     numbers = calibrate(graph, weights, noise_images(graph, 1)) if dtype == "int8" else None
-    for index, (filters, biases) in stored_bytes(graph, weights, numbers).items():
-        operator = graph.operators[index]
+    for operator, (filters, biases) in stored_bytes(graph, weights, numbers):
         assert (len(filters), len(biases)) == (operator.filter_bytes, operator.bias_bytes), operator.name
         assert len(operator.weights.planes) * 4 * graph.maps[operator.output].shape[2] == operator.bias_bytes
 

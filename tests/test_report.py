@@ -17,11 +17,11 @@ from tests.helpers import NETWORKS, chain, run, seed_with
 LAYER = [
     "index", "name", "type", "stride", "kernel", "inputs", "output", "macs", "vector_ops", "parameters", "weight_bytes",
     "weight_traffic_bytes", "input_traffic_bytes", "output_traffic_bytes", "traffic_bytes", "sram_bytes",
-    "transfer_time_s", "matrix_time_s", "vector_time_s", "time_s", "bound",
+    "transfer_time_s", "matrix_time_s", "vector_time_s", "time_s", "busiest",
 ]  # fmt: skip
 TOTAL = [
-    "macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "peak_sram_bytes", "transfer_time_s", "matrix_time_s",
-    "vector_time_s", "serial_time_s", "bound_time_s", "capacity_bound_time_s", "bound",
+    "macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "reserved_sram_bytes", "transfer_time_s", "matrix_time_s",
+    "vector_time_s", "serial_time_s", "bound_time_s", "capacity_bound_time_s", "busiest", "bound_by",
 ]  # fmt: skip
 BRANCHES = (
     "{conv: 6, kernel: 3, activation: relu, name: stem}",
@@ -78,7 +78,7 @@ def test_the_rows_add_up_to_the_totals() -> None:
         for key in ("transfer_time_s", "matrix_time_s", "vector_time_s"):
             assert math.isclose(math.fsum(layer[key] for layer in layers), total[key], rel_tol=1e-12)
         assert math.isclose(math.fsum(layer["time_s"] for layer in layers), total["serial_time_s"], rel_tol=1e-12)
-        assert max(layer["sram_bytes"] for layer in layers) == total["peak_sram_bytes"]
+        assert max(layer["sram_bytes"] for layer in layers) == total["reserved_sram_bytes"]
         for layer in layers:
             parts = ("weight_traffic_bytes", "input_traffic_bytes", "output_traffic_bytes")
             assert sum(layer[part] for part in parts) == layer["traffic_bytes"]
@@ -139,7 +139,7 @@ def test_no_table_is_wider_than_its_terminal(network: str, width: int) -> None:
 def test_a_pipe_gets_every_column() -> None:
     ran = run("analyze", "mobilenet_v1", "-v")
     header = next(line for line in ran.out.splitlines() if "layer" in line)
-    for heading in ("#", "window", "at", "weights B", "maps in B", "maps out B", "SRAM B", "cut", "bound"):
+    for heading in ("#", "window", "at", "weights B", "maps in B", "maps out B", "SRAM B", "cut", "busiest"):
         assert heading in header
     assert "8x1x1, weights stay" in ran.out
     assert not ran.err
@@ -203,4 +203,4 @@ def test_a_layer_in_every_format(chosen: str) -> None:
     if chosen == "csv":
         assert list(pandas.read_csv(io.StringIO(ran.out))) == ["figure", "value", "unit", "formula", "numbers"]
     if chosen == "json":
-        assert json.loads(ran.out)["bound"] == "vector"
+        assert json.loads(ran.out)["busiest"] == "vector"

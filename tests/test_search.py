@@ -23,7 +23,7 @@ from tests.helpers import NETWORKS, layer, seed_with
 from tests.test_tiling_oracle import Case, cases, legal_tilings
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(cases(), st.integers(0, 100))
 def test_no_tiling_that_fits_moves_less(case: Case, percent: int) -> None:
     """Of all strips, blocks, split sums and orders of loops."""

@@ -23,10 +23,11 @@ from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, Ve
 from mnsim.program.occupancy import occupancy
 from mnsim.program.rates import Rates, rates_of
 from mnsim.program.timeline import Timeline, busy_times_s, command_waits_s, layer_times
-from mnsim.spec.load import load_hardware, load_network
+from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Engine, Hardware
 from tests.generators import networks
 from tests.helpers import NETWORKS, chain, seed_with
+from tests.programs import played
 
 SEED = load_hardware("seed")
 rates = st.floats(1e3, 1e13)
@@ -50,7 +51,7 @@ def machines(draw: st.DrawFn, graph: Graph) -> Hardware:
     )
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.data())
 def test_bound_simulated_serial_and_two_clocks(data: st.DataObject) -> None:
     """On generated networks and machines: both clocks to the last bit, and bound <= simulated <= serial."""
@@ -89,12 +90,12 @@ def test_two_clocks_and_bounds_on_bundled_networks(network: str, policy: Policy)
 
 @pytest.mark.parametrize(("network", "most"), [("mobilenet_cifar", 1.03), ("mobilenet_v1", 1.25)])
 def test_how_near_the_bound(network: str, most: float) -> None:
-    _, timeline, found, _ = run(plan_network(network))
+    _, timeline, found, _ = played(network)
     assert timeline.end_s <= most * found.total.capacity_bound_time_s
 
 
 def test_many_settings_at_once_are_each_setting_alone() -> None:
-    program = lower(build_graph(load_network("mobilenet_cifar")), plan_network("mobilenet_cifar").plan)
+    program = played("mobilenet_cifar").program
     random = np.random.default_rng(7)
     columns = [10 ** random.uniform(low, low + 3, 5000) for low in (8, -9, 11, -9, 9, -9)]
     columns[1][::2] = 0
@@ -217,5 +218,5 @@ def test_the_capacity_bound_stands_beside_the_time() -> None:
 def test_json_is_json() -> None:
     from mnsim.report.simulation import simulation_record
 
-    record = simulation_record(run(plan_network("mobilenet_cifar")))
+    record = simulation_record(played("mobilenet_cifar"))
     assert json.loads(json.dumps(record)) == record

@@ -10,15 +10,25 @@ from pathlib import Path
 import pytest
 
 from mnsim.pipeline import analyze, plan_network
-from mnsim.pipeline import run as play
 from mnsim.program.lower import lower
 from mnsim.report.chart import axis, engine_rows, layer_bar, sram_row
 from mnsim.report.derive import derive
 from mnsim.report.simulation_table import simulation_table
 from mnsim.spec.load import load_hardware
 from tests.helpers import NETWORKS, ROOT, run
+from tests.programs import played
 
-TOTAL = {"simulated_time_s", "bound_time_s", "capacity_bound_time_s", "serial_time_s", "traffic_bytes", "peak_sram_bytes", "commands"}
+TOTAL = {
+    "simulated_time_s",
+    "bound_time_s",
+    "capacity_bound_time_s",
+    "serial_time_s",
+    "traffic_bytes",
+    "peak_sram_bytes",
+    "commands",
+    "busiest",
+    "bound_by",
+}
 LAYER = {"index", "name", "start_s", "end_s", "wait_s"}
 ENERGIES = """name: e
 external_memory: {energy: 20 pJ/B}
@@ -76,7 +86,7 @@ def test_policies_side_by_side(form: str) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("width", [80, 160])
 def test_no_line_is_wider_than_the_terminal(network: str, width: int) -> None:
-    text = simulation_table(play(plan_network(network)), width, False)
+    text = simulation_table(played(network), width, False)
     assert max(map(len, text.splitlines())) <= width
     assert "wait: data" in text
     assert " room" in text
@@ -123,7 +133,7 @@ def test_quiet_is_the_bare_table() -> None:
 
 
 def test_the_charts_say_what_ran() -> None:
-    simulated = play(plan_network("mobilenet_v1", policy="serial"))
+    simulated = played("mobilenet_v1", "serial")
     rows = engine_rows(simulated.program, simulated.timeline, 40)
     assert {len(row) for row in rows.values()} == {40}
     assert rows["bus"][-5:-1] == "█" * 4  # fc1's weights
@@ -206,4 +216,4 @@ def test_a_program_can_be_played_from_python() -> None:
 
     planned = plan_network("mobilenet_cifar")
     program = lower(planned.graph, planned.plan)
-    assert mnsim.simulate(program, planned.hardware).end_s == play(planned).timeline.end_s
+    assert mnsim.simulate(program, planned.hardware).end_s == played("mobilenet_cifar").timeline.end_s

@@ -76,7 +76,7 @@ def test_rows_are_what_the_other_commands_say(networks: list[str], options: dict
         point = [network, *(part for key in options for part in (key, chosen[key]))]
         given = [f"{key}={chosen[key]}" for key in settings]
         analyzed, simulated = single("analyze", point, given), single("simulate", point, given)
-        for name in (*COUNTS, *TIMES, "bound"):
+        for name in (*COUNTS, *TIMES, "busiest", "bound_by"):
             record = simulated if name in ("commands", "simulated_time_s") else analyzed
             if name != "energy_j" or "energy_j" in analyzed["total"]:
                 assert row[name] == record["total"][name], name
@@ -139,7 +139,7 @@ def test_a_failing_point_is_a_row() -> None:
     assert "1 of 2 points failed, the first with C001" in ran.err
     failed, fine = rows_of("mobilenet_v1", "--sram", "600B,1MiB", "--policy", "serial", code=1)
     assert failed["error"].startswith("C001: ")
-    assert failed["macs"] is failed["simulated_time_s"] is failed["bound"] is None
+    assert failed["macs"] is failed["simulated_time_s"] is failed["busiest"] is failed["bound_by"] is None
     assert failed["published_accuracy"] == fine["published_accuracy"] == 0.706
     assert fine["error"] is None
     quick = run("sweep", "mobilenet_v1", "--sram", "600B,1MiB", "--fail-fast")
@@ -179,6 +179,14 @@ def test_a_shape_that_cannot_be_is_a_row(tmp_path: Path) -> None:
     assert small["error"].startswith("S301: layer 'conv1': ")
     assert "yaml" not in small["error"]
     assert whole["error"] is None
+
+
+def test_a_rho_that_leaves_nothing_of_a_network_is_a_row() -> None:
+    """Of the one network: it may be fine for the others."""
+    rows = rows_of("mobilenet_cifar", "mobilenet_v1", "--rho", "0.01,1", "--fidelity", "analytical", code=1)
+    errors = {(row["network"], row["rho"]): row["error"] for row in rows}
+    assert errors.pop(("mobilenet_cifar", 0.01)).startswith("S104: rho 0.01 makes an input of 0 x 0 out of 28 x 28")
+    assert set(errors.values()) == {None}
 
 
 def test_a_plan_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ WORKER = [sys.executable, "-m", "distributed.cli.dask_worker"]
 SWEEP = ["mobilenet_cifar", "--alpha", "linear(0.25, 1, 8)", "--rho", "linear(0.5, 1, 5)", "--sram", "64KiB,40B",
          "--set", "bus.bandwidth=log(0.5 GB/s, 8 GB/s, 25)"]  # fmt: skip
 WAIT_S = 60
+pytestmark = pytest.mark.slow  # every cluster takes seconds to start
 
 
 def background(command: list[str], log: Path, **environment: str) -> "subprocess.Popen[bytes]":

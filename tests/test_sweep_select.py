@@ -51,7 +51,7 @@ COSTS = st.integers(1, 4).flatmap(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, derandomize=True)
 @given(COSTS, st.sampled_from([1, 30, 1 << 14]))
 def test_the_front_is_what_nothing_beats(costs: list[list[float]], small: int) -> None:
     whole = [row for row in costs if row == row and not any(value != value for value in row)]
@@ -85,8 +85,9 @@ def test_a_large_front_takes_no_time_to_speak_of() -> None:
         ("network = squeezenet", lambda row: row["network"] == "squeezenet"),
         ("network != squeezenet", lambda row: row["network"] != "squeezenet"),
         ("alpha == 1/2", lambda row: row["alpha"] == 0.5),
-        ("bound != bus", lambda row: row["bound"] != "bus"),
-        ("bound = none", lambda row: row["bound"] is None),
+        ("bound_by != bus", lambda row: row["bound_by"] != "bus"),
+        ("bound_by = none", lambda row: row["bound_by"] is None),
+        ("busiest = bus", lambda row: row["busiest"] == "bus"),
         ("error = C001", lambda row: row["error"] is not None and row["error"].startswith("C001")),
         ("error != none", lambda row: row["error"] is not None),
         ("published_accuracy != none", lambda row: row["published_accuracy"] is not None),
@@ -97,12 +98,12 @@ def test_a_large_front_takes_no_time_to_speak_of() -> None:
 def test_conditions(condition: str, test: Any, everything: list[dict[str, Any]], ran: Rows) -> None:
     expected = [row for row in everything if test(row)]
     assert 0 < len(expected) < len(everything)
-    assert records(ran, select(ran, Selection((read_condition(condition, ran.columns),)))) == expected
+    assert records(ran, select(ran, Selection((read_condition(condition, ran.columns),))).numbers) == expected
 
 
 def test_all_conditions_must_hold(everything: list[dict[str, Any]]) -> None:
-    found = rows_of("--where", "alpha = 1", "--where", "bound = bus")
-    assert found == [row for row in everything if row["alpha"] == 1 and row["bound"] == "bus"]
+    found = rows_of("--where", "alpha = 1", "--where", "bound_by = bus")
+    assert found == [row for row in everything if row["alpha"] == 1 and row["bound_by"] == "bus"]
 
 
 def test_order_and_the_first_few(everything: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import mnsim
 from mnsim.cli.main import main
 from mnsim.explore.points import points_of
-from mnsim.explore.select import Selection
+from mnsim.explore.select import Selection, select
 from mnsim.explore.sweep import Means, columns_for, run_sweep
 from mnsim.report.sweep_table import sweep_table
 from mnsim.spec.sweep import Asked, read_sweep
@@ -26,7 +26,7 @@ def test_a_table_never_loses_what_tells_rows_apart(width: int, tmp_path: Path) -
     asked = Asked(("mobilenet_cifar",), hardware=f"seed,{tmp_path / 'other.yaml'}", alpha="0.25,0.5", sram="30B,1MiB")
     points = points_of(read_sweep(asked))
     rows = run_sweep(points, columns_for(points, "analytical"), Means("analytical"))
-    table = sweep_table(rows, np.arange(8), Selection(), width, -1)
+    table = sweep_table(rows, select(rows, Selection()), width, -1)
     assert table.split()[0] == "alpha"
     assert [line.split()[0] for line in table.splitlines()[2:]] == ["0.25"] * 4 + ["0.5"] * 4
     if width >= 80:
@@ -112,9 +112,9 @@ def test_the_library_takes_what_python_has(tmp_path: Path) -> None:
     for wrong in ({"sample": 0}, {"sample": -3}, {"sample": 2, "seed": -1}, {"seed": 1}, {"zip": True, "sample": 2}):
         with pytest.raises(mnsim.SpecError):
             mnsim.sweep(path, **wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="fidelity must be one of simulated, analytical"):
+    with pytest.raises(mnsim.SpecError, match="fidelity must be one of 'simulated', 'analytical', got 'exact'"):
         Means("exact")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="jobs must be at least 1"):
+    with pytest.raises(mnsim.SpecError, match="jobs must be a whole number, at least 1, got 0"):
         Means(jobs=0)
 
 
@@ -123,7 +123,7 @@ def test_the_table_shows_what_varies(capsys: pytest.CaptureFixture[str]) -> None
     first = out.splitlines()[0]
     assert first.startswith("4 points: mobilenet_cifar, int8, policy overlap, rho 1, on seed, 1 MiB SRAM")
     assert out.splitlines()[2].startswith("alpha  bandwidth")
-    assert "Fastest: alpha 0.25, bandwidth 2 GB/s" in out
+    assert "Fastest of all 4 points: alpha 0.25, bandwidth 2 GB/s: " in out
     assert run("sweep", *FAST, "-q").out.startswith("alpha ")
     assert main(["sweep", *FAST, "--top", "1", "-q"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3

@@ -24,15 +24,15 @@ from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph, Operator, Shape, Storage
 from mnsim.interpreters.cost import compulsory_bytes, estimate
 from mnsim.plan.model import POLICIES, STAYS, Buffer, Plan, Policy, Stays, Tiling
-from mnsim.plan.residency import make_plan
+from mnsim.plan.residency import external_storages, make_plan
 from mnsim.plan.tiling import make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Layer, Network
 from tests.generators import DTYPES, FILTERED, IN_PLACE, KINDS, RENAMES, networks, small_layers
-from tests.helpers import external_storages, layer
+from tests.helpers import layer
 
 MOVED, BUFFERS = ("weights", "input", "output", "transfers"), ("filters", "biases", "input strip", "output strip", "partial sums")
-EXAMPLES = settings(max_examples=400, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=200, deadline=None, derandomize=True)
 
 Elements = frozenset[Hashable]
 Values = NDArray[np.int64]
@@ -115,9 +115,11 @@ def cut_inputs(work: Work, strips: Sequence[range]) -> list[range]:
     kernel, stride, pad_top = work.window
     runs: list[range] = []
     for strip in strips:
-        covered = {row * stride - pad_top + tap for row in strip for tap in range(kernel)} & set(range(work.rows_in))
-        start = min(*covered, runs[-1].stop if runs else 0)
-        runs.append(range(start, work.rows_in if strip is strips[-1] else max(covered) + 1))
+        seen = {row * stride - pad_top + tap for row in strip for tap in range(kernel)}
+        covered = seen & set(range(work.rows_in))
+        edge = 0 if max(seen) < 0 else work.rows_in  # where a strip is that sees padding alone
+        start = min(min(covered, default=edge), runs[-1].stop if runs else 0)
+        runs.append(range(start, work.rows_in if strip is strips[-1] else max(covered, default=edge - 1) + 1))
     return runs
 
 
@@ -345,7 +347,7 @@ def test_a_plan_has_room_for_everything_and_loses_nothing(graph: Graph, percent:
     except CapacityError as error:
         operator = next(each for each in graph.operators if each.name == error.layer)
         geometry = make_geometry(graph, operator, range(len(graph.storages)))
-        if operator.kind not in RENAMES:
+        if operator.kind not in RENAMES and len(set(operator.inputs)) == len(operator.inputs):  # see test_least_memory.py
             smallest = min(sum(size for _, size in working_bytes(geometry, tiling)) for tiling in legal_tilings(graph, operator))
             assert error.available_bytes < smallest == error.needed_bytes
         return

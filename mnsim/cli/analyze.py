@@ -8,7 +8,6 @@ import click
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
     Talk,
     Variant,
     find_layer,
@@ -18,17 +17,19 @@ from mnsim.cli.options import (
     talk_options,
     variant_options,
 )
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import PIPE_WIDTH, emit, wants_color, width_of
+from mnsim.cli.words import LayerName
 
 if TYPE_CHECKING:
     from mnsim.interpreters.cost import Estimate
 
 
-@click.command("analyze")
+@click.command("analyze", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options
-@click.option("--layer", metavar="NAME", help="Every figure of one layer, with its formula and the numbers put in.")
+@click.option("--layer", type=LayerName(), metavar="NAME", help="Every figure of one layer, with its formula and the numbers put in.")
 @output_options
 @talk_options
 def command(network: str, layer: str | None, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:

@@ -4,17 +4,18 @@ import sys
 
 import click
 
-from mnsim.cli.faults import command_line, format_problem
-from mnsim.cli.options import SpecName, Talk, talk_options
+from mnsim.cli.faults import command_line, format_problems
+from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import printable, wants_color, write_stdout
 from mnsim.errors import MnsimError, SpecError
 
 
-@click.command("check")
+@click.command("check", cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, type=SpecName("network", "hardware"), metavar="FILE...")
 @talk_options
 def command(files: tuple[str, ...], talk: Talk) -> int:
-    """Say of each FILE that it is fine, or list all that is wrong with it.
+    """Say of each FILE that it is fine, or list what is wrong with it: the first 20 errors, or all of them with -v.
 
     A FILE is a network, a piece of hardware or a sweep (its keys tell), `-` for standard input, or a bundled name. The exit code is 0 when
     all are fine and 2 when one is not.
@@ -33,7 +34,7 @@ def command(files: tuple[str, ...], talk: Talk) -> int:
         problems, what = _check(file)
         if problems or not talk.quiet:
             gap = "\n" if above or (problems and above is not None) else ""
-            text = "\n".join(format_problem(problem, color) for problem in problems) or f"{printable(file)}: fine ({what})\n"
+            text = format_problems(problems, color, talk.verbose) or f"{printable(file)}: fine ({what})\n"
             write_stdout(gap + text)
             above = problems
         wrong, wrong_files = wrong + len(problems), wrong_files + bool(problems)

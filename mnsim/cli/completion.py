@@ -1,9 +1,9 @@
 """`mnsim completion`."""
 
 import click
-from click.shell_completion import get_completion_class
 
-from mnsim.cli.options import Talk, talk_options
+from mnsim.cli.options import Colour, color_options
+from mnsim.cli.places import FileCommand
 from mnsim.cli.terminal import write_stdout
 
 _INSTALL = {
@@ -13,10 +13,10 @@ _INSTALL = {
 }
 
 
-@click.command("completion")
+@click.command("completion", cls=FileCommand)
 @click.argument("shell", type=click.Choice(list(_INSTALL)))
-@talk_options
-def command(shell: str, talk: Talk) -> None:
+@color_options
+def command(shell: str, talk: Colour) -> None:
     """A script that lets SHELL complete commands, options and bundled names.
 
     \b
@@ -24,8 +24,7 @@ def command(shell: str, talk: Talk) -> None:
     zsh:   eval "$(mnsim completion zsh)"       in ~/.zshrc
     fish:  mnsim completion fish > ~/.config/fish/completions/mnsim.fish
     """
-    from mnsim.cli.main import cli
+    from mnsim.cli.main import COMPLETE, cli
+    from mnsim.cli.shells import CLASSES
 
-    found = get_completion_class(shell)
-    assert found is not None
-    write_stdout(f"# {_INSTALL[shell]}\n{found(cli, {}, 'mnsim', '_MNSIM_COMPLETE').source()}\n")
+    write_stdout(f"# {_INSTALL[shell]}\n{CLASSES[shell](cli, {}, 'mnsim', COMPLETE).source()}\n")

@@ -7,8 +7,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from mnsim.cli.faults import command_line
-from mnsim.cli.options import Talk, TextType, talk_options
+from mnsim.cli.options import Colour, color_options
+from mnsim.cli.places import FileCommand
 from mnsim.cli.terminal import write_stdout
+from mnsim.cli.words import TextType
 from mnsim.errors import SpecError, did_you_mean, shown
 
 
@@ -28,10 +30,10 @@ class Topic(TextType):
         return [CompletionItem(word, help=title) for word, (title, _) in topics().items() if word.startswith(incomplete)]
 
 
-@click.command("explain")
+@click.command("explain", cls=FileCommand)
 @click.argument("topic", required=False, type=Topic())
-@talk_options
-def command(topic: str | None, talk: Talk) -> None:
+@color_options
+def command(topic: str | None, talk: Colour) -> None:
     """What is counted and how (`mnsim explain counting`), and what an error code means (`mnsim explain S105`).
 
     Without a TOPIC, the list of them.

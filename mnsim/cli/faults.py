@@ -1,5 +1,6 @@
 """Errors as a person reads them: the place, what is wrong, the line with a caret, what would be right."""
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,13 +16,24 @@ _WIDEST = 160
 
 
 def report(error: MnsimError, arguments: Sequence[str]) -> None:
-    """Print an error and all that was found with it to stderr."""
+    """Print an error and what was found with it to stderr."""
     color = wants_color(_color_choice(arguments), sys.stderr)
-    shown = error.problems[:_MOST_SHOWN]
-    text = "\n".join(format_problem(problem, color) for problem in shown)
-    if len(error.problems) > len(shown):
-        text += f"\nand {len(error.problems) - len(shown)} more\n"
+    text = format_problems(error.problems, color, _is_verbose(arguments))
     sys.stderr.write(text.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(sys.stderr.encoding or "utf-8"))
+
+
+def format_problems(problems: Sequence[MnsimError], color: bool, everything: bool) -> str:
+    """The problems, one under the other: the first 20 and how many more there are, or all of them."""
+    shown = problems if everything else problems[:_MOST_SHOWN]
+    text = "\n".join(format_problem(problem, color) for problem in shown)
+    if len(problems) > len(shown):
+        text += f"\nand {len(problems) - len(shown)} more: -v shows them all\n"
+    return text
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    """Whether a command line that may not have parsed has -v, by itself or with other flags."""
+    return any(word == "--verbose" or re.fullmatch("-[qv]*v[qv]*", word) for word in arguments)
 
 
 def _color_choice(arguments: Sequence[str]) -> str:
@@ -69,8 +81,7 @@ def usage_problem(error: click.UsageError, arguments: Sequence[str], commands: I
         near = did_you_mean(error.option_name, known) if error.option_name.startswith("--") else ""
         part, remedy = error.option_name, near if near.startswith("did") else remedy
     elif isinstance(error, click.MissingParameter):
-        message = f"missing {error.param.human_readable_name if error.param else 'argument'}"
-        remedy = f"usage: {_usage(error.ctx)}"
+        message, remedy = _missing(error.param, error.ctx)
     elif isinstance(error, click.BadParameter):
         at, part = _value_of(error, arguments)
         message, remedy = _bad_value(error, part, remedy)
@@ -87,6 +98,15 @@ def usage_problem(error: click.UsageError, arguments: Sequence[str], commands: I
     elif message.startswith("Missing command"):
         message, remedy = "missing command", did_you_mean("", commands)
     return SpecError("U001", message, command_line(arguments, at, part), remedy)
+
+
+def _missing(param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    """What to say of an argument or an option that a command cannot do without."""
+    usage = f"usage: {_usage(ctx)}"
+    if not isinstance(param, click.Option):
+        return f"missing {param.human_readable_name if param else 'argument'}", usage
+    value = f"{param.opts[0]} {param.metavar or 'VALUE'}"
+    return f"missing {value}", f"{usage} {value}: {(param.help or '').rstrip('.')}"
 
 
 def _params(ctx: click.Context | None) -> list[click.Parameter]:
@@ -116,14 +136,14 @@ def _value_of(error: click.BadParameter, arguments: Sequence[str]) -> tuple[int,
 
 
 def _bad_value(error: click.BadParameter, token: str, remedy: str) -> tuple[str, str]:
-    name = error.param.opts[0] if error.param else "value"
+    name = max(error.param.opts, key=len) if error.param else "value"
     choice = error.param.type if error.param else None
     if isinstance(choice, click.Choice):
         words = [str(word) for word in choice.choices]
         near = did_you_mean(token, words)
         return f"{name} cannot be {shown(token)}", near if near.startswith("did") else f"write one of {', '.join(words)}"
-    message, _, own_remedy = error.message.partition("; ")
-    return f"{name}: {message.rstrip('.')}", own_remedy or remedy
+    message, semicolon, own_remedy = error.message.rpartition("; ")  # the last: a file's name may have one, too
+    return (f"{name}: {message}", own_remedy) if semicolon else (f"{name}: {own_remedy.rstrip('.')}", remedy)
 
 
 def command_line(arguments: Sequence[str], at: int, part: str = "") -> Location:

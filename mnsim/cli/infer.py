@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnsim.cli.numbers import Material, computing, gathered, material_options, only_computable
-from mnsim.cli.options import Output, SpecName, Talk, Variant, output_options, talk_options, variant_options
+from mnsim.cli.numbers import Computed, Material, computed_options, computing, gathered, material_options, refuse_idle_options
+from mnsim.cli.options import Output, Quiet, only_formats, output_with, quiet_options
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
 
 if TYPE_CHECKING:
@@ -14,25 +15,24 @@ if TYPE_CHECKING:
     from mnsim.reference.weights import Weights
 
 BEST = 5
+FORMATS = ("table", "csv", "json")
 
 
-@click.command("infer")
+@click.command("infer", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
-@variant_options
+@computed_options
 @material_options
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many images.")
-@output_options
-@talk_options
-def command(network: str, limit: int, variant: Variant, material: Material, output: Output, talk: Talk) -> None:
+@output_with(only_formats(*FORMATS), FORMATS)
+@quiet_options
+def command(network: str, limit: int, variant: Computed, material: Material, output: Output, talk: Quiet) -> None:
     """Run the network: the best classes of each image, and how many are right where the images have labels.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Without --weights and --data it runs random weights on
     noise: a check that it runs, not of what it finds. int8 is calibrated on the images that it is given.
     """
     chosen = output.chosen
-    if chosen not in ("table", "json", "csv"):
-        raise click.UsageError("inference has no markdown; use --format table, csv or json")
-    only_computable(variant)
+    refuse_idle_options(material)
     from mnsim.graph.build import build_graph
     from mnsim.spec.load import load_network
 

@@ -3,10 +3,11 @@
 import click
 
 from mnsim.cli.options import Output, Talk, output_options, talk_options
+from mnsim.cli.places import FileCommand
 from mnsim.cli.terminal import emit
 
 
-@click.command("list")
+@click.command("list", cls=FileCommand)
 @output_options
 @talk_options
 def command(output: Output, talk: Talk) -> None:

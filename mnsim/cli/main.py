@@ -30,6 +30,9 @@ COMMANDS = {
 }
 
 
+COMPLETE = "_MNSIM_COMPLETE"  # what a shell sets to ask what a word can become
+
+
 class Commands(click.Group):
     """A group that imports a command's module only when the command is used: help must not cost what analysis costs."""
 
@@ -88,6 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
     code = 1
+    if COMPLETE in os.environ:
+        from mnsim.cli.shells import register
+
+        register()
     try:
         code = cli.main(args=arguments, prog_name="mnsim", standalone_mode=False) or 0
         sys.stdout.flush()

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
-from mnsim.cli.options import SpecName, Variant, gather
+from mnsim.cli.options import ALPHA, POLICY, RHO, Variant, gather
+from mnsim.cli.places import FileName, ImagesName
 from mnsim.errors import Location, SpecError
 
 if TYPE_CHECKING:
     from mnsim.graph.model import Graph
     from mnsim.reference.weights import Weights
+
+COMPUTABLE = ("int8", "float32")
 
 
 class Material(NamedTuple):
@@ -22,23 +27,39 @@ class Material(NamedTuple):
     seed: int
 
 
+class Computed(NamedTuple):
+    """Which variant of a network is computed: the multipliers and the data type. No plan has a say in it."""
+
+    alpha: Fraction
+    rho: Fraction
+    dtype: Any
+
+
+_DTYPE = click.option(
+    "--dtype", type=click.Choice(COMPUTABLE), default="int8", show_default=True, help="Numbers to compute with (float16 has costs only)."
+)
+computed_options = gather("variant", Computed, ALPHA, RHO, _DTYPE)
+proved_options = gather("variant", Variant, ALPHA, RHO, _DTYPE, POLICY)
 material_options = gather(
     "material",
     Material,
     click.option(
-        "--weights", type=SpecName(), metavar="FILE", help="Weights: .npz, .safetensors or .onnx; seeded random ones if not said."
+        "--weights", type=FileName(), metavar="FILE", help="Weights: .npz, .safetensors or .onnx; seeded random ones if not said."
     ),
     click.option(
-        "--data", "images", type=SpecName(), metavar="PATH", help="Images: .npy, .png, .jpg, CIFAR-10 .bin, or a folder; else noise."
+        "--data", "images", type=ImagesName(), metavar="PATH", help="Images: .npy, .png, .jpg, CIFAR-10 .bin, or a folder; else noise."
     ),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of random weights and noise."),
 )
 
 
-def only_computable(variant: Variant) -> None:
-    """Raises UsageError for a dtype that has costs but no arithmetic here."""
-    if variant.dtype == "float16":
-        raise click.BadParameter("float16 has costs but cannot be computed; use int8 or float32", param=click.Option(["--dtype"]))
+def refuse_idle_options(material: Material) -> None:
+    """Raises UsageError for options that have nothing to say here: a seed of nothing random, a number of images without images."""
+    given = click.get_current_context().get_parameter_source
+    if material.weights and material.images and given("seed") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--seed is of random weights and noise; with --weights and --data nothing is random")
+    if material.images is None and given("limit") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--limit is of images; say which with --data PATH")
 
 
 @contextmanager

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mnsim.cli.main import talk
+from mnsim.cli.main import TALK_OPTIONS
+from mnsim.cli.places import OutputName, SpecName
+from mnsim.cli.words import Setting
 from mnsim.errors import Location, SpecError, did_you_mean, shown
 from mnsim.spec.records import DTYPES, POLICIES
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from mnsim.graph.model import Graph
     from mnsim.spec.records import Hardware, Network
 
     NumberType = click.ParamType[Fraction]
-    TextType = click.ParamType[str]
 else:  # generic from click 8.4 on only
-    NumberType = TextType = click.ParamType
+    NumberType = click.ParamType
 
 FORMATS = ("table", "csv", "json", "markdown")
 _SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
@@ -43,23 +42,6 @@ class Multiplier(NumberType):
             return parse_multiplier(str(value))
         except UnitError as error:
             self.fail(f"{error.message}; {error.remedy}", param, ctx)
-
-
-class SpecName(TextType):
-    """A file, or the name of something bundled of these kinds; the shell can complete both."""
-
-    name = "text"
-
-    def __init__(self, *kinds: Any) -> None:
-        self.kinds = kinds
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-        from click.shell_completion import CompletionItem
-
-        from mnsim.spec.load import bundled
-
-        names = [CompletionItem(name) for kind in self.kinds for name in bundled(kind) if name.startswith(incomplete)]
-        return [*names, CompletionItem(incomplete, type="file")]
 
 
 class Variant(NamedTuple):
@@ -109,6 +91,19 @@ class Output(NamedTuple):
         return self.known_suffixes()[suffix]
 
 
+class Colour(NamedTuple):
+    """In colour or not: errors are, also of a command whose result has no colours."""
+
+    color: str
+
+
+class Quiet(NamedTuple):
+    """Whether to say what was written where, and in colour or not."""
+
+    color: str
+    quiet: bool
+
+
 class Talk(NamedTuple):
     """How much to say, and in colour or not."""
 
@@ -138,21 +133,37 @@ def gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Functio
     return decorate
 
 
-variant_options = gather(
-    "variant",
-    Variant,
-    click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier: channels become int(alpha * C)."),
-    click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7."),
-    click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters."),
-    click.option("--policy", type=click.Choice(POLICIES), default="overlap", show_default=True, help="Prefetch, or one thing at a time."),
+_ALPHA_HELP = "Width multiplier: channels become int(alpha * C), at least min_depth."
+ALPHA = click.option("--alpha", type=Multiplier(), default="1", show_default=True, help=_ALPHA_HELP)
+RHO = click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7.")
+DTYPE = click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters.")
+POLICY = click.option(
+    "--policy", type=click.Choice(POLICIES), default="overlap", show_default=True, help="Prefetch, or one thing at a time."
 )
+variant_options = gather("variant", Variant, ALPHA, RHO, DTYPE, POLICY)
 machine_options = gather(
     "machine",
     Machine,
     click.option("--hw", type=SpecName("hardware"), default="seed", show_default=True, help="Hardware: a YAML file or a bundled name."),
-    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."),
+    click.option(
+        "--set", "settings", type=Setting(), multiple=True, metavar="KEY=VALUE", help="Override a hardware value: bus.bandwidth=2GB/s."
+    ),
     click.option("--sram", metavar="SIZE", help="Short for --set internal_memory.capacity=SIZE."),
 )
+
+
+def only_formats(*formats: str) -> type[Output]:
+    """The kind of output that has these formats only."""
+
+    class Fewer(Output):
+        """Where the result goes, in one of a few formats."""
+
+        @classmethod
+        def known_suffixes(cls) -> dict[str, str]:
+            """The format that each suffix names."""
+            return {suffix: name for suffix, name in super().known_suffixes().items() if name in formats}
+
+    return Fewer
 
 
 def output_with(record: type[Output], formats: Sequence[str]) -> Callable[[Function], Function]:
@@ -162,12 +173,14 @@ def output_with(record: type[Output], formats: Sequence[str]) -> Callable[[Funct
         "output",
         record,
         click.option("--format", type=click.Choice(formats), help="Format of the result; table unless --output's suffix says."),
-        click.option("-o", "--output", type=SpecName(), metavar="FILE", help=f"Write the result to a file ({ends})."),
+        click.option("-o", "--output", type=OutputName(), metavar="FILE", help=f"Write the result to a file ({ends})."),
     )
 
 
 output_options = output_with(Output, FORMATS)
-talk_options = gather("talk", Talk, talk)
+talk_options = gather("talk", Talk, *TALK_OPTIONS)
+quiet_options = gather("talk", Quiet, *TALK_OPTIONS[:2])
+color_options = gather("talk", Colour, TALK_OPTIONS[0])
 
 
 def load_both(network: str, machine: Machine) -> "tuple[Network, Hardware]":

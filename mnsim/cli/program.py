@@ -7,7 +7,6 @@ import click
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
     Talk,
     Variant,
     find_layer,
@@ -17,7 +16,9 @@ from mnsim.cli.options import (
     talk_options,
     variant_options,
 )
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
+from mnsim.cli.words import LayerName
 
 if TYPE_CHECKING:
     from mnsim.pipeline import Planned
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 LONG = 20_000  # commands: more than a second of work
 
 
-@click.command("program")
+@click.command("program", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options
-@click.option("--layer", metavar="NAME", help="The commands of one layer only (not with json).")
+@click.option("--layer", type=LayerName(), metavar="NAME", help="The commands of one layer only (not with json).")
 @output_options
 @talk_options
 def command(network: str, layer: str | None, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:

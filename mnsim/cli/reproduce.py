@@ -4,9 +4,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from mnsim.cli.options import Machine, Multiplier, Output, SpecName, Talk, TextType, machine_options, output_options, talk_options
+from mnsim.cli.options import Machine, Multiplier, Output, Talk, machine_options, output_options, talk_options
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import PIPE_WIDTH, emit, width_of
+from mnsim.cli.words import TextType
 
 if TYPE_CHECKING:
     from mnsim.papers.reproduce import Reproduction
@@ -26,7 +29,7 @@ class PaperName(TextType):
         return [CompletionItem(name) for name in paper_names() if name.startswith(incomplete)]
 
 
-@click.command("reproduce")
+@click.command("reproduce", cls=FileCommand)
 @click.argument("paper", required=False, type=PaperName())
 @click.option("--without-slips", is_flag=True, help="What the paper's own rule would have printed.")
 @click.option("--network", type=SpecName("network"), help="Apply PAPER's rule (without slips) to this network.")
@@ -35,7 +38,7 @@ class PaperName(TextType):
 @machine_options
 @output_options
 @talk_options
-def command(
+def command(  # noqa: PLR0913 - an option each
     paper: str | None, without_slips: bool, network: str | None, alpha: Any, rho: Any, machine: Machine, output: Output, talk: Talk
 ) -> int:
     """Every printed cell of the papers that mnsim comes from, recomputed, and where each paper slips.
@@ -44,6 +47,7 @@ def command(
     exit code is 1 when one differs (not with --without-slips, which is about the differences).
     """
     chosen = output.chosen
+    _refuse_idle_hardware(paper)
     if network is None and (alpha, rho) != (1, 1):
         raise click.UsageError("--alpha and --rho need a --network to apply to")
     from mnsim.spec.load import load_hardware
@@ -58,6 +62,17 @@ def command(
     emit(_text(found, chosen, output, talk), output.output, talk.quiet)
     differs = any(not cell.is_exact for each in found for cell in each.checked)
     return int(differs and not without_slips)
+
+
+def _refuse_idle_hardware(paper: str | None) -> None:
+    """Raises UsageError for hardware that a paper without times has no use for."""
+    given = click.get_current_context().get_parameter_source
+    if paper is None or all(given(name) is not ParameterSource.COMMANDLINE for name in ("hw", "settings", "sram")):
+        return
+    from mnsim.spec.paper import Publication, load_paper
+
+    if isinstance(load_paper(paper), Publication):
+        raise click.UsageError(f"'{paper}' prints mult-adds and parameters, which no hardware changes; leave --hw, --set and --sram out")
 
 
 def _reproduce(name: str, hardware: "Hardware", with_slips: bool) -> "Reproduction":

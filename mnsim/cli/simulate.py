@@ -1,7 +1,6 @@
 """`mnsim simulate`."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +9,6 @@ from click.core import ParameterSource
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
     Talk,
     Variant,
     load_both,
@@ -19,7 +17,8 @@ from mnsim.cli.options import (
     talk_options,
     variant_options,
 )
-from mnsim.cli.terminal import PIPE_WIDTH, emit, progress, wants_color, width_of
+from mnsim.cli.places import FileCommand, OutputName, SpecName
+from mnsim.cli.terminal import PIPE_WIDTH, emit, printable, progress, wants_color, width_of
 from mnsim.spec.records import POLICIES
 
 if TYPE_CHECKING:
@@ -28,16 +27,16 @@ if TYPE_CHECKING:
 LONG = 20_000  # commands: more than a second of work
 
 
-@click.command("simulate")
+@click.command("simulate", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options
 @click.option("--compare-policies", is_flag=True, help="Serial and overlap side by side.")
-@click.option("--trace", metavar="FILE.json", type=SpecName(), help="Write the run as a trace for ui.perfetto.dev.")
+@click.option("--trace", metavar="FILE", type=OutputName(), help="Write the run as a trace (JSON) for ui.perfetto.dev.")
 @click.option("--trace-unit", type=click.Choice(["ns", "ps"]), default="ns", show_default=True, help="What a trace's ns stands for.")
 @output_options
 @talk_options
-def command(
+def command(  # noqa: PLR0913 - an option each
     network: str,
     compare_policies: bool,
     trace: str | None,
@@ -58,13 +57,11 @@ def command(
     if compare_policies and given("policy") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--compare-policies runs both policies; leave --policy out")
     if trace is None and given("trace_unit") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--trace-unit is of a trace; say where with --trace FILE.json")
+        raise click.UsageError("--trace-unit is of a trace; say where with --trace FILE")
     if compare_policies and trace:
         raise click.UsageError("--trace is of one run, and --compare-policies makes two; give one of them")
     if trace in ("-", ""):
         raise click.UsageError("--trace needs a file: standard output has the result")
-    if trace is not None and output.output and Path(trace).resolve() == Path(output.output).resolve():
-        raise click.UsageError("--trace and --output are one file, and one would overwrite the other; give two")
     loaded, hardware = load_both(network, machine)
     from mnsim.pipeline import plan_network, run
     from mnsim.program.lower import count_commands
@@ -82,7 +79,7 @@ def command(
 
         write_trace(trace, runs[0].program, runs[0].timeline, runs[0].estimate.graph.name, trace_unit)
         if not talk.quiet:
-            sys.stderr.write(f"wrote {trace}: open it at ui.perfetto.dev\n")
+            sys.stderr.write(f"wrote {printable(trace)}: open it at ui.perfetto.dev\n")
     emit(text, output.output, talk.quiet)
 
 

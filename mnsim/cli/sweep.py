@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mnsim.cli.options import FORMATS, Output, SpecName, Talk, gather, output_with, talk_options
-from mnsim.cli.terminal import PIPE_WIDTH, check_place, emit_parts, emit_with, width_of
+from mnsim.cli.options import FORMATS, Output, Talk, gather, output_with, talk_options
+from mnsim.cli.places import FileCommand, FileName, SchedulerName, SpecName, SpecNames, StoreName, refuse_overwriting
+from mnsim.cli.terminal import PIPE_WIDTH, emit_parts, emit_with, width_of
+from mnsim.cli.words import Condition, Objectives, OneOf, Setting
+from mnsim.spec.records import DTYPES, POLICIES
 
 if TYPE_CHECKING:
-    from mnsim.explore.points import Numbers, Points
+    from mnsim.explore.points import Points
     from mnsim.explore.rows import Columns, Rows
-    from mnsim.explore.select import Selection
+    from mnsim.explore.select import Selected, Selection
     from mnsim.explore.sweep import Listener
     from mnsim.spec.sweep import Asked
 
@@ -72,14 +75,19 @@ levels_options = gather(
     Levels,
     click.option("--alpha", metavar="LEVELS", help="Width multipliers: 0.25,0.5,1 or linear(0.25, 1, 4)."),
     click.option("--rho", metavar="LEVELS", help="Resolution multipliers: 4/7,5/7,6/7,1."),
-    click.option("--dtype", metavar="LEVELS", help="Elements: int8,float16,float32."),
-    click.option("--policy", metavar="LEVELS", help="Prefetch, or one thing at a time: overlap,serial."),
-    click.option("--hw", "hardware", metavar="LEVELS", type=SpecName("hardware"), help="Hardware: YAML files or bundled names."),
+    click.option("--dtype", type=OneOf(DTYPES), metavar="LEVELS", help="Elements: int8,float16,float32."),
+    click.option("--policy", type=OneOf(POLICIES), metavar="LEVELS", help="Prefetch, or one thing at a time: overlap,serial."),
+    click.option("--hw", "hardware", metavar="LEVELS", type=SpecNames("hardware"), help="Hardware: YAML files or bundled names."),
     click.option(
-        "--set", "settings", multiple=True, metavar="KEY=LEVELS", help="A hardware value: bus.bandwidth='log(0.5 GB/s, 8 GB/s, 16)'."
+        "--set",
+        "settings",
+        type=Setting(),
+        multiple=True,
+        metavar="KEY=LEVELS",
+        help="A hardware value: bus.bandwidth='log(0.5 GB/s, 8 GB/s, 16)'.",
     ),
     click.option("--sram", metavar="LEVELS", help="Short for --set internal_memory.capacity=LEVELS."),
-    click.option("--spec", metavar="FILE", type=SpecName(), help="A sweep file; what is said here counts before it."),
+    click.option("--spec", metavar="FILE", type=FileName(), help="A sweep file; what is said here counts before it."),
     click.option("--zip/--no-zip", default=None, help="Levels side by side, not every combination."),
     click.option("--sample", type=click.IntRange(1), metavar="N", help="So many points of a Latin hypercube."),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Of the sample; 0 unless said."),
@@ -97,21 +105,21 @@ run_options = gather(
         help="Play each program, or add up its times.",
     ),
     click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes; as many as processors unless said."),
-    click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster: tcp://host:port, or file:scheduler.json."),
-    click.option("--store", metavar="DIR", type=SpecName(), help="Keep results there, and run only what is missing."),
+    click.option("--scheduler", type=SchedulerName(), metavar="ADDRESS", help="A Dask cluster: tcp://host:port, or file:scheduler.json."),
+    click.option("--store", metavar="DIR", type=StoreName(), help="Keep results there, and run only what is missing."),
     click.option("--fail-fast", is_flag=True, help="End at the first point that fails."),
 )
 choice_options = gather(
     "choice",
     Choice,
-    click.option("--where", multiple=True, metavar="CONDITION", help="Only these rows: 'simulated_time_s < 1 ms'."),
-    click.option("--pareto", metavar="COLUMNS", help="Mark the front: simulated_time_s,max:published_accuracy."),
-    click.option("--sort", metavar="COLUMNS", help="Order the rows, the least first (max:COLUMN: the most)."),
+    click.option("--where", type=Condition(), multiple=True, metavar="CONDITION", help="Only these rows: 'simulated_time_s < 1 ms'."),
+    click.option("--pareto", type=Objectives(), metavar="COLUMNS", help="Mark the front: simulated_time_s,max:published_accuracy."),
+    click.option("--sort", type=Objectives(), metavar="COLUMNS", help="Order the rows, the least first (max:COLUMN: the most)."),
     click.option("--top", type=click.IntRange(1), metavar="N", help="The first N rows, by simulated time unless --sort says."),
 )
 
 
-@click.command("sweep")
+@click.command("sweep", cls=FileCommand)
 @click.argument("networks", nargs=-1, type=SpecName("network"), metavar="NETWORK...")
 @levels_options
 @run_options
@@ -127,8 +135,6 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     chosen = output.chosen
     if chosen == "parquet":
         _check_parquet(output)
-    if not output.to_screen:
-        check_place(str(output.output))
     if how.dry_run and any((choice.where, choice.pareto, choice.sort, choice.top)):
         raise click.UsageError("--dry-run lists points; --where, --pareto, --sort and --top are of results")
     if how.scheduler is not None and how.jobs is not None:
@@ -136,9 +142,10 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     gc.enable()  # this can take long
     from mnsim.explore.points import points_of
     from mnsim.explore.sweep import columns_for
-    from mnsim.spec.sweep import read_sweep
+    from mnsim.spec.sweep import read_sweep, sources
 
     sweep = read_sweep(_asked(networks, levels), levels.spec, levels.max_points)
+    refuse_overwriting(click.get_current_context(), sources(sweep))
     points = points_of(sweep)
     columns = columns_for(points, how.fidelity, choice.pareto is not None)
     selection = _selection(choice, columns)
@@ -148,13 +155,15 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     from mnsim.explore.rows import failures
     from mnsim.explore.select import select
 
-    numbers = select(rows, selection)
-    _show(rows, numbers, selection, sweep.mode, output, talk)
+    selected = select(rows, selection)
+    _show(rows, selected, sweep.mode, output, talk)
     failed = failures(rows)
-    if len(failed) and not talk.quiet:
-        from mnsim.report.sweep_table import failed_sentence
+    if not talk.quiet:
+        from mnsim.report.sweep_words import failed_sentence, not_compared_sentences
 
-        sys.stderr.write(f"{failed_sentence(rows)}\n")
+        apart = not_compared_sentences(rows, selected) if chosen in ("csv", "json", "parquet") else []  # tables say it themselves
+        for sentence in [*apart, *([failed_sentence(rows)] if len(failed) else [])]:
+            sys.stderr.write(f"{sentence}\n")
     return int(len(failed) > 0)
 
 
@@ -194,36 +203,35 @@ def _list_points(points: "Points", columns: "Columns", how: Run, shown: tuple[st
         there = None if how.store is None else count_stored(points, how.fidelity, how.store)
         emit_parts([listing(points, mode, there)], output.output, talk.quiet)
         return 0
-    from mnsim.explore.rows import done
-    from mnsim.explore.select import Selection
+    from mnsim.explore.select import Selection, select
     from mnsim.explore.sweep import unrun
 
     rows = unrun(points, columns)
-    _show(rows, done(rows), Selection(), mode, output, talk)
+    _show(rows, select(rows, Selection()), mode, output, talk)
     return 0
 
 
-def _show(rows: "Rows", numbers: "Numbers", selection: "Selection", mode: str, output: RowsOutput, talk: Talk) -> None:
+def _show(rows: "Rows", selected: "Selected", mode: str, output: RowsOutput, talk: Talk) -> None:
     from mnsim.report import sweep
 
     chosen = output.chosen
     if chosen == "parquet":
         from mnsim.report.parquet import write_parquet
 
-        emit_with(lambda file: write_parquet(file, rows, rows.names, numbers), str(output.output), talk.quiet)
+        emit_with(lambda file: write_parquet(file, rows, rows.names, selected.numbers), str(output.output), talk.quiet)
         return
     if chosen == "csv":
-        parts = sweep.sweep_csv(rows, rows.names, numbers)
+        parts = sweep.sweep_csv(rows, rows.names, selected.numbers)
     elif chosen == "json":
-        parts = sweep.sweep_json(rows, rows.names, numbers, mode)
+        parts = sweep.sweep_json(rows, rows.names, selected, mode)
     else:
         from mnsim.report.sweep_table import sweep_markdown, sweep_table
 
         width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
         if chosen == "markdown":
-            parts = iter([sweep_markdown(rows, numbers, selection)])
+            parts = iter([sweep_markdown(rows, selected)])
         else:
-            parts = iter([sweep_table(rows, numbers, selection, width, talk.verbosity, not output.to_screen)])
+            parts = iter([sweep_table(rows, selected, width, talk.verbosity, not output.to_screen)])
     emit_parts(parts, output.output, talk.quiet)
 
 

@@ -74,9 +74,10 @@ def emit_with(fill: Callable[[IO[bytes]], object], output: str, quiet: bool) -> 
         sys.stderr.write(f"wrote {printable(output)}\n")
 
 
-def write_file(name: str, text: str) -> None:
-    """Write a text atomically, as write_bytes does."""
-    write_bytes(name, text.encode("utf-8", "backslashreplace"))
+def write_file(name: str, text: str, option: str = "--output") -> None:
+    """Write a text atomically, as write_with does."""
+    content = text.encode("utf-8", "backslashreplace")
+    write_with(name, lambda file: file.write(content), option)
 
 
 def write_bytes(name: str, content: bytes) -> None:
@@ -84,8 +85,11 @@ def write_bytes(name: str, content: bytes) -> None:
     write_with(name, lambda file: file.write(content))
 
 
-def write_with(name: str, fill: Callable[[IO[bytes]], object]) -> None:
-    """Let `fill` write a file atomically: a reader sees the old content or the new one. Raises SpecError U003 when it cannot be written."""
+def write_with(name: str, fill: Callable[[IO[bytes]], object], option: str = "--output") -> None:
+    """Let `fill` write a file atomically: a reader sees the old content or the new one.
+
+    Raises SpecError U003, which points at the option that named the file, when it cannot be written.
+    """
     path = Path(name)
     try:
         mode = _refuse_unwritable(path, name)
@@ -97,21 +101,21 @@ def write_with(name: str, fill: Callable[[IO[bytes]], object]) -> None:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
-        raise _cannot_write(name, error) from None
+        raise _cannot_write(name, error, option) from None
 
 
-def check_place(name: str) -> None:
+def check_place(name: str, option: str) -> None:
     """Raises SpecError U003 where a file could not be written: said before any work is done."""
     try:
         _refuse_unwritable(Path(name), name)
     except (OSError, ValueError) as error:
-        raise _cannot_write(name, error) from None
+        raise _cannot_write(name, error, option) from None
 
 
-def _cannot_write(name: str, error: Exception) -> SpecError:
+def _cannot_write(name: str, error: Exception, option: str) -> SpecError:
     reason = getattr(error, "strerror", None) or str(error)
     remedy = "make the folder first" if isinstance(error, FileNotFoundError) else "choose a place that you can write to"
-    place = Location("--output", text=name or "''", length=len(name))
+    place = Location(option, text=name or "''", length=len(name))
     return SpecError("U003", f"cannot write {shown(name, 100)}: {reason}", place, remedy)
 
 

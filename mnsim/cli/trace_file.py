@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from mnsim.cli.terminal import write_file
-from mnsim.errors import Location, SpecError
 
 if TYPE_CHECKING:
     from mnsim.program.model import Program
@@ -15,8 +14,4 @@ def write_trace(path: str, program: "Program", timeline: "Timeline", name: str, 
     """Write the trace atomically. Raises SpecError U003 when it cannot be written."""
     from mnsim.report.trace import trace_json
 
-    try:
-        write_file(path, "".join(trace_json(program, timeline, name, unit)))
-    except SpecError as error:
-        place = Location("--trace", text=path or "''", length=len(path))
-        raise SpecError(error.code, error.message, place, error.remedy) from None
+    write_file(path, "".join(trace_json(program, timeline, name, unit)), "--trace")

@@ -5,35 +5,36 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnsim.cli.numbers import Material, computing, gathered, material_options, only_computable
+from mnsim.cli.numbers import Material, computing, gathered, material_options, proved_options, refuse_idle_options
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
-    Talk,
+    Quiet,
     Variant,
     load_both,
     machine_options,
-    output_options,
-    talk_options,
-    variant_options,
+    only_formats,
+    output_with,
+    quiet_options,
 )
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
 
 if TYPE_CHECKING:
     from mnsim.proof import Verified
 
+FORMATS = ("table", "json")  # what was proved is words and a few numbers
 LONG = 5_000  # commands: more than a second or two of work
 
 
-@click.command("verify")
+@click.command("verify", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
-@variant_options
+@proved_options
 @machine_options
 @material_options
-@output_options
-@talk_options
-def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Talk) -> int:
+@output_with(only_formats(*FORMATS), FORMATS)
+@quiet_options
+def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Quiet) -> int:
     """Prove the plan: run its program on real bytes, and compare every map with plain inference.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The commands run in simulated time order on
@@ -41,9 +42,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
     but where the plan splits a sum its parts are rounded too: the distance is reported. The exit code is 1 when a result differs.
     """
     chosen = output.chosen
-    if chosen not in ("table", "json"):
-        raise click.UsageError("what was proved is words and a few numbers; use --format table or json")
-    only_computable(variant)
+    refuse_idle_options(material)
     loaded, hardware = load_both(network, machine)
     from mnsim.pipeline import plan_network
     from mnsim.program.lower import count_commands

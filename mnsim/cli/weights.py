@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnsim.cli.options import Multiplier, SpecName, Talk, talk_options
+from mnsim.cli.options import ALPHA, RHO, Quiet, quiet_options
+from mnsim.cli.places import FileCommand, OutputName, SpecName
 from mnsim.cli.terminal import printable, write_bytes
 
 if TYPE_CHECKING:
     from mnsim.reference.weights import Weights
 
 
-@click.command("weights")
+@click.command("weights", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
-@click.option("--alpha", type=Multiplier(), default="1", show_default=True, help="Width multiplier: channels become int(alpha * C).")
-@click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7.")
+@ALPHA
+@RHO
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Other seed, other weights.")
-@click.option("-o", "--output", type=SpecName(), metavar="FILE", required=True, help="The .npz file to write, or - for standard output.")
-@talk_options
-def command(network: str, alpha: Fraction, rho: Fraction, seed: int, output: str, talk: Talk) -> None:
+@click.option("-o", "--output", type=OutputName(), metavar="FILE", required=True, help="The .npz file to write, or - for standard output.")
+@quiet_options
+def command(network: str, alpha: Fraction, rho: Fraction, seed: int, output: str, talk: Quiet) -> None:
     """Random weights for a network, in a file that NumPy reads.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Filters are He-normal, batch norms near the

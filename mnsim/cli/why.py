@@ -7,7 +7,6 @@ import click
 from mnsim.cli.options import (
     Machine,
     Output,
-    SpecName,
     Talk,
     Variant,
     load_both,
@@ -16,10 +15,11 @@ from mnsim.cli.options import (
     talk_options,
     variant_options,
 )
+from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import PIPE_WIDTH, emit, progress, width_of
 
 
-@click.command("why")
+@click.command("why", cls=FileCommand)
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options

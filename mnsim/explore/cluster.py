@@ -10,8 +10,6 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-import numpy as np
-
 from mnsim.errors import Location, MnsimError, PointError, WorkError, shown
 from mnsim.explore.evaluate import Batch, Outcome, evaluate
 from mnsim.explore.version import model_version
@@ -151,7 +149,7 @@ def _outcome(client: Any, future: Any, batch: Batch) -> Outcome:
     except (Exception, CancelledError) as error:  # a worker that was killed again and again: whatever the cluster says
         if client.status != "running":
             raise
-        return Outcome(batch.number, {}, {}, np.zeros(0, np.int8), PointError(f"{type(error).__name__}: {error}"))
+        return Outcome(batch.number, {}, {}, {}, PointError(f"{type(error).__name__}: {error}"))
 
 
 def _window(client: Any) -> int:

@@ -18,7 +18,7 @@ from mnsim.interpreters.cost import Estimate, estimate, plain_sum, total_times
 from mnsim.interpreters.energy import joules, layer_amounts
 from mnsim.interpreters.recurrence import Array, simulated_times_s
 from mnsim.plan.model import Policy
-from mnsim.plan.residency import make_plan
+from mnsim.plan.residency import find_plan
 from mnsim.program.check import check
 from mnsim.program.lower import lower
 from mnsim.program.model import Program
@@ -29,7 +29,7 @@ Fidelity = Literal["simulated", "analytical"]
 FIDELITIES: tuple[Fidelity, ...] = ("simulated", "analytical")
 KEPT = 4  # structures that a worker remembers: batches of one come one after another
 
-COUNTS = ("macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "peak_sram_bytes", "commands")
+COUNTS = ("macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "reserved_sram_bytes", "commands")
 TIMES = (
     "transfer_time_s",
     "matrix_time_s",
@@ -40,7 +40,7 @@ TIMES = (
     "capacity_bound_time_s",
     "energy_j",
 )
-ENGINES = ("bus", "matrix", "vector")  # what bounds a run, by number
+NAMED = ("busiest", "bound_by")  # columns that name an engine, each a number in ENGINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch gave: counts that all its settings share, times and energy of each, and which engine bounds it (ENGINES).
+    """What a batch gave: counts that all its settings share, times and energy of each, and for each NAMED column the engines' numbers.
 
     Where there is an error, it is that of all settings, and the rest is empty.
     """
@@ -77,7 +77,7 @@ class Outcome:
     number: int
     counts: Mapping[str, int]
     times: Mapping[str, Array]
-    bound: NDArray[np.int8]
+    named: Mapping[str, NDArray[np.int8]]
     error: MnsimError | None = None
 
 
@@ -97,7 +97,7 @@ def evaluate(batch: Batch) -> Outcome:
         found = error
     except Exception as error:  # one point's defect must not end the other points
         found = PointError(f"{type(error).__name__}: {error}")
-    return Outcome(batch.number, {}, {}, np.zeros(0, np.int8), found)
+    return Outcome(batch.number, {}, {}, {}, found)
 
 
 def _evaluate(batch: Batch) -> Outcome:
@@ -113,9 +113,14 @@ def _evaluate(batch: Batch) -> Outcome:
         columns["simulated_time_s"] = simulated_times_s(program, rates)
         if hardware.energies is not None:
             columns["energy_j"] = _energies_j(found, hardware.energies, batch)
-    bus_s, matrix_s, _ = times.bounds
-    bound = np.where(bus_s == times.bound_time_s, 0, np.where(matrix_s == times.bound_time_s, 1, 2)).astype(np.int8)
-    return Outcome(batch.number, counts, columns, bound)
+    busy = (times.transfer_time_s, times.matrix_time_s, times.vector_time_s)
+    return Outcome(batch.number, counts, columns, {"busiest": _first_largest(*busy), "bound_by": _first_largest(*times.bounds)})
+
+
+def _first_largest(*engines: Array) -> NDArray[np.int8]:
+    """Which engine has the largest number, for each setting; of equal ones the first."""
+    found: NDArray[np.int8] = np.argmax(np.stack(engines), axis=0).astype(np.int8)
+    return found
 
 
 def _without_rates(structure: Structure) -> Structure:
@@ -139,7 +144,7 @@ def _without_rates(structure: Structure) -> Structure:
 def _prepare(structure: Structure) -> _Prepared:
     """Graph, plan, program. Raises as planning and lowering do."""
     graph = _graph(structure.network, structure.alpha, structure.rho, structure.dtype)
-    plan = make_plan(graph, structure.hardware, structure.policy)
+    plan = find_plan(graph, structure.hardware, structure.policy)
     found = estimate(graph, plan, structure.hardware)
     if structure.fidelity == "analytical":
         return _Prepared(found, None)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.errors import MnsimError, ShapeError
-from mnsim.explore.evaluate import COUNTS, ENGINES, TIMES, Fidelity, Outcome
+from mnsim.explore.evaluate import COUNTS, NAMED, TIMES, Fidelity, Outcome
 from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
 from mnsim.papers.accuracy import published_accuracy
+from mnsim.program.model import ENGINES, EngineName
 from mnsim.spec.axes import ENERGIES, RATES, rate_column
 from mnsim.spec.records import Hardware
 
@@ -21,7 +22,7 @@ KEYS = {
     "external_memory.capacity": "external_capacity_bytes",
     "matrix_unit.fused": "fused",
 }
-TEXTS = ("network", "dtype", "policy", "hardware", "fused", "bound", "published_in", "error")
+TEXTS = ("network", "dtype", "policy", "hardware", "fused", *NAMED, "published_in", "error")
 WHOLE = ("sram_capacity_bytes", "external_capacity_bytes", *COUNTS)  # whole numbers
 FLAGS = ("pareto",)
 UNDONE = -1
@@ -51,9 +52,11 @@ def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware],
     absent = {*(() if fidelity == "simulated" else ("simulated_time_s", "commands")), *(() if has_energy else ("energy_j",))}
     times = tuple(name for name in TIMES if name not in absent)
     counts = tuple(name for name in COUNTS if name not in absent)
-    names = (*PLANNED, *rates, *counts, *times, "bound", *PUBLISHED, *(FLAGS if has_mark else ()), "error")
+    names = (*PLANNED, *rates, *counts, *times, *NAMED, *PUBLISHED, *(FLAGS if has_mark else ()), "error")
     words = {axis.name: axis.words for axis in points.axes if axis.name in ("network", "hardware", "dtype", "policy")}
-    return Columns(names, (*PLANNED, *rates), times, _varying(points, (*PLANNED, *rates), planned), {**words, "bound": ENGINES})
+    return Columns(
+        names, (*PLANNED, *rates), times, _varying(points, (*PLANNED, *rates), planned), {**words, **dict.fromkeys(NAMED, ENGINES)}
+    )
 
 
 def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ class Rows:
     """A row a point, filled as outcomes come; `names` are the columns that there are, in their order.
 
     `shared_of` has for each point the number of what it shares with others (in `shared`), UNDONE while it has not run. `times` hold
-    NaN, and `bound` holds -1, where there is no result.
+    NaN, and `named` (the columns that name an engine, by its number in ENGINES) -1, where there is no result.
     """
 
     def __init__(self, points: Points, columns: Columns) -> None:
@@ -131,7 +134,7 @@ class Rows:
         self.shared: list[Shared] = []
         self.shared_of: NDArray[np.int32] = np.full(points.count, UNDONE, np.int32)
         self.times = {name: np.full(points.count, np.nan) for name in self.time_names}
-        self.bound: NDArray[np.int8] = np.full(points.count, -1, np.int8)
+        self.named: dict[str, NDArray[np.int8]] = {name: np.full(points.count, -1, np.int8) for name in NAMED}
         self.flags: dict[str, NDArray[np.bool_]] = {}
         self._numbers: dict[tuple[Any, ...], int] = {}
 
@@ -140,7 +143,8 @@ class Rows:
         error = None if outcome.error is None else error_text(outcome.error)
         self.shared_of[numbers] = self.share({**planned, **outcome.counts, "error": error})
         if error is None:
-            self.bound[numbers] = outcome.bound
+            for name in NAMED:
+                self.named[name][numbers] = outcome.named[name]
             for name in self.time_names:
                 self.times[name][numbers] = outcome.times.get(name, np.nan)
 
@@ -154,7 +158,7 @@ class Rows:
 
     def is_shared(self, name: str) -> bool:
         """Whether a column is the same for all points that share a plan."""
-        return name not in self.times and name != "bound" and name not in self.points.rates and name not in self.flags
+        return name not in self.times and name not in self.named and name not in self.points.rates and name not in self.flags
 
 
 def error_text(error: MnsimError) -> str:
@@ -166,6 +170,12 @@ def error_text(error: MnsimError) -> str:
 def done(rows: Rows) -> Numbers:
     """The numbers of the points that have run, in order."""
     return np.flatnonzero(rows.shared_of != UNDONE)
+
+
+def with_results(rows: Rows, numbers: Numbers) -> Numbers:
+    """Those of these points that ran and did not fail."""
+    found: Numbers = numbers[rows.named["busiest"][numbers] >= 0]
+    return found
 
 
 def failures(rows: Rows) -> Numbers:
@@ -188,8 +198,8 @@ def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
 
 def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
     """A column of words; None where there is none."""
-    if name == "bound":
-        return np.array([*ENGINES, None], object)[rows.bound[numbers]]
+    if name in rows.named:
+        return np.array([*ENGINES, None], object)[rows.named[name][numbers]]
     values, places = shared_values(rows, name, numbers)
     return np.array(values, object)[places]
 
@@ -212,9 +222,10 @@ def least(rows: Rows, name: str, numbers: Numbers) -> float | None:
     return float(there.min()) if len(there) else None
 
 
-def bound_counts(rows: Rows, numbers: Numbers) -> dict[str, int]:
-    """How many of these points each engine bounds."""
-    return {engine: int(np.count_nonzero(rows.bound[numbers] == place)) for place, engine in enumerate(ENGINES)}
+def engine_counts(rows: Rows, name: str, numbers: Numbers) -> dict[EngineName, int]:
+    """How many of these points name each engine in a column; engines that none names are left out, those that most do come first."""
+    counts = {engine: int(np.count_nonzero(rows.named[name][numbers] == place)) for place, engine in enumerate(ENGINES)}
+    return {engine: counts[engine] for engine in sorted(counts, key=lambda engine: -counts[engine]) if counts[engine]}
 
 
 Encode = Callable[[Any], str]
@@ -224,9 +235,9 @@ def encoded(rows: Rows, name: str, numbers: Numbers, encode: Encode) -> list[str
     """A column's cells as text; what points share is encoded once."""
     if name in rows.flags:
         return [encode(flag) for flag in rows.flags[name][numbers].tolist()]
-    if name == "bound":
+    if name in rows.named:
         words = [*map(encode, ENGINES), encode(None)]
-        return [words[number] for number in rows.bound[numbers].tolist()]
+        return [words[number] for number in rows.named[name][numbers].tolist()]
     if not rows.is_shared(name):
         nothing = encode(None)
         return [encode(value) if value == value else nothing for value in amounts(rows, name, numbers).tolist()]
@@ -250,6 +261,6 @@ def records(rows: Rows, numbers: Numbers | Sequence[int], names: Iterable[str] |
 def _values(rows: Rows, name: str, numbers: Numbers) -> list[Any]:
     if name in rows.flags:
         return list(rows.flags[name][numbers].tolist())
-    if rows.is_shared(name) or name == "bound":
+    if rows.is_shared(name) or name in rows.named:
         return list(texts(rows, name, numbers))
     return [value if value == value else None for value in amounts(rows, name, numbers).tolist()]

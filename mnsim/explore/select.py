@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mnsim.errors import SpecError, did_you_mean, shown
 from mnsim.explore.front import front
 from mnsim.explore.points import Array, Numbers
-from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, texts
+from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, texts, with_results
 from mnsim.spec.written import Written, part, split, typed, unquoted
 from mnsim.units import ENERGY, ENERGY_PER_BYTE, ENERGY_PER_FLOP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
@@ -66,6 +66,26 @@ class Selection:
     objectives: tuple[Objective, ...] = ()
     sort: tuple[Objective, ...] = ()
     top: int | None = None
+
+
+class Selected(NamedTuple):
+    """What a selection picks: the points to show, in order; all that meet its conditions; and those that the front was sought among.
+
+    `kept` are the `numbers` that there would be without `top`, `candidates` those without conditions on `pareto` too.
+    """
+
+    selection: Selection
+    numbers: Numbers
+    kept: Numbers
+    candidates: Numbers
+
+
+class LeftOut(NamedTuple):
+    """Points that have a result, and yet no value in some of the front's columns; those that have all; how many lack which column."""
+
+    numbers: Numbers
+    compared: Numbers
+    columns: dict[str, int]
 
 
 def read_condition(text: str, columns: Columns) -> Condition:
@@ -140,23 +160,44 @@ def _amount(column: str, written: Written) -> float:
         raise SpecError("S105", error.message, written.place, error.remedy) from None
 
 
-def select(rows: Rows, selection: Selection) -> Numbers:
-    """The points to show, in order. The front is that of the points that meet all conditions but those on `pareto` itself."""
+def select(rows: Rows, selection: Selection) -> Selected:
+    """The points to show, in order. The front is that of the points that meet all conditions but those on `pareto` itself.
+
+    A point that failed, or that has no value in one of the front's columns, is not on it, and beats no other.
+    """
     numbers = done(rows)
     for condition in selection.conditions:
         if condition.column != MARK:
             numbers = numbers[_holds(rows, condition, numbers)]
+    candidates = numbers
     if selection.objectives:
-        costs = np.stack([_costs(rows, objective, numbers) for objective in selection.objectives], axis=1)
+        compared = with_results(rows, candidates)
+        costs = np.stack([_costs(rows, objective, compared) for objective in selection.objectives], axis=1)
         marks = np.zeros(rows.points.count, np.bool_)
-        marks[numbers] = front(costs)
+        marks[compared] = front(costs)
         rows.flags[MARK] = marks
     for condition in selection.conditions:
         if condition.column == MARK:
             numbers = numbers[COMPARE[condition.compare](rows.flags[MARK][numbers], condition.value)]
+    kept = numbers
     if selection.sort:
         numbers = numbers[np.lexsort([_costs(rows, each, numbers) for each in reversed(selection.sort)])]  # stable; NaN comes last
-    return numbers if selection.top is None else numbers[: selection.top]
+    return Selected(selection, numbers if selection.top is None else numbers[: selection.top], kept, candidates)
+
+
+def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Numbers) -> LeftOut:
+    """Those of these points that have a result, and no value in a column of the front."""
+    there = with_results(rows, numbers)
+    lacking = {each.column: np.isnan(_costs(rows, each, there)) for each in objectives}
+    columns = {name: int(np.count_nonzero(lacks)) for name, lacks in lacking.items() if lacks.any()}
+    some = np.any(np.array(list(lacking.values()), np.bool_).reshape(-1, len(there)), axis=0)
+    return LeftOut(there[some], there[~some], columns)
+
+
+def equals_of(rows: Rows, column: str, number: int, numbers: Numbers) -> int:
+    """How many of these points have in a column of times what one of them has, itself left out."""
+    times = rows.times[column]
+    return int(np.count_nonzero(times[numbers] == times[number])) - 1
 
 
 def _costs(rows: Rows, objective: Objective, numbers: Numbers) -> Array:

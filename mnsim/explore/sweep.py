@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mnsim.errors import PointError
+from mnsim.errors import Location, PointError, SpecError, shown
 from mnsim.explore.cluster import run_on_cluster
-from mnsim.explore.evaluate import COUNTS, ENGINES, FIDELITIES, Batch, Fidelity, Outcome, Structure
+from mnsim.explore.evaluate import COUNTS, FIDELITIES, NAMED, Batch, Fidelity, Outcome, Structure
 from mnsim.explore.keys import point_keys
 from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
 from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
 from mnsim.explore.store import Store, append, damaged, keys_in, open_store, stored
 from mnsim.explore.version import model_version
 from mnsim.explore.workers import run_here
+from mnsim.program.model import ENGINES
 from mnsim.spec.axes import hardware_at
 from mnsim.spec.records import Hardware
 from mnsim.spec.sweep import PARTS, Asked, read_sweep
@@ -27,19 +28,33 @@ MOST_SETTINGS = 16_384  # of a batch: a fraction of a second's work
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """How to run a sweep: how exactly, on how many processes or on which cluster, with which store, and whether one failure ends it."""
+    """How to run a sweep: how exactly, on how many processes or on which cluster, with which store, and whether one failure ends it.
+
+    Raises SpecError U009 for a value that cannot be.
+    """
 
     fidelity: Fidelity = "simulated"
     jobs: int = 1
     scheduler: str | None = None
-    store: str | None = None
+    store: str | None = None  # a Path becomes one
     fail_fast: bool = False
 
     def __post_init__(self) -> None:
-        if self.fidelity not in FIDELITIES:
-            raise ValueError(f"fidelity must be one of {', '.join(FIDELITIES)}, got {self.fidelity!r}")
-        if self.jobs < 1:
-            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if hasattr(self.store, "__fspath__"):
+            object.__setattr__(self, "store", str(self.store))
+        is_whole = isinstance(self.jobs, int) and not isinstance(self.jobs, bool)
+        rules = (
+            ("fidelity", self.fidelity in FIDELITIES, f"one of {', '.join(map(repr, FIDELITIES))}"),
+            ("jobs", is_whole and self.jobs >= 1, "a whole number, at least 1"),
+            ("scheduler", self.scheduler is None or isinstance(self.scheduler, str), "an address such as 'tcp://host:8786'"),
+            ("store", self.store is None or isinstance(self.store, str), "a folder's path"),
+            ("fail_fast", isinstance(self.fail_fast, bool), "True or False"),
+        )
+        for name, is_right, what in rules:
+            if not is_right:
+                text = repr(getattr(self, name))
+                place = Location(name, text=text, length=len(text))
+                raise SpecError("U009", f"{name} must be {what}, got {shown(getattr(self, name))}", place, "Means(jobs=8, store='results')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +216,8 @@ def _fill_in(rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: 
             counts = {name: int(row[name]) for name in rows.names if name in COUNTS and error is None}
             rows.shared_of[number] = rows.share({**planned, **counts, "error": None if error is None else str(error)})
             if error is None:
-                rows.bound[number] = ENGINES.index(row["bound"])
+                for name in NAMED:
+                    rows.named[name][number] = ENGINES.index(row[name])
                 for name in rows.time_names:
                     rows.times[name][number] = np.nan if row.get(name) is None else float(row[name])
         except (KeyError, ValueError, TypeError):

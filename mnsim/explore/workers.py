@@ -12,8 +12,6 @@ from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 from time import monotonic
 
-import numpy as np
-
 from mnsim.errors import PointError
 from mnsim.explore.evaluate import Batch, Outcome, evaluate
 
@@ -97,7 +95,7 @@ class _Pool:
                 self.suspects.append(batch)
             else:
                 error = PointError(f"the process that ran it died {TRIES} times: killed, or out of memory")
-                yield Outcome(batch.number, {}, {}, np.zeros(0, np.int8), error)
+                yield Outcome(batch.number, {}, {}, {}, error)
 
 
 def _begin() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from numbers import Rational
 from typing import Literal
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
@@ -20,16 +21,15 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
 
     Channels become int(alpha * C), never fewer than `min_depth` (or C, if that is less); the classifier keeps its classes. The
     input becomes round(rho * H) x round(rho * W), halves to even. Raises ShapeError with all the layers that do not fit, SpecError
-    for a multiplier or dtype that cannot be.
+    for a dtype that cannot be, and for a multiplier that cannot be, or that leaves nothing of the input.
     """
     alpha, rho = _exact("alpha", alpha), _exact("rho", rho)
     if dtype not in ELEMENT_BYTES:
         raise SpecError(
-            "S107", f"'{dtype}' is no dtype", Location("dtype", text=dtype, length=len(dtype)), did_you_mean(dtype, ELEMENT_BYTES)
+            "S107", f"'{dtype}' is no dtype", Location("--dtype", text=dtype, length=len(dtype)), did_you_mean(dtype, ELEMENT_BYTES)
         )
     layers = _scale_channels(network, alpha)
-    height, width, channels = network.input
-    start = (scale_extent(height, rho), scale_extent(width, rho), channels)
+    start = _scale_input(network.input, rho)
     maps = [FeatureMap(0, INPUT, start, ELEMENT_BYTES[dtype])]
     index_of: dict[str, int | None] = {INPUT: 0}
     operators: list[Operator] = []
@@ -57,16 +57,36 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
 
 
 def _exact(name: str, multiplier: Fraction | float) -> Fraction:
-    """A multiplier as written: the float 0.1 is one tenth."""
+    """A multiplier as written: the float 0.1 is one tenth, NumPy's too."""
     if not 0 < multiplier <= MAX_MULTIPLIER:
-        place = Location(name, text=str(multiplier), length=len(str(multiplier)))
+        place = Location(f"--{name}", text=str(multiplier), length=len(str(multiplier)))
         raise SpecError("S104", f"{name} must be above 0 and at most {MAX_MULTIPLIER}, got {multiplier}", place, "such as 0.75")
-    return Fraction(repr(multiplier)) if isinstance(multiplier, float) else Fraction(multiplier)
+    return Fraction(multiplier) if isinstance(multiplier, Rational) else Fraction(str(multiplier))
 
 
 def scale_extent(extent: int, rho: Fraction) -> int:
-    """The input's rows or columns at rho."""
-    return max(1, round(rho * extent))
+    """The input's rows or columns at rho; 0 where nothing is left of them."""
+    return round(rho * extent)
+
+
+def _scale_input(shape: Shape, rho: Fraction) -> Shape:
+    """The input at rho. Raises SpecError S104 where its rows or columns round to 0: from half a one downwards."""
+    height, width, channels = shape
+    scaled = scale_extent(height, rho), scale_extent(width, rho)
+    if 0 not in scaled:
+        return (*scaled, channels)
+    most = Fraction(1, 2 * min(height, width))
+    text = f"{float(rho):.6g}"
+    message = f"rho {text} makes an input of {scaled[0]} x {scaled[1]} out of {height} x {width}; it must be above {most}"
+    raise SpecError("S104", message, Location("--rho", text=text, length=len(text)), f"such as {_just_above(most)}")
+
+
+def _just_above(bound: Fraction) -> str:
+    """The smallest decimal of two significant digits that is larger."""
+    decimals = 1
+    while bound * 10**decimals < 10:
+        decimals += 1
+    return f"{float(Fraction(int(bound * 10**decimals) + 1, 10**decimals)):.{decimals}f}"
 
 
 def _scale_channels(network: Network, alpha: Fraction) -> list[Layer]:

@@ -37,9 +37,6 @@ def make_window(layer: Layer, x: Shape) -> tuple[Window, int, int]:
     if height < 1 or width < 1:
         message = f"a {kernel[0]} x {kernel[1]} kernel does not fit its input of {x[0]} x {x[1]}"
         raise ShapeError(layer.name, message, layer.location, "pad it (padding: same), shrink the kernel, or keep the map larger")
-    if max(padding[:2]) >= kernel[0] or max(padding[2:]) >= kernel[1]:
-        message = f"padding {padding} is as wide as the {kernel[0]} x {kernel[1]} kernel: it would read nothing but zeros"
-        raise ShapeError(layer.name, message, layer.location, f"pad at most {kernel[0] - 1} rows and {kernel[1] - 1} columns")
     return Window(kernel, stride, padding, rule), height, width
 
 
@@ -73,7 +70,18 @@ def _dense(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
 def _pool(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
     (x,) = inputs
     window, height, width = make_window(layer, x)
+    if max(window.padding[:2]) >= window.kernel[0] or max(window.padding[2:]) >= window.kernel[1]:
+        what = "largest element" if layer.kind == "max_pool" else "average"
+        rows, columns = window.kernel
+        message = f"padding {window.padding} is as wide as the {rows} x {columns} window: a window of padding alone has no {what}"
+        raise ShapeError(
+            layer.name, message, layer.location, f"pad at most {_counted(rows - 1, 'row')} and {_counted(columns - 1, 'column')}"
+        )
     return (height, width, x[2]), window, x[2]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _global_pool(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
@@ -115,12 +123,15 @@ class OperatorRule(NamedTuple):
     `unit` computes it; `shape` infers the output (raises ShapeError); `ops_per_output` are the vector unit's operations for one
     output element, given the window and the number of inputs. `memory` says what becomes of its input's bytes: `reads` makes a
     new map, `in_place` may overwrite the input, `renames` is the same bytes under another name or as a part of a larger map.
+    `is_clamp` says that it only holds each element within bounds: what lies beyond them need not be kept in what it reads, so that
+    int8 may round that to the range of what it writes.
     """
 
     unit: Literal["matrix", "vector"]
     shape: Callable[[Layer, tuple[Shape, ...]], Shaped]
     ops_per_output: Callable[[Window | None, int], int] = lambda window, inputs: 0
     memory: Literal["reads", "in_place", "renames"] = "reads"
+    is_clamp: bool = False
 
 
 def _per_window(window: Window | None, inputs: int) -> int:
@@ -137,8 +148,8 @@ RULES: dict[str, OperatorRule] = {
     "global_max_pool": OperatorRule("vector", _global_pool, _per_window),
     "global_avg_pool": OperatorRule("vector", _global_pool, _per_window),
     "batch_norm": OperatorRule("vector", _elementwise, lambda window, inputs: 2, "in_place"),
-    "relu": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place"),
-    "relu6": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place"),
+    "relu": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place", is_clamp=True),
+    "relu6": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place", is_clamp=True),
     "softmax": OperatorRule("vector", _softmax, lambda window, inputs: 5, "in_place"),
     "add": OperatorRule("vector", _elementwise, lambda window, inputs: inputs - 1),
     "concat": OperatorRule("vector", _concat, memory="renames"),
@@ -162,13 +173,13 @@ def count_macs(layer: Layer, x: Shape, output: Shape, groups: int) -> int:
 
 
 def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tuple[tuple[str, int], ...]:
-    """The vector operations by name: the operator's own, then its unfolded batch norm (2 an element), then its activation (1)."""
+    """The vector operations by name: the operator's own, then its unfolded batch norm, then its activation, as layers of their own."""
     own = RULES[layer.kind].ops_per_output(window, len(layer.inputs)) * prod(output)
     counted = [(layer.kind, own)]
     if layer.batch_norm == "unfolded":
-        counted.append(("batch_norm", 2 * prod(output)))
+        counted.append(("batch_norm", RULES["batch_norm"].ops_per_output(None, 1) * prod(output)))
     if layer.activation != "none":
-        counted.append((layer.activation, prod(output)))
+        counted.append((layer.activation, RULES[layer.activation].ops_per_output(None, 1) * prod(output)))
     return tuple((name, ops) for name, ops in counted if ops)
 
 

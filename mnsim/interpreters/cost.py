@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
@@ -22,13 +22,16 @@ from mnsim.spec.records import Hardware
 
 if TYPE_CHECKING:
     from mnsim.interpreters.energy import LayerEnergy
-
-Bound = Literal["bus", "matrix", "vector"]
+    from mnsim.program.model import EngineName
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer's figures. `traffic` splits what crosses the bus; `sram_bytes` is all that is in use while the layer runs."""
+    """One layer's figures.
+
+    `traffic` splits what crosses the bus; `sram_bytes` is what the plan sets aside while the layer runs (`sram_in_use`). `busiest` is the
+    engine that takes longest of the layer's three times; None where all three are 0.
+    """
 
     index: int
     macs: int
@@ -41,7 +44,7 @@ class LayerCost:
     matrix_time_s: float
     vector_time_s: float
     time_s: float
-    bound: Bound
+    busiest: "EngineName | None"
 
     @property
     def traffic_bytes(self) -> int:
@@ -50,9 +53,11 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class TotalCost:
-    """The network's figures: sums over its layers, the peak of their SRAM, and two lower bounds.
+    """The network's figures: sums over its layers, the most of their SRAM, and two lower bounds.
 
-    `bound_time_s` holds for any schedule (`bound_times`), `capacity_bound_time_s` for this capacity and order of layers.
+    `bound_time_s` holds for any schedule (`bound_times`), `capacity_bound_time_s` for this capacity and order of layers. `busiest` is the
+    engine that takes longest of the plan's three times, `bound_by` the one whose least work sets `bound_time_s`: a plan that moves
+    maps out and in again can keep the bus busiest where the matrix unit sets the bound.
     """
 
     macs: int
@@ -60,14 +65,15 @@ class TotalCost:
     parameters: int
     weight_bytes: int
     traffic_bytes: int
-    peak_sram_bytes: int
+    reserved_sram_bytes: int
     transfer_time_s: float
     matrix_time_s: float
     vector_time_s: float
     serial_time_s: float
     bound_time_s: float
     capacity_bound_time_s: float
-    bound: Bound
+    busiest: "EngineName"
+    bound_by: "EngineName"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,7 @@ def layer_traffic(graph: Graph, cut: Cut) -> Traffic:
 
 
 def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
-    """What is in SRAM while each segment runs, as (name, address, bytes): resident maps, then working space."""
+    """What the plan sets aside in SRAM while each segment runs, as (name, address, bytes): resident maps, then working space, all whole."""
     parts: list[list[tuple[str, int, int]]] = [[] for _ in plan.segments]
     for storage in graph.storages:
         home = plan.homes[storage.root]
@@ -199,7 +205,7 @@ def _layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> L
         matrix_time_s=times.matrix_s,
         vector_time_s=times.vector_s,
         time_s=times.transfer_s + times.matrix_s + times.vector_s,
-        bound=_largest(*times),
+        busiest=_largest(*times) if any(times) else None,
     )
 
 
@@ -212,7 +218,7 @@ def _vector_busy_s(work: Iterable[tuple[str, int]], rates: Rates[Number]) -> Num
     return plain_sum((ops / (peak * rates.vector_efficiency.get(name, 1.0)) for name, ops in work), 0.0 * peak)
 
 
-def _largest(transfer_s: float, matrix_s: float, vector_s: float) -> Bound:
+def _largest(transfer_s: float, matrix_s: float, vector_s: float) -> "EngineName":
     largest = max(transfer_s, matrix_s, vector_s)
     return "bus" if largest == transfer_s else "matrix" if largest == matrix_s else "vector"
 
@@ -356,12 +362,13 @@ def _total(rows: Sequence[LayerCost], times: TotalTimes[float]) -> TotalCost:
         parameters=sum(row.parameters for row in rows),
         weight_bytes=sum(row.weight_bytes for row in rows),
         traffic_bytes=sum(row.traffic_bytes for row in rows),
-        peak_sram_bytes=max(row.sram_bytes for row in rows),
+        reserved_sram_bytes=max(row.sram_bytes for row in rows),
         transfer_time_s=times.transfer_time_s,
         matrix_time_s=times.matrix_time_s,
         vector_time_s=times.vector_time_s,
         serial_time_s=times.serial_time_s,
         bound_time_s=times.bound_time_s,
         capacity_bound_time_s=times.capacity_bound_time_s,
-        bound=_largest(*times.bounds),
+        busiest=_largest(times.transfer_time_s, times.matrix_time_s, times.vector_time_s),
+        bound_by=_largest(*times.bounds),
     )

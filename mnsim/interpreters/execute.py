@@ -38,11 +38,11 @@ def execute(
 ) -> Memories:
     """Run the commands in simulated time order; returns both memories as they are at the end.
 
-    `external` holds the inputs and weights where the program says, and is not changed; the SRAM starts as 0x55 everywhere, which no
-    result should depend on. `numbers` are those of the layers of an int8 network, by name; None is float32. `watch` is called
-    after each command's writes.
+    `external` holds the inputs and weights where the program says, and becomes the external memory: stores go into it. The SRAM starts
+    as 0x55 everywhere, which no result should depend on. `numbers` are those of the layers of an int8 network, by name; None is
+    float32. `watch` is called after each command's writes.
     """
-    memories = Memories(np.full(program.sram_bytes, 0x55, np.uint8), external.copy())
+    memories = Memories(np.full(program.sram_bytes, 0x55, np.uint8), external)
     events = [(timeline.starts_s[command.id], 1, command.id) for command in program.commands]
     events += [(timeline.ends_s[command.id], 0, command.id) for command in program.commands]
     pending: dict[int, list[Bytes]] = {}
@@ -119,7 +119,8 @@ def _start_type(kernel: Kernel) -> np.dtype[Any]:
 def _matrix(kernel: Kernel, reads: list[Bytes], layer: LayerNumbers | None) -> Bytes:
     operands, element = _operands(kernel, reads), _element(kernel)
     numbers = layer.stage(kernel.operation) if layer else None
-    x = operands["input"].view(element).reshape(kernel.input_shape)
+    nothing: Bytes = np.empty(0, np.uint8)
+    x = operands.get("input", nothing).view(element).reshape(kernel.input_shape)
     sums = accumulate(kernel, x, operands["filters"].view(element).reshape(_filter_shape(kernel)), numbers)
     sums = sums.reshape(kernel.output_shape)
     if "partial" in operands:

@@ -89,7 +89,8 @@ def evaluate(convention: Convention, rows: tuple[Row, ...], slips: Collection[in
 def _rule_for(convention: Convention, number: int, slips: list[Slip]) -> Rule:
     changes = [convention.first_row] if number == 1 else []
     changes += [slip.rule for slip in slips if slip.rule]
-    return convention.rule.model_copy(update={field: value for change in changes for field, value in change.items()})
+    update = {field: value for change in changes for field, value in change.items()}
+    return convention.rule.model_copy(update=update) if update else convention.rule
 
 
 def _reshaped(shape: Shape, changes: Iterator[ShapeChange | None]) -> Shape:
@@ -156,6 +157,6 @@ def agrees(value: Value, printed: str, how: str) -> bool:
     """
     mantissa, _, exponent = printed.lower().partition("e")
     quantum = Fraction(10) ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-    scaled, target = Fraction(value) / quantum, Fraction(printed) / quantum
-    rounded, truncated = abs(scaled - target) <= Fraction(1, 2), 0 <= scaled - target < 1
+    above = (value - Fraction(printed)) / quantum
+    rounded, truncated = abs(above) <= Fraction(1, 2), 0 <= above < 1
     return {"rounded": rounded, "truncated": truncated, "either": rounded or truncated}[how]

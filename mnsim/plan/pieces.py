@@ -95,7 +95,8 @@ def _strips(geometry: Geometry, rows: int) -> Iterator[Strip]:
     kernel, stride, pad = geometry.kernel_rows, geometry.stride_rows, geometry.pad_top
     before = 0
     for start, end in _spans(geometry.rows_out, rows):
-        covered = max(0, start * stride - pad), min(geometry.rows_in, (end - 1) * stride - pad + kernel)
+        first, last = start * stride - pad, (end - 1) * stride - pad + kernel
+        covered = min(max(0, first), geometry.rows_in), min(max(0, last), geometry.rows_in)  # no row where all of it is padding
         held_end = geometry.rows_in if end == geometry.rows_out else covered[1]
         yield Strip((start, end), covered, (min(covered[0], before), held_end))
         before = held_end

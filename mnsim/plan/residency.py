@@ -6,17 +6,18 @@ before it, and one step. Addresses come afterwards; where they cannot be found, 
 or its neighbours' homes change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import product
 from typing import NamedTuple
 
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.graph.storage import class_root, value_classes
+from mnsim.plan.least import needed_bytes, streamed_bytes
 from mnsim.plan.model import Buffer, Cut, Geometry, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.packing import Block, place_blocks
 from mnsim.plan.prefetch import place_ahead
-from mnsim.plan.tiles import best_tiling, pipelined_tiling, smallest_bytes, working_size
+from mnsim.plan.tiles import best_tiling, pipelined_tiling, working_size
 from mnsim.plan.tiling import crossing_whole, make_geometry, tile_traffic, working_bytes
 from mnsim.spec.records import Hardware
 
@@ -52,8 +53,19 @@ def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> P
     """The plan that moves the fewest bytes; of equals, `serial` keeps maps in SRAM, `overlap` leaves SRAM free for prefetch.
 
     It depends on the graph, the SRAM's capacity and what the matrix unit fuses, never on rates. Raises CapacityError when not even
-    the smallest tile of a layer fits, or the network's bytes do not fit external memory.
+    the smallest tile of a layer fits, or the network's bytes do not fit external memory. Its remedy are amounts of memory for
+    which a plan was found.
     """
+    try:
+        return find_plan(graph, hardware, policy)
+    except CapacityError as error:
+        from mnsim.plan.advice import advised  # composes an error, and plans for it
+
+        raise advised(error, graph, hardware, policy) from None
+
+
+def find_plan(graph: Graph, hardware: Hardware, policy: Policy) -> Plan:
+    """The same plan. Its CapacityError says what is missing at once, for nobody has looked for a remedy."""
     capacity = hardware.sram_capacity_bytes
     search = _Search(graph, policy, capacity, _alive(graph), [capacity] * len(graph.operators), set(), {})
     while True:
@@ -66,7 +78,9 @@ def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> P
             _shrink(search, error.layer, external, cuts)
     resident = {storage.index: address for storage, address in zip(_resident(graph, external), addresses, strict=False)}
     homes = tuple(_home(graph, resident, index) for index in range(len(graph.maps)))
-    _check_external(graph, hardware, external)
+    needed = external_bytes(graph, external)
+    if hardware.external_capacity_bytes is not None and needed > hardware.external_capacity_bytes:
+        raise CapacityError(EXTERNAL, needed, hardware.external_capacity_bytes)
     segments = _segments(search, resident, cuts, addresses[len(resident) :])
     return Plan(policy, capacity, hardware.fused, segments, homes)
 
@@ -97,10 +111,18 @@ def _cheapest_homes(search: _Search) -> External:
                 if later not in ahead or total < ahead[later].cost:
                     ahead[later] = _State(total, state.external | born)
         if not ahead:
-            needed = smallest_bytes(make_geometry(search.graph, operator, frozenset(range(len(search.graph.storages)))))
-            raise CapacityError(INTERNAL, needed, search.capacity, operator.name)
+            raise _too_small(search, operator)
         states = _fewest(ahead)
     return min(states.values(), key=lambda state: state.cost).external
+
+
+def _too_small(search: _Search, operator: Operator) -> CapacityError:
+    """The error at an operator that no plan was found for."""
+    alone = needed_bytes(search.graph, operator)
+    if alone > search.capacity:
+        return CapacityError(INTERNAL, alone, search.capacity, operator.name)
+    enough = max(streamed_bytes(search.graph, each) for each in search.graph.operators)
+    return CapacityError(INTERNAL, enough, search.capacity, operator.name, beside=True)
 
 
 def _choices(search: _Search, step: int) -> Iterator[External]:
@@ -162,14 +184,18 @@ def _place(search: _Search, external: External, cuts: tuple[Cut, ...]) -> tuple[
 
 
 def _shrink(search: _Search, layer: str, external: External, cuts: tuple[Cut, ...]) -> None:
-    """Give the layer at which no address was found less room than it used."""
+    """Give the layer at which no address was found less room than it used. Raises CapacityError where it has the least already."""
     step = next(operator.index for operator in search.graph.operators if operator.name == layer)
     used = sum(storage.size_bytes for storage in search.alive[step] if storage.index not in external)
     used += working_size(cuts[step].geometry, cuts[step].tiling)
-    everything = frozenset(range(len(search.graph.storages)))
-    least = smallest_bytes(make_geometry(search.graph, search.graph.operators[step], everything))
+    operator = search.graph.operators[step]
+    streamed = streamed_bytes(search.graph, operator)
+    needs_maps = streamed > search.capacity  # in SRAM: then it can have no room to itself
+    least = needed_bytes(search.graph, operator) if needs_maps else streamed
     room = max(least, min(used - 1, search.room[step] - search.capacity // STEPS_DOWN))
     if room == search.room[step]:
+        if needs_maps:
+            raise _too_small(search, operator)
         search.bare.add(step)
     search.room[step] = room
 
@@ -191,13 +217,14 @@ def _segments(search: _Search, resident: dict[int, int], cuts: tuple[Cut, ...], 
     return tuple(segments) if search.policy == "serial" else place_ahead(search.graph, search.capacity, resident, tuple(segments))
 
 
-def _check_external(graph: Graph, hardware: Hardware, external: External) -> None:
-    """Input, weights, outputs and spilled maps must fit (assumption: each has a place of its own)."""
-    if hardware.external_capacity_bytes is None:
-        return
+def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
+    """The storages that the plan puts in external memory."""
+    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
+
+
+def external_bytes(graph: Graph, external: Container[int]) -> int:
+    """The bytes of external memory for input, weights, outputs and spilled maps (assumption: each has a place of its own)."""
     classes = value_classes(graph)
     kept = {classes[index] for index in range(len(graph.maps)) if graph.slots[index].storage in external or index in (0, *graph.outputs)}
     needed = sum(operator.weight_bytes for operator in graph.operators)
-    needed += sum(graph.maps[class_root(graph, classes, number)].size_bytes for number in kept)
-    if needed > hardware.external_capacity_bytes:
-        raise CapacityError(EXTERNAL, needed, hardware.external_capacity_bytes)
+    return needed + sum(graph.maps[class_root(graph, classes, number)].size_bytes for number in kept)

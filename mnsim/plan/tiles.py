@@ -170,7 +170,9 @@ def pipelined_tiling(geometry: Geometry, tiling: Tiling, capacity: int) -> Tilin
 
     def is_worth_it(candidate: Tiling) -> bool:
         strips, out_blocks, _ = tile_counts(geometry, candidate)
-        return strips * out_blocks <= MOST_TILES and tile_traffic(geometry, candidate).total_bytes <= most
+        if strips * out_blocks > MOST_TILES or working_size(geometry, candidate) > capacity:
+            return False
+        return tile_traffic(geometry, candidate).total_bytes <= most
 
     return min((tiling, *filter(is_worth_it, _smaller(geometry, tiling, wanted))), key=rank)
 

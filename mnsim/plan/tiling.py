@@ -13,7 +13,7 @@ from math import ceil, prod
 
 from mnsim.graph.model import BIAS_BYTES, PARTIAL_SUM_BYTES, Graph, Operator
 from mnsim.graph.operators import RULES
-from mnsim.plan.model import Geometry, Tiling
+from mnsim.plan.model import Geometry, Stays, Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +103,43 @@ def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     return strips, parts * spans, ceil(geometry.group_in / tiling.in_channels)
 
 
+def what_stays(geometry: Geometry, tiling: Tiling) -> Stays | None:
+    """Which operand is held while others pass: what the innermost loop of several turns leaves alone. None where that is nothing.
+
+    Strips leave the weights alone, if there are any; input blocks the output; output blocks the input, where they read the same channels.
+    """
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    is_shared = tiling.stays == "input" or tiling.out_channels < geometry.group_out
+    turns: dict[Stays, int] = {"weights": strips, "output": in_blocks, "input": out_blocks}
+    loops: dict[Stays, tuple[Stays, ...]] = {  # from the inside out
+        "weights": ("weights", "output", "input"),
+        "input": ("input", "output", "weights"),
+        "output": ("output", "input", "weights"),
+    }
+    inner = next((operand for operand in loops[tiling.stays] if turns[operand] > 1), None)
+    there = {"weights": geometry.filter_bytes + geometry.bias_bytes > 0, "output": True, "input": is_shared}
+    return inner if inner is not None and there[inner] else None
+
+
 @lru_cache(maxsize=4096)  # the search asks for each height with many blocks
 def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: int, keep_halo: bool) -> tuple[int, int, int]:
     """Of one pass over a map's strips: rows read in all, loads, and rows of the strip buffer.
 
     `window` is (kernel rows, stride, top padding). With the halo kept a strip reads only the rows that the one before it did
-    not; rows between two windows are read too, and the last strip reads to the end of the map. Only the strips at the edges are
-    looked at one by one: those between them, which no edge of the map cuts short, are all like the middle one.
+    not; rows between two windows are read too, and the last strip reads to the end of the map. A strip whose windows see padding
+    alone reads nothing. Only the strips at the edges are looked at one by one: those between them, which no edge of the map cuts
+    short, are all like the middle one.
     """
     kernel, stride, pad_top = window
     strips = ceil(rows_out / rows)
-    edge = kernel // (rows * stride) + 2
+    pad_bottom = (rows_out - 1) * stride - pad_top + kernel - rows_in
+    edge = max(kernel, pad_top, pad_bottom) // (rows * stride) + 2
     edges = range(strips) if strips <= 2 * edge + 1 else (*range(edge), strips // 2, *range(strips - edge, strips))
 
     def end_of(strip: int) -> int:
         if strip == strips - 1:
             return rows_in
-        return min(rows_in, ((strip + 1) * rows - 1) * stride - pad_top + kernel) if strip >= 0 else 0
+        return max(0, min(rows_in, ((strip + 1) * rows - 1) * stride - pad_top + kernel)) if strip >= 0 else 0
 
     read = loads = largest = 0
     for strip in edges:

@@ -117,7 +117,8 @@ def _check_kernel(place: int, command: Matrix | Vector) -> None:
         raise ProgramError(place, f"its kernel names {len(kernel.operands)} operands, but it reads {len(command.reads)} regions")
     if kernel.dtype not in ELEMENT_BYTES:
         raise ProgramError(place, f"its elements are {kernel.dtype!r}: known are {', '.join(ELEMENT_BYTES)}")
-    if min(*kernel.input_shape, *kernel.output_shape, *kernel.window, kernel.groups) < 1:
+    rows = kernel.input_shape[0] or sum(kernel.padding[:2]) // kernel.window[0]  # none where the windows see padding alone
+    if min(rows, *kernel.input_shape[1:], *kernel.output_shape, *kernel.window, kernel.groups) < 1:
         raise ProgramError(place, "its shapes, window and groups must be positive")
     sizes = {"input": 0, "output": sum([region.size_bytes for region in command.writes])}
     for name, region in zip(kernel.operands, command.reads, strict=True):

@@ -1,98 +1,183 @@
 """Which earlier commands a command must wait for, from the bytes that both touch.
 
 Space is opened where a value begins to be written. What touched the same bytes before belongs to older spaces under it: waiting
-for those is waiting for room; waiting for the writers of a value that is read is waiting for data.
+for those is waiting for room; waiting for the writers of a value that is read is waiting for data. Commands of one kind run in
+their order, so that none waits for its own.
 """
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 from mnsim.program.model import Region
 
+GROUP = 8  # uses, or groups of uses, that make a group
+
 Waits = dict[str, int]  # by kind of command (load, store, matrix, vector) the last one to wait for
-Log = dict[str, dict[Region, int]]  # by kind the regions touched and the last command that did, in the order of the commands
 
 
-@dataclass(slots=True)
-class Space:
-    """The bytes [start, end) from the first write of a value on: who touched which region of it last, and the spaces under it."""
+class Box(NamedTuple):
+    """What surrounds a region: the bytes [start, end), and of each pixel there the bytes [left, right)."""
 
     start: int
     end: int
-    left: int  # bytes that nobody has written yet
-    writers: Log = field(default_factory=dict)
-    readers: Log = field(default_factory=dict)
+    left: int
+    right: int
+
+
+class Use(NamedTuple):
+    """A command's use of a region; or a group of uses in the order of their commands, with the box around all and the last command."""
+
+    start: int
+    end: int
+    left: int
+    right: int
+    command: int
+    inside: "Region | tuple[Use, ...]"
+
+
+class Log:
+    """The regions that commands of one kind used, in the order of the commands.
+
+    Uses make groups, groups make larger groups, and so on. Tiles that follow one another lie side by side, so that the boxes of a
+    few groups tell where the last use of a region is, or that there is none.
+    """
+
+    def __init__(self) -> None:
+        self._levels: list[list[Use]] = [[]]  # single uses, then groups, then groups of groups: each level is older than the one before
+
+    def note(self, box: Box, region: Region, command: int) -> None:
+        """Add a use by the latest command."""
+        use = Use(*box, command, region)
+        for level in self._levels:
+            level.append(use)
+            if len(level) < GROUP:
+                return
+            use = _group(level)
+            level.clear()
+        self._levels.append([use])
+
+    def last(self, box: Box, region: Region, known: int) -> int:
+        """The last command after `known` that used a byte of the region; `known` if there is none."""
+        for level in self._levels:
+            known = _last(level, box, region, known)
+        return known
+
+    def all(self, box: Box, region: Region) -> list[int]:
+        """The commands that used a byte of the region, in their order; one that did so several times is there as often."""
+        return [command for level in reversed(self._levels) for command in _all(level, box, region)]
+
+
+def _group(uses: Sequence[Use]) -> Use:
+    starts, ends, lefts, rights, commands, _ = zip(*uses, strict=True)
+    return Use(min(starts), max(ends), min(lefts), max(rights), commands[-1], tuple(uses))
+
+
+def _last(uses: Sequence[Use], box: Box, region: Region, known: int) -> int:
+    start, end, left, right = box
+    for other_start, other_end, other_left, other_right, command, inside in reversed(uses):
+        if command <= known:
+            break
+        if other_start < end and start < other_end and other_left < right and left < other_right:
+            if isinstance(inside, Region):
+                if overlaps(region, inside):
+                    return command
+            elif (found := _last(inside, box, region, known)) > known:
+                return found
+    return known
+
+
+def _all(uses: Sequence[Use], box: Box, region: Region) -> Iterator[int]:
+    for use in uses:
+        if use.start < box.end and box.start < use.end and use.left < box.right and box.left < use.right:
+            if not isinstance(use.inside, Region):
+                yield from _all(use.inside, box, region)
+            elif overlaps(region, use.inside):
+                yield use.command
+
+
+@dataclass(slots=True, eq=False)
+class Space:
+    """The bytes from `start` on, from the first write of a value on: who used which region of them, and the spaces under it.
+
+    The value's pixels are `pixel_bytes` apart. `left` are the bytes that nobody has written yet.
+    """
+
+    start: int
+    left: int
+    pixel_bytes: int
+    writers: dict[str, Log] = field(default_factory=dict)  # by kind of command
+    readers: dict[str, Log] = field(default_factory=dict)
     under: "list[Space]" = field(default_factory=list)
+
+    def box(self, region: Region) -> Box:
+        """The box around a region. A run that is no part of a pixel, or not of every pixel alike, may be anywhere in them."""
+        start, run, pixel = region.start, region.run_bytes, self.pixel_bytes
+        left = (start - self.start) % pixel
+        if left + run > pixel or (region.runs > 1 and region.stride_bytes != pixel):
+            return Box(start, region.end, 0, pixel)
+        return Box(start, region.end, left, left + run)
 
 
 class Hazards:
-    """All spaces of one memory. Commands are numbered in the order in which they touch it."""
+    """All spaces of one memory. Commands are numbered in the order in which they use it."""
 
     def __init__(self) -> None:
-        self._exposed: list[tuple[int, int, Space]] = []  # disjoint parts of spaces that no later space lies on
+        self._exposed: list[tuple[int, int, Space]] = []  # parts of spaces that no later space lies on, by address
 
-    def open(self, start: int, size: int) -> Space:
+    def open(self, start: int, size: int, pixel_bytes: int) -> Space:
         """A new space, for a value that is about to be written; it lies on whatever was there."""
-        end = start + size
-        space = Space(start, end, size)
-        exposed = [(start, end, space)]
-        for first, last, older in self._exposed:
-            if last <= start or end <= first:
-                exposed.append((first, last, older))
-                continue
-            if older not in space.under:
-                space.under.append(older)
-            if first < start:
-                exposed.append((first, start, older))
-            if end < last:
-                exposed.append((end, last, older))
-        self._exposed = exposed
+        end, exposed = start + size, self._exposed
+        space = Space(start, size, pixel_bytes)
+        first, last = bisect_right(exposed, start, key=itemgetter(1)), bisect_left(exposed, end, key=itemgetter(0))
+        covered = exposed[first:last]
+        space.under = list(dict.fromkeys(older for _, _, older in covered))
+        before = [(at, start, older) for at, _, older in covered[:1] if at < start]
+        behind = [(end, until, older) for _, until, older in covered[-1:] if end < until]
+        exposed[first:last] = [*before, (start, end, space), *behind]
         return space
 
 
-def note_read(space: Space, region: Region, kind: str, command: int) -> Waits:
-    """Note that a command reads a region of a space; returns the writers that it must wait for."""
-    waits: Waits = {}
-    _gather(waits, space.writers, region)
-    _note(space.readers, region, kind, command)
-    return waits
+def note_read(space: Space, region: Region, kind: str, command: int, waits: Waits) -> None:
+    """Note that a command reads a region of a space, and the writers that it must wait for."""
+    box = space.box(region)
+    _gather(waits, space.writers, box, region, kind)
+    _note(space.readers, box, region, kind, command)
 
 
-def note_write(space: Space, region: Region, kind: str, command: int, fresh: bool) -> Waits:
-    """Note that a command writes a region of a space; returns all that touched those bytes last and must have ended.
+def note_write(space: Space, region: Region, kind: str, command: int, fresh: bool, waits: Waits) -> None:
+    """Note that a command writes a region of a space, and all that used those bytes last and must have ended.
 
     `fresh` bytes are written for the first time since the space was opened: only what lay under them is in the way.
     """
-    waits: Waits = {}
-    for older in space.under if fresh else (space,):
-        _gather(waits, older.writers, region)
-        _gather(waits, older.readers, region)
+    box = space.box(region)
     if fresh:
+        for older in space.under:
+            box_there = older.box(region)
+            _gather(waits, older.writers, box_there, region, kind)
+            _gather(waits, older.readers, box_there, region, kind)
         space.left -= region.size_bytes
         if space.left <= 0:
             space.under.clear()  # whoever comes next waits for the writers, who have waited for those
-    for log in (space.writers, space.readers):
-        for touched in log.values():
-            touched.pop(region, None)  # this command has waited for those
-    _note(space.writers, region, kind, command)
-    return waits
+    else:
+        _gather(waits, space.writers, box, region, kind)
+        _gather(waits, space.readers, box, region, kind)
+    _note(space.writers, box, region, kind, command)
 
 
-def _note(log: Log, region: Region, kind: str, command: int) -> None:
-    touched = log.setdefault(kind, {})
-    touched.pop(region, None)  # so that the regions stay in the order of their commands
-    touched[region] = command
+def _note(logs: dict[str, Log], box: Box, region: Region, kind: str, command: int) -> None:
+    if kind not in logs:
+        logs[kind] = Log()
+    logs[kind].note(box, region, command)
 
 
-def _gather(waits: Waits, log: Log, region: Region) -> None:
-    """Of each kind the last command that touched a byte of the region, unless a later one is known."""
-    for kind, touched in log.items():
-        known = waits.get(kind, -1)
-        for other, command in reversed(touched.items()):
-            if command <= known:
-                break
-            if overlaps(region, other):
-                waits[kind] = command
-                break
+def _gather(waits: Waits, logs: dict[str, Log], box: Box, region: Region, own: str) -> None:
+    """Of each other kind the last command that used a byte of the region, unless a later one is known."""
+    for kind, log in logs.items():
+        if kind != own and (last := log.last(box, region, known := waits.get(kind, -1))) > known:
+            waits[kind] = last
 
 
 def overlaps(one: Region, other: Region) -> bool:

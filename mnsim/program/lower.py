@@ -63,7 +63,7 @@ def lower(graph: Graph, plan: Plan) -> Program:
 def _lower_cut(work: Work, cut: Cut, buffers: tuple[Buffer, ...]) -> None:
     graph, operator = work.graph, work.graph.operators[cut.operator]
     for index in cut.loads_whole:
-        source = in_external(work, whole(graph.maps[index], outside(work, index)))
+        source = in_external(work, index, whole(graph.maps[index], outside(work, index)))
         transfer(work, operator, "load", [source], [in_sram(work, index, whole(graph.maps[index], work.places.homes[index]))])
     if not cut.geometry.idle:
         own: dict[str, list[Buffer]] = {}
@@ -78,7 +78,7 @@ def _lower_cut(work: Work, cut: Cut, buffers: tuple[Buffer, ...]) -> None:
                 _step(scene, s, scene.cuts.outs[o], i)
     for index in cut.stores_whole:
         source = in_sram(work, index, whole(graph.maps[index], work.places.homes[index]))
-        transfer(work, operator, "store", [source], [in_external(work, whole(graph.maps[index], outside(work, index)))])
+        transfer(work, operator, "store", [source], [in_external(work, index, whole(graph.maps[index], outside(work, index)))])
 
 
 def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
@@ -110,7 +110,7 @@ def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
         written = result
     if geometry.out_streams:
         region = part_of(outside(work, operator.output), work.graph.maps[operator.output], scene.cuts.strips[s].rows, outs)
-        transfer(work, operator, "store", written, [in_external(work, region)])
+        transfer(work, operator, "store", written, [in_external(work, operator.output, region)])
 
 
 def _channels(scene: Scene, outs: Span, i: int) -> Span:
@@ -176,7 +176,8 @@ def _kernel(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel
     if window:
         top, _, left, right = window.padding
         first, last = strip.rows[0] * window.stride[0] - top, (strip.rows[1] - 1) * window.stride[0] - top + window.kernel[0]
-        pads = max(0, -first), max(0, last - geometry.rows_in), left, right
+        high = last - first  # a strip beyond the map's edge is padding alone
+        pads = min(max(0, -first), high), min(max(0, last - geometry.rows_in), high), left, right
     first_group, last_group = tile.outs[0] // geometry.group_out, -(-tile.outs[1] // geometry.group_out)
     return Kernel(
         operation,
@@ -205,7 +206,7 @@ def _copy(scene: Scene, s: int) -> None:
         if work.plan.homes[source].address is None and taken:
             touch = taken.next(feature_map.shape[2], fresh_data(work))
             region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
-            transfer(work, operator, "load", [in_external(work, region)], [touch])
+            transfer(work, operator, "load", [in_external(work, source, region)], [touch])
             reads.append(touch)
         else:
             region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
@@ -217,7 +218,7 @@ def _copy(scene: Scene, s: int) -> None:
     compute(work, operator, kernel, prod(shape), reads, [touch for touch, _ in writes])
     if given:
         for touch, region in writes:
-            transfer(work, operator, "store", [touch], [in_external(work, region)])
+            transfer(work, operator, "store", [touch], [in_external(work, operator.output, region)])
 
 
 def _copies(work: Work, operator: Operator) -> Iterator[tuple[int, Area]]:

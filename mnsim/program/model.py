@@ -43,8 +43,8 @@ class Kernel:
     norm's scale and shift) or partial (sums); several regions of one operand are its rows, top first; the terms of an addition are
     input, input 2, .... `first_channel` is the tile's first output channel in its layer.
     `input_shape` and `output_shape` are the tile's (rows, columns, channels); `padding` (top, bottom, left, right) is what this
-    tile pads. `fused` are the vector operations that the matrix unit's output stage does. `partial` says that the sum is not
-    complete yet: what is written are 4-byte partial sums.
+    tile pads; a tile that sees padding alone has an input of no rows. `fused` are the vector operations that the matrix unit's
+    output stage does. `partial` says that the sum is not complete yet: what is written are 4-byte partial sums.
     """
 
     operation: str

@@ -8,6 +8,7 @@ from mnsim.graph.model import Operator
 from mnsim.plan.model import Buffer, Geometry, Tiling
 from mnsim.plan.pieces import Cuts, Span
 from mnsim.plan.tiling import input_strips, is_ring
+from mnsim.program.hazards import Space
 from mnsim.program.model import Region
 from mnsim.program.places import elements_of, part_of, run_of, strided
 from mnsim.program.work import Touch, Work, fresh_data, in_external, in_sram, transfer
@@ -44,6 +45,7 @@ class Scene:
     blocks: dict[str, tuple[object, Touch]] = field(default_factory=dict)
     strips: dict[str, Held] = field(default_factory=dict)
     sums: dict[tuple[int, Span], Touch] = field(default_factory=dict)  # partial sums by strip and output block
+    sums_space: Space | None = None
 
     @property
     def norm_planes(self) -> int:
@@ -76,7 +78,7 @@ def next_buffer(scene: Scene, name: str) -> Buffer:
 def fill(scene: Scene, name: str, size: int) -> Touch:
     """The next buffer of this name, for a value of this many bytes that is about to be written."""
     buffer = next_buffer(scene, name)
-    return Touch(scene.work.sram.open(buffer.address, size), run_of("sram", buffer.address, size, fresh_data(scene.work)))
+    return Touch(scene.work.sram.open(buffer.address, size, size), run_of("sram", buffer.address, size, fresh_data(scene.work)))
 
 
 def block(scene: Scene, name: str, key: object, source: Region) -> Touch:
@@ -105,8 +107,10 @@ def inputs_of(scene: Scene, tile: Tile) -> tuple[tuple[str, Touch], ...]:
 
 
 def _resident_rows(scene: Scene, source: int, tile: Tile) -> Iterator[Touch]:
-    for region in _map_regions(scene, source, scene.cuts.strips[tile.strip].covered, tile.channels):
-        yield in_sram(scene.work, source, region)
+    covered = scene.cuts.strips[tile.strip].covered
+    if covered[0] < covered[1]:
+        for region in _map_regions(scene, source, covered, tile.channels):
+            yield in_sram(scene.work, source, region)
 
 
 def _map_regions(scene: Scene, source: int, rows: Span, channels: Span) -> Iterator[Region]:
@@ -144,7 +148,7 @@ def _load_rows(scene: Scene, name: str, source: int, number: int, pixel_bytes: i
     """Have a strip's rows in the buffer: those that lie there already stay while the same channels' strips follow one another."""
     held, wanted = scene.strips[name], scene.cuts.strips[number].held
     there = (held.pieces[0].rows[0], held.pieces[-1].rows[1]) if held.pieces else (0, 0)
-    if there[0] <= wanted[0] and wanted[1] <= there[1]:
+    if wanted[0] >= wanted[1] or (there[0] <= wanted[0] and wanted[1] <= there[1]):
         return
     follows = held.last == number - 1 and number > 0
     fresh = (there[1] if follows else wanted[0], wanted[1])
@@ -155,7 +159,7 @@ def _load_rows(scene: Scene, name: str, source: int, number: int, pixel_bytes: i
         pieces = _ring_pieces(scene, name, fresh, pixel_bytes)
     else:
         pieces = [_slot_piece(scene, name, fresh, pixel_bytes)]
-    sources = [in_external(scene.work, region) for region in _map_regions(scene, source, fresh, held.channels)]
+    sources = [in_external(scene.work, source, region) for region in _map_regions(scene, source, fresh, held.channels)]
     transfer(scene.work, scene.operator, "load", sources, [piece.touch for piece in pieces])
     held.pieces = (*kept, *pieces)
 
@@ -184,22 +188,26 @@ def _ring_pieces(scene: Scene, name: str, rows: Span, pixel_bytes: int) -> list[
     for first, last in ((rows[0], middle), (middle, rows[1])):
         if first < last:
             start, length = buffer.address + first % size * row_bytes, (last - first) * row_bytes
-            space = scene.work.sram.open(start, length)
+            space = scene.work.sram.open(start, length, pixel_bytes)
             pieces.append(Piece((first, last), start, Touch(space, run_of("sram", start, length, fresh_data(scene.work)))))
     return pieces
 
 
 def partial_sums(scene: Scene, tile: Tile) -> Touch:
-    """Where the tile's partial sums lie: opened when the sum begins, with a new value for each step."""
-    strip, (buffer,) = scene.cuts.strips[tile.strip], scene.buffers["partial sums"]
-    row_bytes = scene.geometry.partial_row_bytes * (tile.outs[1] - tile.outs[0])
-    start, size = buffer.address, (strip.rows[1] - strip.rows[0]) * row_bytes
-    if scene.tiling.stays == "weights":
-        start += strip.rows[0] * row_bytes
-    elif scene.tiling.stays == "input":
-        start += (strip.rows[1] - strip.rows[0]) * scene.geometry.partial_row_bytes * tile.outs[0]
-    space = scene.work.sram.open(start, size) if tile.first else scene.sums[tile.strip, tile.outs].space
-    touch = scene.sums[tile.strip, tile.outs] = Touch(space, run_of("sram", start, size, fresh_data(scene.work)), tile.first)
+    """Where the tile's partial sums lie, with a new value for each step; space is opened for all sums that the buffer holds at a time."""
+    geometry, stays, strip, outs = scene.geometry, scene.tiling.stays, scene.cuts.strips[tile.strip], tile.outs
+    (buffer,) = scene.buffers["partial sums"]
+    channel_bytes = geometry.partial_row_bytes  # of one row
+    row_bytes, rows = channel_bytes * (outs[1] - outs[0]), strip.rows[1] - strip.rows[0]
+    start, size, held = buffer.address, rows * row_bytes, rows * row_bytes
+    begins = tile.first
+    if stays == "weights":
+        start, held, begins = start + strip.rows[0] * row_bytes, geometry.rows_out * row_bytes, begins and tile.strip == 0
+    elif stays == "input":
+        start, held, begins = start + rows * channel_bytes * outs[0], rows * channel_bytes * geometry.out_channels, begins and outs[0] == 0
+    if begins:
+        scene.sums_space = scene.work.sram.open(buffer.address, held, held)
+    touch = scene.sums[tile.strip, outs] = Touch(scene.sums_space, run_of("sram", start, size, fresh_data(scene.work)), tile.first)
     return touch
 
 

@@ -76,24 +76,18 @@ def compute(work: Work, operator: Operator, kernel: Kernel, count: int, reads: S
 
 
 def _append(work: Work, job: Job, reads: Sequence[Touch], writes: Sequence[Touch]) -> None:
-    """Append a command that waits for the writers of what it reads (data) and for all who touched what it overwrites (room)."""
+    """Append a command that waits for the writers of what it reads (data) and for all who used what it overwrites (room)."""
     number = len(work.drafts)
     data: Waits = {}
     room: Waits = {}
-    for touch in reads:
-        if touch.space is not None:
-            _merge(data, note_read(touch.space, touch.region, job.kind, number), number)
-    for touch in writes:
-        assert touch.space is not None
-        _merge(room, note_write(touch.space, touch.region, job.kind, number, touch.fresh), number)
-    regions = tuple(touch.region for touch in reads), tuple(touch.region for touch in writes)
+    for space, region, _ in reads:
+        if space is not None:
+            note_read(space, region, job.kind, number, data)
+    for space, region, fresh in writes:
+        assert space is not None
+        note_write(space, region, job.kind, number, fresh, room)
+    regions = tuple([touch.region for touch in reads]), tuple([touch.region for touch in writes])
     work.drafts.append(Draft(job, *regions, tuple(data.values()), tuple(room.values())))
-
-
-def _merge(waits: Waits, more: Waits, own: int) -> None:
-    for kind, command in more.items():
-        if command != own:  # a command that works in place does not wait for itself
-            waits[kind] = max(waits.get(kind, -1), command)
 
 
 def outside(work: Work, index: int) -> Area:
@@ -112,14 +106,16 @@ def in_sram(work: Work, index: int, region: Region, fresh: bool = True) -> Touch
     """A region of a resident map, in the space of its storage."""
     storage = work.graph.storages[work.graph.slots[index].storage]
     if storage.index not in work.resident:
-        address = work.plan.homes[storage.root].address
-        assert address is not None
-        work.resident[storage.index] = work.sram.open(address, storage.size_bytes)
+        area = work.places.homes[storage.root]
+        work.resident[storage.index] = work.sram.open(area.start, storage.size_bytes, area.pixel_bytes)
     return Touch(work.resident[storage.index], region, fresh)
 
 
-def in_external(work: Work, region: Region) -> Touch:
+def in_external(work: Work, index: int, region: Region) -> Touch:
     """A region of a map in external memory: whoever loads it waits for whoever stored it."""
-    if region.data == work.places.homes[0].data:  # the network's input
+    area = outside(work, index)
+    if area.data == work.places.homes[0].data:  # the network's input
         return Touch(None, region)
-    return Touch(work.outside.setdefault(region.data, Space(0, 0, 0)), region)
+    if area.data not in work.outside:
+        work.outside[area.data] = Space(area.start, 0, area.pixel_bytes)
+    return Touch(work.outside[area.data], region)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.graph.operators import vector_work
+from mnsim.graph.operators import RULES, vector_work
 from mnsim.reference.infer import run
 from mnsim.reference.kernels import Array
-from mnsim.reference.numbers import LayerNumbers, Numbers, Scale, StageNumbers, exponentials, multipliers_of, scale_of, weight_scales
+from mnsim.reference.numbers import LayerNumbers, Numbers, Scale, StageNumbers, exponentials, multipliers_of, scale_of
 from mnsim.reference.stages import ACTIVATIONS, activation_table
-from mnsim.reference.store import LayerArrays, channel_axis, layer_arrays
+from mnsim.reference.store import Store, filter_scales
 from mnsim.reference.weights import Weights, fold
 
 Range = tuple[float, float]
@@ -30,11 +30,11 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
     """The quantisation of an int8 graph: ranges of the float32 reference over the images, or over seeded noise without any.
 
     Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of a concat, and both sides
-    of a flatten and of a maximum. What a relu follows is quantised to the relu's range at once. Raises ValueError when a range is
-    not finite, and as `infer` does.
+    of a flatten and of a maximum. What a clamp follows (relu) is quantised to the clamp's range at once, what anything else follows to
+    its own. Raises ValueError when a range is not finite, and as `infer` does.
     """
-    plain = replace(graph, dtype="float32")
-    arrays = _float_arrays(graph, weights)
+    plain = _float_graph(graph)
+    arrays = Store(plain, weights)
     ranges: dict[tuple[int, str], Range] = {}
 
     def watch(operator: Operator, stage: str, result: Array) -> None:
@@ -47,11 +47,11 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
     return Numbers(maps, tuple(_layer(graph, weights, operator, maps, ranges) for operator in graph.operators))
 
 
-def _float_arrays(graph: Graph, weights: Weights) -> tuple[LayerArrays, ...]:
-    """The weights of an int8 graph as its float32 one stores them."""
+def _float_graph(graph: Graph) -> Graph:
+    """The int8 graph in float32."""
     wide = [replace(operator, weights=replace(operator.weights, element_bytes=4)) for operator in graph.operators]
     maps = tuple(replace(feature_map, element_bytes=4) for feature_map in graph.maps)
-    return layer_arrays(replace(graph, dtype="float32", maps=maps, operators=tuple(wide)), weights)
+    return replace(graph, dtype="float32", maps=maps, operators=tuple(wide))
 
 
 def _widen(ranges: dict[tuple[int, str], Range], key: tuple[int, str], values: Array) -> None:
@@ -89,19 +89,28 @@ def _map_scales(graph: Graph, ranges: dict[tuple[int, str], Range]) -> tuple[Sca
     return tuple(scales[find(index)] for index in range(len(graph.maps)))
 
 
+def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Range]) -> list[tuple[str, Scale]]:
+    """Each stage's name with the scale of what it writes, in order; the last one writes the map.
+
+    What a clamp reads may have the scale of what it writes: it would cut off the rest anyway. What any other stage reads has its own.
+    """
+    written: list[tuple[str, Scale]] = []
+    follower = ""
+    for name in reversed(_stage_names(operator)):
+        if follower and not RULES[follower].is_clamp:
+            last = scale_of(*ranges[operator.output, name], operator.name)
+        written.insert(0, (name, last))
+        follower = name
+    return written
+
+
 def _layer(
     graph: Graph, weights: Weights, operator: Operator, maps: tuple[Scale, ...], ranges: dict[tuple[int, str], Range]
 ) -> LayerNumbers:
-    filters = fold(graph, weights, operator).filters
-    scales = None if filters is None else weight_scales(filters, channel_axis(operator))
-    names = _stage_names(operator)
+    scales = filter_scales(fold(graph, weights, operator))
     stages: list[StageNumbers] = []
     inputs = tuple(maps[source] for source in operator.inputs)
-    for place, name in enumerate(names):
-        followed = names[place + 1] if place + 1 < len(names) else ""
-        output = maps[operator.output]
-        if followed and followed not in ACTIVATIONS:  # an unfolded batch norm follows: the sums' own range
-            output = scale_of(*ranges[operator.output, name], operator.name)
+    for place, (name, output) in enumerate(_written(operator, maps[operator.output], ranges)):
         multipliers = None
         if place == 0 and scales is not None:
             multipliers = multipliers_of(inputs[0], scales, output)

@@ -9,8 +9,8 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import RULES, vector_work
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Numbers, quantise
-from mnsim.reference.stages import ACTIVATIONS, accumulate, add_start, apply_vector, finish, whole_kernel
-from mnsim.reference.store import LayerArrays, layer_arrays, require
+from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, whole_kernel
+from mnsim.reference.store import LayerArrays, Store, require
 from mnsim.reference.weights import Weights
 
 Watch = Callable[[Operator, str, Array], None]
@@ -24,19 +24,22 @@ def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None 
     stage, named as in `Kernel.operation`; the last one is the operator's map. Raises ValueError for an image of another shape,
     for weights that do not fit the graph, and for float16.
     """
-    return run(graph, layer_arrays(graph, weights, numbers), image, numbers, watch)
+    return run(graph, Store(graph, weights, numbers), image, numbers, watch)
 
 
 def run(
     graph: Graph,
-    arrays: Sequence[LayerArrays],
+    arrays: Sequence[LayerArrays] | Store,
     image: Array,
     numbers: Numbers | None = None,
     watch: Watch | None = None,
     fast: bool = False,
 ) -> tuple[Array, ...]:
-    """`infer` with weights as stored (`layer_arrays`), to run many images. `fast` sums in float32: for results, not for comparisons;
-    activations then overwrite what `watch` saw before them."""
+    """`infer` with weights as stored, to run many images: `layer_arrays` is faster, a `Store` takes less memory.
+
+    `fast` sums floats in float32: for results, not for comparisons. Clamps (relu) of floats then overwrite what `watch` saw before them.
+    It changes nothing in int8.
+    """
     require(graph, numbers)
     maps: dict[int, Array] = {0: as_input(graph, image, numbers)}
     last_use = {source: operator.index for operator in graph.operators for source in operator.inputs}
@@ -80,10 +83,6 @@ def stages(
         result = apply_vector(kernel, inputs, first, arrays.norm)
     yield operator.label, result
     for name, _ in vector_work(operator, ()):
-        if name == operator.kind:
-            continue
-        if fast and name in ACTIVATIONS:
-            result = ACTIVATIONS[name](result, result)
-        else:
-            result = apply_vector(replace(kernel, operation=name), [result], layer.stage(name) if layer else None, arrays.norm)
-        yield name, result
+        if name != operator.kind:
+            result = apply_vector(replace(kernel, operation=name), [result], layer.stage(name) if layer else None, arrays.norm, fast)
+            yield name, result

@@ -9,6 +9,9 @@ unit return accumulators, to which nothing has been rounded yet:
 
 NumPy has no BLAS for integers. A float32 holds every integer up to 2^24, so that products of two int8 values (up to 2^14) are summed
 exactly in any order while there are at most 1024 of them; longer sums are cut into pieces of that many.
+
+Filters of a narrower type than x's (float32 beside float64, and int8, which is computed in floats) are widened some output channels
+at a time: those of a whole layer can take a gigabyte.
 """
 
 from collections.abc import Iterator
@@ -25,6 +28,7 @@ Padding = tuple[int, int, int, int]
 
 EXACT_TERMS = 1024  # products of int8 values that float32 sums exactly: 1024 * 128 * 128 = 2^24
 EXACT_TAPS = 514  # the same after the zero point is taken off: 514 * 255 * 128 < 2^24
+WIDENED_ELEMENTS = 1 << 22  # of filters at a time
 COLUMN_ELEMENTS = 1 << 18  # of the unfolded input at a time: it stays in a core's cache
 STRIP_ELEMENTS = 1 << 15  # of a depthwise output at a time, for the same reason
 
@@ -61,7 +65,7 @@ def pad(x: Array, padding: Padding, value: float = 0) -> Array:
 
 
 def conv(x: Array, filters: Array, sweep: Sweep, groups: int = 1, zero_point: int = 0) -> Array:
-    """Convolution: x (H, W, C_in), filters (C_out, k_h, k_w, C_in / groups) of x's dtype; accumulators (H_out, W_out, C_out).
+    """Convolution: x (H, W, C_in), filters (C_out, k_h, k_w, C_in / groups); accumulators (H_out, W_out, C_out).
 
     With int8 the padding stands for the number zero, which is the zero point.
     """
@@ -71,12 +75,21 @@ def conv(x: Array, filters: Array, sweep: Sweep, groups: int = 1, zero_point: in
     result = np.empty((height, width, filters.shape[0]), np.int32 if integer else x.dtype)
     depth, block = x.shape[2] // groups, filters.shape[0] // groups
     for group in range(groups):
-        outs = slice(group * block, (group + 1) * block)
         part = padded[:, :, group * depth : (group + 1) * depth] if groups > 1 else padded
-        _convolve(part, filters[outs], sweep, result[:, :, outs])
+        for outs in _blocks(filters, x.dtype, group * block, (group + 1) * block):
+            _convolve(part, filters[outs], sweep, result[:, :, outs])
     if integer and zero_point:
         result -= np.int32(zero_point) * filters.sum(axis=(1, 2, 3), dtype=np.int32)
     return result
+
+
+def _blocks(filters: Array, working: np.dtype[Any], first: int, last: int) -> Iterator[slice]:
+    """The output channels [first, last) of filters in parts of which each may be widened at once; floats of the working type as one."""
+    size = max(1, last - first)
+    if filters.dtype != working or filters.dtype == np.int8:
+        size = max(1, min(size, WIDENED_ELEMENTS // max(1, prod(filters.shape[1:]))))
+    for start in range(first, last, size):
+        yield slice(start, min(last, start + size))
 
 
 def _convolve(padded: Array, filters: Array, sweep: Sweep, result: Array) -> None:
@@ -127,24 +140,23 @@ def _multiply(columns: Array, weights: list[Array], dtype: np.dtype[Any]) -> Arr
 
 
 def dense(x: Array, filters: Array, zero_point: int = 0) -> Array:
-    """Fully connected: x of K elements in HWC order, filters (C_out, K) of x's dtype; accumulators (1, 1, C_out)."""
+    """Fully connected: x of K elements in HWC order, filters (C_out, K); accumulators (1, 1, C_out)."""
     flat = x.reshape(-1)
     integer = x.dtype == np.int8
     result = np.empty(filters.shape[0], np.int32 if integer else x.dtype)
-    if not integer:
-        np.matmul(filters, flat, out=result)
-        return result.reshape(1, 1, -1)
-    block = max(1, (1 << 22) // flat.size)  # filters are widened some outputs at a time: a whole layer of them can be 400 MB
-    for first in range(0, len(filters), block):
-        pieces = [part.T for part in _pieces(filters[first : first + block], np.dtype(np.float32))]
-        result[first : first + block] = _multiply(flat.astype(np.float32)[None], pieces, result.dtype)[0]
+    for outs in _blocks(filters, x.dtype, 0, len(filters)):
+        if integer:
+            pieces = [part.T for part in _pieces(filters[outs], np.dtype(np.float32))]
+            result[outs] = _multiply(flat.astype(np.float32)[None], pieces, result.dtype)[0]
+        else:
+            np.matmul(filters[outs].astype(x.dtype, copy=False), flat, out=result[outs])
     if zero_point:
         result -= np.int32(zero_point) * filters.sum(axis=1, dtype=np.int32)
     return result.reshape(1, 1, -1)
 
 
 def depthwise(x: Array, filters: Array, sweep: Sweep, zero_point: int = 0) -> Array:
-    """Depthwise convolution: x (H, W, C), filters (k_h, k_w, C * multiplier) of x's dtype; accumulators (H_out, W_out, C * multiplier).
+    """Depthwise convolution: x (H, W, C), filters (k_h, k_w, C * multiplier); accumulators (H_out, W_out, C * multiplier).
 
     A sum of shifted maps, one for each of the window's elements, each times its weights; always in the same order, so that it does
     not depend on the shape, even in float32.
@@ -160,7 +172,8 @@ def depthwise(x: Array, filters: Array, sweep: Sweep, zero_point: int = 0) -> Ar
     padded = pad(x, sweep.padding)
     phases = _phases(padded, sweep.stride[1])
     taps = [(row, *divmod(column, sweep.stride[1])[::-1]) for row in range(sweep.window[0]) for column in range(sweep.window[1])]
-    weights = np.repeat(filters.reshape(len(taps), 1, channels), width, axis=1).reshape(len(taps), width * channels)
+    taken = filters.reshape(len(taps), 1, channels).astype(x.dtype, copy=False)
+    weights = np.repeat(taken, width, axis=1).reshape(len(taps), width * channels)
     result = np.empty((height, width * channels), x.dtype)
     rows, stride = max(1, STRIP_ELEMENTS // (width * channels)), sweep.stride[0]
     product = np.empty((rows, width * channels), x.dtype)

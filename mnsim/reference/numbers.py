@@ -32,7 +32,7 @@ class StageNumbers:
     """What one stage of an operator needs to run in int8, beside its bytes.
 
     `name` is the stage's operation as `Kernel.operation` has it. `inputs` are the scales of what it reads, `output` that of what it
-    writes. `multipliers` are s_x * s_w / s_y, one a channel, of a matrix operator. `table` has 256 entries: of relu and relu6 the
+    writes. `multipliers` are s_x * s_w / s_y, one a channel, of a matrix operator. `table` has 256 entries: of an activation the
     output for q = -128, -127, ...; of a softmax exp(-scale * d), d = 0, 1, ... being the distance from the largest input.
     """
 

@@ -22,13 +22,14 @@ Integers are exact, and so identical in any tiling. In float32 a sum is taken in
 sums that lie within float64's error of the middle between two float32; a split input rounds its partial sums, and can differ by more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
+from mnsim.graph.operators import RULES
 from mnsim.program.model import Kernel
 from mnsim.reference import kernels
 from mnsim.reference.kernels import Array, Sweep
@@ -53,12 +54,13 @@ def accumulate(kernel: Kernel, x: Array, filters: Array, numbers: StageNumbers |
     """A matrix operator's sums over the tile's input channels, without bias: int32 (int8), float64, or float32 when `fast`.
 
     `x` is (H, W, C) or, fully connected, K elements in any shape; its padding is the kernel's. Needs `numbers` for the input's
-    zero point when x is int8. Raises ValueError for an operation that is not the matrix unit's.
+    zero point when x is int8. Raises ValueError for an operation that is not the matrix unit's, and TypeError as `apply_vector` does.
     """
+    _same_kind(x, numbers)
     zero_point = numbers.inputs[0].zero_point if numbers else 0
     if x.dtype != np.int8:
         working = np.float32 if fast else np.float64
-        x, filters = x.astype(working, copy=False), filters.astype(working, copy=False)
+        x = x.astype(working, copy=False)  # the filters follow, some at a time
     if kernel.operation == "dense":
         return kernels.dense(x, filters, zero_point)
     if kernel.operation == "depthwise":
@@ -96,15 +98,23 @@ def finish(sums: Array, numbers: StageNumbers | None, channels: Span) -> Array:
     return requantise(sums, numbers.multipliers[channels[0] : channels[1]], numbers.output)
 
 
-def apply_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers | None = None, norm: Array | None = None) -> Array:
+def apply_vector(
+    kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers | None = None, norm: Array | None = None, in_place: bool = False
+) -> Array:
     """A vector operation: the int8 or float32 output of stored inputs. `kernel.operation` says which.
 
     `norm` is a batch norm's float32 (2, C) of this tile's channels, scale and shift. An addition has several inputs, all other
-    operations one; `copy` returns its own as it is. Raises ValueError for an operation that is not the vector unit's.
+    operations one; `copy` returns its own as it is. `in_place` allows a clamp of floats to overwrite its input, and to leave a -0.0 that
+    it finds there. Raises ValueError for an operation that is not the vector unit's, and TypeError for int8 inputs without `numbers` or
+    floats with them: bytes are never taken for the numbers that they stand for.
     """
     operation = kernel.operation
     if operation == "copy":
         return inputs[0]
+    for x in inputs:
+        _same_kind(x, numbers)
+    if in_place and numbers is None and operation in ACTIVATIONS and RULES[operation].is_clamp:
+        return ACTIVATIONS[operation](inputs[0], inputs[0])
     if operation in ("max_pool", "global_max_pool"):  # the output has the input's scale
         (x,) = inputs
         largest = kernels.max_pool(x, sweep_of(kernel)) if operation == "max_pool" else kernels.global_max_pool(x)
@@ -113,6 +123,11 @@ def apply_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers 
         assert norm is not None
         return _batch_norm(inputs[0], numbers, norm)
     return _int8_vector(kernel, inputs, numbers) if numbers else _rounded(_float_vector(kernel, inputs))
+
+
+def _same_kind(x: Array, numbers: StageNumbers | None) -> None:
+    if (x.dtype == np.int8) != (numbers is not None):
+        raise TypeError(f"{x.dtype} values run {'with' if x.dtype == np.int8 else 'without'} the numbers of an int8 stage")
 
 
 def _rounded(values: Array) -> NDArray[np.float32]:
@@ -133,10 +148,8 @@ def _float_vector(kernel: Kernel, inputs: Sequence[Array]) -> Array:
     match kernel.operation:
         case "add":
             return sum((term.astype(np.float64) for term in inputs[1:]), start=x.astype(np.float64))
-        case "relu":
-            return kernels.relu(x)
-        case "relu6":
-            return kernels.relu6(x)
+        case activation if activation in ACTIVATIONS:
+            return ACTIVATIONS[activation](x if RULES[activation].is_clamp else x.astype(np.float64))
         case "avg_pool":
             return kernels.avg_pool(x, sweep_of(kernel))
         case "global_avg_pool":
@@ -156,7 +169,7 @@ def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers)
                 for term, read in zip(inputs, numbers.inputs, strict=True)
             ]
             return saturate(np.rint(sum(terms[1:], start=terms[0])), output)
-        case "relu" | "relu6":
+        case activation if activation in ACTIVATIONS:
             assert numbers.table is not None
             return numbers.table[x.astype(np.int16) + 128]
         case "avg_pool":
@@ -175,9 +188,9 @@ def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers)
             raise ValueError(f"{kernel.operation} does not run on the vector unit")
 
 
-ACTIVATIONS = {"relu": kernels.relu, "relu6": kernels.relu6}
+ACTIVATIONS: dict[str, Callable[..., Array]] = {"relu": kernels.relu, "relu6": kernels.relu6}  # of floats; clamps also take `out`
 
 
 def activation_table(name: str, x: Scale, y: Scale) -> NDArray[np.int8]:
-    """A relu's or relu6's table between two scales."""
+    """An activation's table between two scales."""
     return table_of(ACTIVATIONS[name], x, y)

@@ -1,13 +1,14 @@
 """The bytes of weights in external memory: quantised or not, in the layouts that programs load."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.reference.numbers import Numbers, quantise_bias, quantise_weights
-from mnsim.reference.weights import Weights, fold
+from mnsim.reference.numbers import Numbers, quantise_bias, quantise_weights, weight_scales
+from mnsim.reference.weights import Folded, Weights, along, fold
 
 
 class LayerArrays(NamedTuple):
@@ -18,9 +19,20 @@ class LayerArrays(NamedTuple):
     norm: NDArray[np.float32] | None
 
 
-def channel_axis(operator: Operator) -> int:
-    """The axis of the operator's filters that is its output channel: the last one of depthwise filters, else the first."""
-    return -1 if operator.kind == "depthwise" else 0
+class Store:
+    """`layer_arrays` one operator at a time, by index: made when asked for and not kept, for a whole network can take gigabytes.
+
+    Raises ValueError as `layer_arrays` does, but for an operator's arrays when they are asked for. Without a folded batch norm,
+    float32 filters are those of the weights themselves.
+    """
+
+    def __init__(self, graph: Graph, weights: Weights, numbers: Numbers | None = None) -> None:
+        require(graph, numbers)
+        self._graph, self._weights, self._numbers = graph, weights, numbers
+
+    def __getitem__(self, index: int) -> LayerArrays:
+        with np.errstate(over="ignore"):  # an infinity shows in what is computed with it
+            return _layer(self._graph, self._weights, self._graph.operators[index], self._numbers)
 
 
 def layer_arrays(graph: Graph, weights: Weights, numbers: Numbers | None = None) -> tuple[LayerArrays, ...]:
@@ -29,9 +41,8 @@ def layer_arrays(graph: Graph, weights: Weights, numbers: Numbers | None = None)
     Raises ValueError, naming the layer, when an array is missing or has the wrong shape, and for an int8 store without `numbers`
     or the reverse; float16 is a dtype for costs only.
     """
-    require(graph, numbers)
-    with np.errstate(over="ignore"):  # an infinity shows in what is computed with it
-        return tuple(_layer(graph, weights, operator, numbers) for operator in graph.operators)
+    store = Store(graph, weights, numbers)
+    return tuple(store[operator.index] for operator in graph.operators)
 
 
 def require(graph: Graph, numbers: Numbers | None) -> None:
@@ -46,26 +57,47 @@ def _layer(graph: Graph, weights: Weights, operator: Operator, numbers: Numbers 
     folded = fold(graph, weights, operator)
     norm = None if folded.norm is None else folded.norm.astype(np.float32)
     if numbers is None:
-        filters = None if folded.filters is None else folded.filters.astype(np.float32)
-        return LayerArrays(filters, None if folded.bias is None else folded.bias.astype(np.float32), norm)
+        return LayerArrays(_float_filters(folded), None if folded.bias is None else folded.bias.astype(np.float32), norm)
     layer = numbers.layers[operator.index]
     if folded.filters is None or layer.weight_scales is None or layer.bias_scales is None:
         return LayerArrays(None, None, norm)
-    quantised = quantise_weights(folded.filters, layer.weight_scales, channel_axis(operator))
+    axis, quantised = folded.channel_axis, np.empty(folded.filters.shape, np.int8)
+    for part, piece in folded.pieces():
+        quantised[along(axis, part)] = quantise_weights(piece, layer.weight_scales[part], axis)
     return LayerArrays(quantised, None if folded.bias is None else quantise_bias(folded.bias, layer.bias_scales), norm)
 
 
-def stored_bytes(graph: Graph, weights: Weights, numbers: Numbers | None = None) -> dict[int, tuple[bytes, bytes]]:
-    """Each operator's filters and biases as they lie in external memory, by operator index; little-endian.
+def _float_filters(folded: Folded) -> NDArray[np.float32] | None:
+    """The filters in float32; with nothing folded into them, the trained ones themselves."""
+    if folded.filters is None or folded.gains is None:
+        return None if folded.filters is None else folded.filters.astype(np.float32, copy=False)
+    filters = np.empty(folded.filters.shape, np.float32)
+    for part, piece in folded.pieces():
+        filters[along(folded.channel_axis, part)] = piece
+    return filters
+
+
+def filter_scales(folded: Folded) -> NDArray[np.float64] | None:
+    """The scales of the operator's int8 filters, one a channel; None without filters."""
+    parts = [weight_scales(piece, folded.channel_axis) for _, piece in folded.pieces()]
+    return np.concatenate(parts) if parts else None
+
+
+def stored_bytes(
+    graph: Graph, weights: Weights, numbers: Numbers | None = None
+) -> Iterator[tuple[Operator, tuple[NDArray[np.uint8], NDArray[np.uint8]]]]:
+    """Each operator's filters and biases as they lie in external memory, one operator after another; little-endian.
 
     Biases are planes of one 4-byte number a channel: the bias (int32 or float32) if there is one, then scale and shift (float32)
     of a batch norm that is not folded. Raises as `layer_arrays` does.
     """
-    return {
-        operator.index: (_bytes(arrays.filters), _bytes(arrays.bias) + _bytes(arrays.norm))
-        for operator, arrays in zip(graph.operators, layer_arrays(graph, weights, numbers), strict=True)
-    }
+    store = Store(graph, weights, numbers)
+    for operator in graph.operators:
+        arrays = store[operator.index]
+        yield operator, (_bytes(arrays.filters), np.concatenate([_bytes(arrays.bias), _bytes(arrays.norm)]))
 
 
-def _bytes(array: NDArray[Any] | None) -> bytes:
-    return b"" if array is None else array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+def _bytes(array: NDArray[Any] | None) -> NDArray[np.uint8]:
+    if array is None:
+        return np.empty(0, np.uint8)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)

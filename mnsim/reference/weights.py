@@ -1,9 +1,9 @@
 """A network's weights as trained: float32 arrays by layer, before batch norm is folded and before quantisation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mnsim.graph.model import Graph, Operator
 
 EPSILON = 1e-3  # batch norm's; an assumption: TensorFlow's MobileNet has it, and files seldom say it
+PIECE_ELEMENTS = 1 << 20  # of filters that are in float64 at a time
 NORM_NAMES = ("gamma", "beta", "mean", "variance")
 Floats = NDArray[np.float32]
 
@@ -52,21 +53,44 @@ def random_weights(graph: Graph, seed: int = 0) -> Weights:
 def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...], kind: str) -> Floats:
     if name == "filters":
         fan_in = prod(shape[:2]) if kind == "depthwise" else prod(shape[1:])
-        return (random.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))).astype(np.float32)
+        values = random.standard_normal(shape, np.float32)
+        values *= np.float32(np.sqrt(2 / fan_in))
+        return values
     if name in ("gamma", "variance"):  # positive, around one
         return random.uniform(0.8, 1.25, shape).astype(np.float32)
     return random.normal(0, 0.1, shape).astype(np.float32)
 
 
 class Folded(NamedTuple):
-    """What inference reads, in float64: filters and bias with a folded batch norm in them; scale and shift of an unfolded one.
+    """What inference reads of an operator, None where it has none: biases (C,) with a folded batch norm in them, in float64; the norm
+    (2, C) of an unfolded one, y = x * scale + shift; and filters as trained, which `pieces` gives with the folded batch norm in them.
 
-    None where the operator has none. An unfolded norm is y = x * scale + shift.
+    `channel_axis` is the axis of the filters that is their output channel: the last one of a depthwise convolution, else the first.
     """
 
-    filters: NDArray[np.float64] | None
+    filters: Floats | None
+    gains: NDArray[np.float64] | None  # (C,): what a folded batch norm multiplies the filters with
+    channel_axis: int
     bias: NDArray[np.float64] | None
-    norm: NDArray[np.float64] | None  # (2, C): scale, shift
+    norm: NDArray[np.float64] | None
+
+    def pieces(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """The filters as inference reads them, in float64, some output channels [a, b) at a time: all at once can take a gigabyte."""
+        if self.filters is None:
+            return
+        channels = self.filters.shape[self.channel_axis]
+        step = max(1, PIECE_ELEMENTS * channels // max(1, self.filters.size))
+        for first in range(0, channels, step):
+            part = slice(first, min(channels, first + step))
+            piece = self.filters[along(self.channel_axis, part)].astype(np.float64)
+            if self.gains is not None:
+                piece *= self.gains[part].reshape(-1, *[1] * (piece.ndim - 1 if self.channel_axis == 0 else 0))
+            yield part, piece
+
+
+def along(axis: int, part: slice) -> tuple[Any, ...]:
+    """The index of a part of an array's first axis (0) or of its last (-1)."""
+    return (part,) if axis == 0 else (..., part)
 
 
 def fold(graph: Graph, weights: Weights, operator: Operator) -> Folded:
@@ -81,18 +105,17 @@ def fold(graph: Graph, weights: Weights, operator: Operator) -> Folded:
             raise ValueError(f"layer '{operator.name}' has no {name}")
         if arrays[name].shape != shape:
             raise ValueError(f"layer '{operator.name}': {name} is {arrays[name].shape}, expected {shape}")
-    wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-    filters, bias, norm = wide.get("filters"), wide.get("bias") if "bias" in has.trained else None, None
+    wide = {name: array.astype(np.float64) for name, array in arrays.items() if name != "filters"}
+    filters, bias = arrays.get("filters"), wide.get("bias") if "bias" in has.trained else None
+    gains = norm = None
     if has.has_norm:
         scale = wide["gamma"] / np.sqrt(wide["variance"] + EPSILON)
         shift = wide["beta"] - wide["mean"] * scale
         if has.is_folded and filters is not None:
-            last = operator.kind == "depthwise"  # output channels are the last axis there, the first one elsewhere
-            filters = filters * (scale if last else scale.reshape(-1, *[1] * (filters.ndim - 1)))
-            bias = shift if bias is None else shift + bias * scale
+            gains, bias = scale, shift if bias is None else shift + bias * scale
         else:
             norm = np.stack([scale, shift])
-    return Folded(filters, bias, norm)
+    return Folded(filters, gains, -1 if operator.kind == "depthwise" else 0, bias, norm)
 
 
 def _shapes_of(operator: Operator) -> dict[str, tuple[int, ...]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mnsim.interpreters.cost import Estimate
 from mnsim.plan.model import Cut
-from mnsim.plan.tiling import tile_counts
+from mnsim.plan.tiling import tile_counts, what_stays
 from mnsim.report.records import Record
 
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
@@ -92,22 +92,25 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
         Column("maps in B", *moved("input"), 9),
         Column("maps out B", *moved("output"), 9),
         Column("moved B", _count("traffic_bytes"), _count("traffic_bytes"), 2),
-        Column("SRAM B", _count("sram_bytes"), _count("peak_sram_bytes"), 8),
+        Column("SRAM B", _count("sram_bytes"), _count("reserved_sram_bytes"), 8),
         Column(f"bus {unit}", *time("transfer_time_s", "transfer_time_s"), 7),
         Column(f"matrix {unit}", *time("matrix_time_s", "matrix_time_s"), 7),
         Column(f"vector {unit}", *time("vector_time_s", "vector_time_s"), 7),
         Column(f"time {unit}", *time("time_s", "serial_time_s"), 0),
         Column("%", share, lambda total: "100.0", 3),
         *([energy_column()] if estimate.energies is not None else []),
-        Column("bound", lambda layer: layer["bound"], lambda total: total["bound"], 1, True),
+        Column("busiest", lambda layer: layer["busiest"] or "", lambda total: total["busiest"], 1, True),
     ]
     return [*columns, Column("cut", lambda layer: cuts[layer["name"]], _nothing, 4, True)] if verbose else columns
 
 
 def _pieces(cut: Cut) -> str:
-    """How a layer is cut: strips x output blocks x input blocks and what stays; empty for one tile."""
-    counts, stays = tile_counts(cut.geometry, cut.tiling), cut.tiling.stays
-    return "" if max(counts) == 1 else f"{'x'.join(map(str, counts))}, {stays} stay{'' if stays == 'weights' else 's'}"
+    """How a layer is cut: strips x output blocks x input blocks and what stays, if anything does; empty for one tile."""
+    counts, stays = tile_counts(cut.geometry, cut.tiling), what_stays(cut.geometry, cut.tiling)
+    if max(counts) == 1:
+        return ""
+    held = f", {stays} stay{'' if stays == 'weights' else 's'}" if stays else ""
+    return f"{'x'.join(map(str, counts))}{held}"
 
 
 def type_rows(record: Record) -> tuple[list[str], list[list[str]]]:

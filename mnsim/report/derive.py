@@ -11,7 +11,7 @@ from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.interpreters.cost import Estimate, LayerCost, sram_in_use
 from mnsim.plan.model import Geometry, Tiling, cuts_of, lifetime, segments_of
-from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, working_bytes
+from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, what_stays, working_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Derivation:
     title: str
     facts: tuple[str, ...]
     steps: tuple[Step, ...]
-    bound: str
+    busiest: str | None
 
 
 def derive(estimate: Estimate, index: int) -> Derivation:
@@ -45,7 +45,7 @@ def derive(estimate: Estimate, index: int) -> Derivation:
         *_time_steps(estimate, operator, row),
         *_energy_step(estimate, row),
     )
-    return Derivation(f"{operator.name}: {operator.label}", tuple(_facts(estimate, operator)), steps, row.bound)
+    return Derivation(f"{operator.name}: {operator.label}", tuple(_facts(estimate, operator)), steps, row.busiest)
 
 
 def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
@@ -67,7 +67,8 @@ def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
 def _cut(estimate: Estimate, operator: Operator) -> str:
     geometry, tiling = _cut_of(estimate, operator)
     if geometry.idle:
-        return "moves and computes nothing: its bytes are its input's"
+        crosses = estimate.layers[operator.index].traffic_bytes
+        return f"{'' if crosses else 'moves and '}computes nothing: its bytes are those of what it reads"
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     if strips * out_blocks * in_blocks == 1:
         return "cut: not at all (one tile)"
@@ -77,7 +78,8 @@ def _cut(estimate: Estimate, operator: Operator) -> str:
     ]
     if in_blocks > 1:
         parts.append(f"{_counted(in_blocks, 'block')} of {_up_to(tiling.in_channels, geometry.group_in, 'input channel')}")
-    return f"cut: {', '.join(parts)}; what stays: {tiling.stays}"
+    stays = what_stays(geometry, tiling)
+    return f"cut: {', '.join(parts)}" + (f"; what stays: {stays}" if stays else "")
 
 
 def _counted(count: int, what: str) -> str:
@@ -129,7 +131,7 @@ def _count_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iter
         sizes = f"{_times(*operator.window.kernel)} * {x[2]} // {operator.groups} * {y[2]}"
         yield Step("macs", row.macs, "MACs", f"{filters} * H_out * W_out", f"{sizes} * {y[0]} * {y[1]}")
     else:
-        yield Step("macs", 0, "MACs", "none: this operator runs on the vector unit", "0")
+        yield Step("macs", 0, "MACs", f"none: this operator {'runs on the vector unit' if row.vector_ops else 'computes nothing'}", "0")
         filters, sizes = "filters", "0"
     yield _vector_ops(estimate, operator, row)
     channels = y[2]
@@ -185,7 +187,8 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
     elif traffic.input_bytes:
         yield Step("input_traffic_bytes", traffic.input_bytes, "B", "the network's input, loaded whole", _size(graph, 0))
     else:
-        yield Step("input_traffic_bytes", 0, "B", "nothing: all that it reads is in SRAM", "0")
+        why = "what it reads is not moved" if geometry.idle else "all that it reads is in SRAM"
+        yield Step("input_traffic_bytes", 0, "B", f"nothing: {why}", "0")
     if geometry.out_streams and not geometry.idle:
         numbers = _times(geometry.rows_out, geometry.out_row_bytes, geometry.out_channels)
         channels = "copied channels" if operator.copied else "channels"
@@ -194,7 +197,8 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
         formula = "the network's output, stored whole"
         yield Step("output_traffic_bytes", traffic.output_bytes, "B", formula, _size(graph, operator.output))
     else:
-        yield Step("output_traffic_bytes", 0, "B", "nothing: the output stays in SRAM", "0")
+        why = "its bytes are there already" if geometry.idle else "the output stays in SRAM"
+        yield Step("output_traffic_bytes", 0, "B", f"nothing: {why}", "0")
     parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes)
     yield Step("traffic_bytes", row.traffic_bytes, "B", "filters and biases + input + output", " + ".join(map(str, parts)))
     yield from _buffer_steps(geometry, tiling)

@@ -12,15 +12,15 @@ def derivation_text(derivation: Derivation, chosen: str) -> str:
     steps = derivation.steps
     if chosen == "json":
         return to_json(
-            {"layer": derivation.title, "facts": derivation.facts, "figures": list(map(asdict, steps)), "bound": derivation.bound}
+            {"layer": derivation.title, "facts": derivation.facts, "figures": list(map(asdict, steps)), "busiest": derivation.busiest}
         )
     if chosen == "csv":
-        bound = {"figure": "bound", "formula": "the largest of the three times", "numbers": derivation.bound}
-        return to_csv([*map(asdict, steps), bound])
+        busiest = {"figure": "busiest", "formula": "the largest of the three times", "numbers": derivation.busiest}
+        return to_csv([*map(asdict, steps), busiest])
     if chosen == "markdown":
         rows = [[step.figure, _value(step), step.formula, f"`{step.numbers}`"] for step in steps]
         facts = "".join(f"- {fact}\n" for fact in derivation.facts)
-        facts += f"- bound: {derivation.bound}\n"
+        facts += f"- busiest: {_busiest(derivation)}\n"
         return f"**{derivation.title}**\n\n{facts}\n" + to_markdown(
             ["figure", "value", "formula", "numbers"], rows, [True, False, True, True]
         )
@@ -33,9 +33,15 @@ def derivation_text(derivation: Derivation, chosen: str) -> str:
             lines.append(f"{' ' * width}  = {step.numbers}")
         else:
             lines[-1] += f"  ({step.formula})"
-    largest = {"bus": "transfer_time_s", "matrix": "matrix_time_s", "vector": "vector_time_s"}[derivation.bound]
-    lines.append(f"{'bound'.ljust(width)}  {derivation.bound} (the largest of the three times is {largest})")
+    lines.append(f"{'busiest'.ljust(width)}  {_busiest(derivation)}")
     return "\n".join(lines) + "\n"
+
+
+def _busiest(derivation: Derivation) -> str:
+    if derivation.busiest is None:
+        return "none (all three times are 0)"
+    largest = {"bus": "transfer_time_s", "matrix": "matrix_time_s", "vector": "vector_time_s"}[derivation.busiest]
+    return f"{derivation.busiest} (the largest of the three times is {largest})"
 
 
 def _value(step: Step) -> str:

@@ -5,9 +5,9 @@ from importlib import import_module
 from typing import IO, Any
 
 from mnsim.errors import Location, SpecError
-from mnsim.explore.evaluate import ENGINES
 from mnsim.explore.points import Numbers
 from mnsim.explore.rows import TEXTS, WHOLE, Rows, amounts, shared_values
+from mnsim.program.model import ENGINES
 
 PART = 1 << 17  # rows of a group
 
@@ -44,8 +44,8 @@ def _column(arrow: Any, name: str, rows: Rows, numbers: Numbers) -> Any:
     """What points share is made once, and taken as often as it is needed: whole numbers beyond 2 to the 53rd stay exact."""
     if name in rows.flags:
         return arrow.array(rows.flags[name][numbers])
-    if name == "bound":
-        return arrow.array([*ENGINES, None], arrow.string()).take(arrow.array(rows.bound[numbers] % 4)).dictionary_encode()
+    if name in rows.named:
+        return arrow.array([*ENGINES, None], arrow.string()).take(arrow.array(rows.named[name][numbers] % 4)).dictionary_encode()
     if rows.is_shared(name):
         shared, places = shared_values(rows, name, numbers)
         if name in TEXTS:

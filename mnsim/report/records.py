@@ -6,7 +6,9 @@ from typing import Any
 
 from mnsim.graph.model import Operator
 from mnsim.interpreters.cost import Estimate, LayerCost
-from mnsim.plan.model import Home, lifetime
+from mnsim.plan.model import Cut, Home, lifetime
+from mnsim.plan.tiling import what_stays
+from mnsim.spec.records import Hardware
 
 Record = dict[str, Any]
 
@@ -35,8 +37,13 @@ def network_record(estimate: Estimate) -> Record:
 
 
 def hardware_record(estimate: Estimate) -> Record:
-    """The hardware with its settings; energies only where its file has them."""
-    record = asdict(estimate.hardware)
+    """The hardware with its settings."""
+    return hardware_fields(estimate.hardware)
+
+
+def hardware_fields(hardware: Hardware) -> Record:
+    """A piece of hardware; energies only where its file has them."""
+    record = asdict(hardware)
     if record["energies"] is None:
         del record["energies"]
     for unit in ("matrix", "vector"):
@@ -72,7 +79,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "matrix_time_s": row.matrix_time_s,
         "vector_time_s": row.vector_time_s,
         "time_s": row.time_s,
-        "bound": row.bound,
+        "busiest": row.busiest,
         **({} if estimate.energies is None else {"energy_j": estimate.energies[row.index].energy_j}),
     }
 
@@ -82,7 +89,10 @@ def _window_part(operator: Operator, part: str) -> list[int] | None:
 
 
 def _plan_record(estimate: Estimate) -> Record:
-    """The plan: each map's home over its layers (first and last included), each segment's cut and working space."""
+    """The plan: each map's home over its layers (first and last included), each segment's cut and working space.
+
+    A cut's `stays` is null where nothing is held while something else passes.
+    """
     graph, plan = estimate.graph, estimate.plan
     names = [operator.name for operator in graph.operators]
 
@@ -90,13 +100,16 @@ def _plan_record(estimate: Estimate) -> Record:
         first, last = (names[index] for index in lifetime(plan, home))
         return {"name": name, "address": home.address, "first_layer": first, "last_layer": last}
 
+    def tiling_record(cut: Cut) -> Record:
+        return {**asdict(cut.tiling), "stays": what_stays(cut.geometry, cut.tiling)}
+
     return {
         "policy": plan.policy,
         "homes": [home_record(feature_map.name, home) for feature_map, home in zip(graph.maps, plan.homes, strict=True)],
         "segments": [
             {
                 "layers": [names[cut.operator] for cut in segment.cuts],
-                "tiling": asdict(segment.cuts[0].tiling),
+                "tiling": tiling_record(segment.cuts[0]),
                 "buffers": [
                     {"name": buffer.name, "address": buffer.address, "size_bytes": buffer.size_bytes} for buffer in segment.buffers
                 ],

@@ -30,9 +30,12 @@ def simulation_record(simulated: Simulated) -> Record:
             "simulated_to_serial": _ratio(end_s, total.serial_time_s),
             "traffic_bytes": total.traffic_bytes,
             "peak_sram_bytes": sram_of(simulated).peak_bytes,
+            "reserved_sram_bytes": total.reserved_sram_bytes,
             "commands": len(program.commands),
             "macs": total.macs,
             "vector_ops": total.vector_ops,
+            "busiest": total.busiest,
+            "bound_by": total.bound_by,
             **({} if estimate.energy_j is None else {"energy_j": estimate.energy_j}),
         },
         "engines": {

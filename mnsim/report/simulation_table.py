@@ -101,9 +101,11 @@ def simulation_sentences(record: Record) -> tuple[str, ...]:
     bounds = f"{total['simulated_to_bound']:.3f}x the bound for any schedule ({format_scaled(total['bound_time_s'], 's')})"
     if total["capacity_bound_time_s"] > 1.001 * total["bound_time_s"]:
         bounds += (
-            f", {total['simulated_to_capacity_bound']:.3f}x the one for this SRAM ({format_scaled(total['capacity_bound_time_s'], 's')})"
+            f", {total['simulated_to_capacity_bound']:.3f}x the one for this SRAM and order of layers "
+            f"({format_scaled(total['capacity_bound_time_s'], 's')})"
         )
-    first, *others = sorted(engines, key=lambda engine: -engines[engine]["busy_s"])
+    first = total["busiest"]
+    others = sorted((engine for engine in engines if engine != first), key=lambda engine: -engines[engine]["busy_s"])
     rest = " and ".join(f"{ENGINE_WORDS[engine]} {100 * engines[engine]['utilization']:.1f} %" for engine in others)
     sentences = [
         f"It takes {format_scaled(end_s, 's')}, policy {record['policy']}: {bounds}.",
@@ -146,7 +148,9 @@ def comparison_text(records: Sequence[Record], is_markdown: bool) -> str:
     return aligned(["figure", *(row["policy"] for row in rows)], lines, [True] + [False] * len(rows))
 
 
-def _figure(key: str, value: float) -> str:
+def _figure(key: str, value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     if key.endswith("_s"):
         return format_scaled(value, "s")
     if key.endswith("_j"):

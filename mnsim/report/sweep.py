@@ -8,7 +8,9 @@ from typing import Any
 
 from mnsim.explore.points import Numbers, Points
 from mnsim.explore.rows import Rows, encoded, json_cell
+from mnsim.explore.select import Selected
 from mnsim.explore.version import model_version
+from mnsim.report.sweep_words import goals_record
 
 PART = 8_192  # rows at a time
 
@@ -30,9 +32,12 @@ def _csv_cell(value: Any) -> str:
     return stream.getvalue().removesuffix('""') if not value else stream.getvalue()
 
 
-def sweep_json(rows: Rows, names: Sequence[str], numbers: Numbers, mode: str) -> Iterator[str]:
+def sweep_json(rows: Rows, names: Sequence[str], selected: Selected, mode: str) -> Iterator[str]:
     """What was asked for, and an object a row; null where there is nothing."""
+    numbers = selected.numbers
     head = {"mode": mode, "points": rows.points.count, "rows": len(numbers), "model": model_version(), "axes": axes_record(rows.points)}
+    if selected.selection.objectives:
+        head["pareto"] = goals_record(rows, selected)
     yield f'{{\n  "sweep": {json.dumps(head)},\n  "rows": ['
     separator = "\n    "
     for cells in _parts(rows, names, numbers, json_cell):

@@ -11,7 +11,7 @@ from heapq import merge
 from typing import Literal, NamedTuple
 
 from mnsim.program.dump import Row, amount_of, kind_of, rows_of
-from mnsim.program.hazards import overlaps
+from mnsim.program.hazards import Log, Space, overlaps
 from mnsim.program.model import ENGINES, Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of
 from mnsim.program.occupancy import occupancy
 from mnsim.program.timeline import Timeline
@@ -25,6 +25,8 @@ PROCESS = 1
 TRACKS: dict[EngineName, int] = {engine: PROCESS + place for place, engine in enumerate(ENGINES, 1)}  # PROCESS itself is a main thread
 COUNTER = "SRAM in use"
 AMOUNTS = {"load": "bytes", "store": "bytes", "matrix": "macs", "vector": "vector_ops"}
+
+NEVER_STORED = Space(0, 0, 1), Log()
 
 BEGIN, FLOW_IN, FLOW_OUT, END = range(4)  # a command's events of one tick stand in this order
 
@@ -112,12 +114,13 @@ def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int
     arrows: list[Arrow] = []
     operands: dict[int, str] = {}
     unused: dict[int, list[tuple[Region, int]]] = {}  # by value what was loaded and by whom, until it is used
-    stored: dict[int, list[tuple[Region, int]]] = {}
+    stored: dict[int, tuple[Space, Log]] = {}  # by value where it lies, and who stored what of it
     for number in sorted(range(len(program.commands)), key=lambda number: (timeline.starts_s[number], number)):
         command = program.commands[number]
         for place, region in enumerate(command.reads):
             if isinstance(command, Load):
-                found = [source for other, source in stored.get(region.data, ()) if overlaps(region, other)]
+                space, log = stored.get(region.data, NEVER_STORED)
+                found = log.all(space.box(region), region)
                 arrows += [Arrow(source, number, "brought back") for source in dict.fromkeys(found)]
                 continue
             waiting = unused.get(region.data, [])
@@ -127,10 +130,12 @@ def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int
             for source in [source for source in dict.fromkeys(found) if source not in operands]:
                 arrows.append(Arrow(source, number, "loaded"))
                 operands[source] = "" if isinstance(command, Store) else command.kernel.operands[place]
-        if isinstance(command, Load | Store):
-            log = unused if isinstance(command, Load) else stored
-            for region in command.writes:
-                log.setdefault(region.data, []).append((region, number))
+        for region in command.writes if isinstance(command, Load | Store) else ():
+            if isinstance(command, Load):
+                unused.setdefault(region.data, []).append((region, number))
+            else:
+                space, log = stored.setdefault(region.data, (Space(region.start, 0, region.stride_bytes), Log()))
+                log.note(space.box(region), region, number)
     return arrows, operands
 
 

@@ -1,9 +1,11 @@
-"""An estimate in words: what bounds the network, how far from the bound it is, which layers cost most."""
+"""An estimate in words: what is busiest, what no schedule beats and how far from that it is, which layers cost most."""
 
+from mnsim.graph.operators import vector_work
 from mnsim.interpreters.cost import Estimate, compulsory_bytes
+from mnsim.program.model import EngineName
 from mnsim.units import format_binary, format_peak, format_scaled
 
-ENGINE_WORDS = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
+ENGINE_WORDS: dict[EngineName, str] = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 _NOTICEABLE = 1.001
 
 
@@ -13,7 +15,10 @@ def sentence_case(words: str) -> str:
 
 
 def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
-    """The network, the machine, and the totals that have no column: three lines. The peak is the plan's, unless a run's is given."""
+    """The network, the machine, and the totals that have no column: three lines.
+
+    The SRAM is what the plan reserves, or the most that a run has in use where that is given.
+    """
     graph, hardware = estimate.graph, estimate.hardware
     shape = " x ".join(map(str, graph.maps[0].shape))
     network = f"{graph.name}, alpha {float(graph.alpha):.4g}, rho {float(graph.rho):.4g}, input {shape}, {graph.dtype}"
@@ -26,21 +31,20 @@ def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
         )
     )
     total = estimate.total
-    sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} B of weights"
-    used = total.peak_sram_bytes if peak_sram_bytes is None else peak_sram_bytes
-    peak = f"SRAM peak {used:,} of {hardware.sram_capacity_bytes:,} B"
-    return f"{network}\non {hardware.name}: {machine}\n{sums}, {peak}"
+    sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} B weights"
+    used = f"reserved {total.reserved_sram_bytes:,}" if peak_sram_bytes is None else f"peak {peak_sram_bytes:,}"
+    return f"{network}\non {hardware.name}: {machine}\n{sums}, SRAM {used} of {hardware.sram_capacity_bytes:,} B"
 
 
 def sentences(estimate: Estimate) -> tuple[str, ...]:
-    """A line each: what the time goes to, what bounds any schedule, what the SRAM adds to that (if much), which layers cost most."""
-    return _where_time_goes(estimate), _what_bounds(estimate), *_what_sram_bounds(estimate), _costly_layers(estimate)
+    """A line each: where the time goes, what no schedule beats, what the SRAM adds to that (if much), which layers cost most."""
+    return _where_time_goes(estimate), _what_no_schedule_beats(estimate), *_what_sram_adds(estimate), _costly_layers(estimate)
 
 
 def _where_time_goes(estimate: Estimate) -> str:
     total = estimate.total
-    parts = {"bus": total.transfer_time_s, "matrix": total.matrix_time_s, "vector": total.vector_time_s}
-    first, *others = sorted(parts, key=lambda engine: -parts[engine])
+    parts: dict[EngineName, float] = {"bus": total.transfer_time_s, "matrix": total.matrix_time_s, "vector": total.vector_time_s}
+    first, *others = sorted(parts, key=lambda engine: -parts[engine])  # the first is `busiest`
     rest = " and ".join(f"{ENGINE_WORDS[engine]} {_share(parts[engine], total.serial_time_s)}" for engine in others)
     return (
         f"One thing at a time it takes {format_scaled(total.serial_time_s, 's')}: {ENGINE_WORDS[first]} is busy for "
@@ -48,22 +52,28 @@ def _where_time_goes(estimate: Estimate) -> str:
     )
 
 
-def _what_bounds(estimate: Estimate) -> str:
+def _what_no_schedule_beats(estimate: Estimate) -> str:
     total, graph, hardware = estimate.total, estimate.graph, estimate.hardware
     work = {
         "bus": f"{format_scaled(compulsory_bytes(graph), 'B')} of weights, input and output at "
         f"{format_peak(hardware.bus_bandwidth_bytes_per_s, 'B/s')}",
         "matrix": f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
-        "vector": f"{format_scaled(total.vector_ops, 'ops')} on the vector unit",
-    }[total.bound]
+        "vector": f"{format_scaled(_needed_ops(estimate), 'ops')} on the vector unit",
+    }[total.bound_by]
     ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
     return (
-        f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {ENGINE_WORDS[total.bound]} sets ({work}): "
+        f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {ENGINE_WORDS[total.bound_by]} sets ({work}): "
         f"one thing at a time is {ratio:.2f}x that{_detour(estimate)}."
     )
 
 
-def _what_sram_bounds(estimate: Estimate) -> tuple[str, ...]:
+def _needed_ops(estimate: Estimate) -> int:
+    """Vector operations that any schedule does: all but this plan's copies."""
+    operators = (operator for operator in estimate.graph.operators if not operator.copied)
+    return sum(ops for operator in operators for _, ops in vector_work(operator, estimate.hardware.fused))
+
+
+def _what_sram_adds(estimate: Estimate) -> tuple[str, ...]:
     """The bound for this SRAM and order of layers, where it is noticeably higher than the one for any."""
     total = estimate.total
     if total.capacity_bound_time_s < _NOTICEABLE * total.bound_time_s:
@@ -84,20 +94,21 @@ def _detour(estimate: Estimate) -> str:
 def _costly_layers(estimate: Estimate) -> str:
     """The three groups of like layers (one type, one time) that cost most together."""
     total_s = estimate.total.serial_time_s
-    groups: dict[tuple[str, float, str], list[str]] = {}
+    groups: dict[tuple[str, float, EngineName], list[str]] = {}
     for row in estimate.layers:
         operator = estimate.graph.operators[row.index]
-        groups.setdefault((operator.label, row.time_s, row.bound), []).append(operator.name)
+        if row.busiest is not None:
+            groups.setdefault((operator.label, row.time_s, row.busiest), []).append(operator.name)
     costly = sorted(groups.items(), key=lambda group: -group[0][1] * len(group[1]))[:3]
-    named = ", ".join(_group(names, time_s, bound, total_s) for (_, time_s, bound), names in costly)
+    named = ", ".join(_group(names, time_s, busiest, total_s) for (_, time_s, busiest), names in costly)
     together = sum(time_s * len(names) for (_, time_s, _), names in costly)
     return f"Most costly: {named}; together {_share(together, total_s)} of the time."
 
 
-def _group(names: list[str], time_s: float, bound: str, total_s: float) -> str:
+def _group(names: list[str], time_s: float, busiest: EngineName, total_s: float) -> str:
     listed = names[0] if len(names) == 1 else f"{len(names)} like {names[0]}"
     each = " each" if len(names) > 1 else ""
-    engine = "bus" if bound == "bus" else f"{bound} unit"
+    engine = ENGINE_WORDS[busiest].removeprefix("the ")
     return f"{listed} {format_scaled(time_s, 's')}{each} ({_share(time_s * len(names), total_s)}, {engine})"
 
 

@@ -7,7 +7,17 @@ from pydantic_core import ErrorDetails
 
 from mnsim.errors import MnsimError, SpecError, did_you_mean, shown
 from mnsim.spec.document import Document, Path
+from mnsim.spec.misread import slip
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
+
+# Errors of what was to be a key, a list, a mapping or a layer.
+_NO_TEXT = (
+    "extra_forbidden",
+    "list_type",
+    "model_type",
+    "dict_type",
+    "S106",
+)
 
 
 def problems(error: ValidationError, document: Document, model: type[BaseModel]) -> list[MnsimError]:
@@ -15,10 +25,24 @@ def problems(error: ValidationError, document: Document, model: type[BaseModel])
     if not isinstance(document.data, dict):
         message = f"expected `key: value` lines, got {shown(document.data)}"
         return [SpecError("S004", message, document.locate(()), "start from a bundled file: `mnsim list` names them")]
-    return [_problem(details, document, model) for details in error.errors(include_url=False)]
+    return [_misread(details, document, _problem(details, document, model)) for details in error.errors(include_url=False)]
 
 
-def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> MnsimError:
+def _misread(details: ErrorDetails, document: Document, problem: SpecError) -> SpecError:
+    """The problem, or the missing colon, space or dash that is behind it."""
+    key = details.get("ctx", {}).get("key")
+    written = details["loc"][-1] if details["type"] == "extra_forbidden" else key or details["input"]
+    place = problem.location
+    if not isinstance(written, str) or details["type"] == "missing" or place is None or not document.text.has(place):
+        return problem
+    found = slip(document.text, place, written, alone=details["type"] in _NO_TEXT)
+    if found is None:
+        return problem
+    place, message, remedy = found
+    return SpecError(problem.code, message, place, remedy, problem.key)
+
+
+def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) -> SpecError:
     path = _path_in_file(details["loc"], document)
     key = ".".join(str(part) for part in path)
     kind, context = details["type"], details.get("ctx", {})
@@ -27,7 +51,8 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
         remedy = f"add `{name}: ...`"
         return SpecError("S101", f"missing key '{name}'{_inside(path)}", document.locate(path), remedy, f"{key}.{name}".strip("."))
     if kind == "extra_forbidden":
-        remedy = did_you_mean(name, _siblings(details["loc"], model))
+        elsewhere: dict[str, str] = getattr(model, "elsewhere", {}) if len(path) == 1 else {}
+        remedy = elsewhere.get(name.partition(".")[0]) or did_you_mean(name, _siblings(details["loc"], model))
         return SpecError("S102", f"unknown key {shown(name)}{_inside(path[:-1])}", document.locate_key(path), remedy, key)
     if "remedy" in context:  # one of ours: its type is the code
         to_blame = context["key"]

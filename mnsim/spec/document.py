@@ -1,9 +1,11 @@
 """A YAML text as plain data in which every value knows its place.
 
 YAML 1.2's core schema: `no` and `on` are words, `1e9` is a number, `0o17` is octal. Duplicate keys are errors. Aliases are
-allowed but what they expand to is counted, so that a small text cannot become a large tree.
+allowed, and so are YAML 1.1's merge keys (`<<: *anchor`), but what they expand to is counted, so that a small text cannot become
+a large tree.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,6 +47,10 @@ class Text:
         shown = self.lines[line] if line < len(self.lines) else ""
         return Location(self.name, line + 1, column + 1, shown, max(1, min(length, len(shown) - column)))
 
+    def has(self, place: Location) -> bool:
+        """Whether a place is in this text: a value that was put in has one elsewhere."""
+        return place.file == self.name and self.lines[place.line - 1 : place.line] == (place.text,)
+
 
 def make_text(name: str, content: str) -> Text:
     """A text cut into lines where YAML cuts them."""
@@ -74,19 +80,35 @@ class Document:
         return self.keys.get(path) or self.locate(path)
 
 
+class WrittenFloat(float):
+    """A number that no float holds, with how it was written: `-1e400` becomes an infinity, but nobody wrote `-.inf`; `1e-400` becomes 0."""
+
+    def __new__(cls, text: str) -> "WrittenFloat":
+        """The number that the text says."""
+        number = super().__new__(cls, text)
+        number.written = text
+        return number
+
+    written: str
+
+
 class _Node:
     """One YAML node: a scalar's value, a list's items or a mapping's pairs in the order of the text, or what an alias stands for."""
 
-    __slots__ = ("closed", "is_list", "is_map", "items", "place", "target", "value")
+    __slots__ = ("closed", "is_list", "is_map", "is_plain", "items", "place", "target", "value")
 
-    def __init__(self, place: Location, value: Any = None, is_list: bool = False, is_map: bool = False) -> None:
+    def __init__(self, place: Location, value: Any = None, is_list: bool = False, is_map: bool = False, is_plain: bool = False) -> None:
         self.place = place
         self.value = value
         self.items: list[_Node] = []
         self.is_list = is_list
         self.is_map = is_map
+        self.is_plain = is_plain
         self.closed = not (is_list or is_map)
         self.target: _Node | None = None
+
+
+_Pair = tuple[_Node, _Node]  # a key and its value
 
 
 def read_document(text: Text) -> Document:
@@ -146,7 +168,11 @@ def _events(text: Text, loader: Any) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in (error.problem or ""):  # libyaml's own limit, which it meets while it reads ahead of MAX_DEPTH
             _compose(text, yaml.SafeLoader)
-        raise _not_yaml(text, error) from None
+        from mnsim.spec.misread import not_yaml  # composes an error only
+
+        raise not_yaml(text, error) from None
+    except UnicodeEncodeError as error:
+        raise _not_unicode(text, error.start) from None
     except yaml.reader.ReaderError as error:
         before = text.content.encode()[: error.position].decode(errors="ignore")
         line, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
@@ -154,33 +180,12 @@ def _events(text: Text, loader: Any) -> Iterator[Any]:
         raise SpecError("S003", message, text.at(line, column), "remove the character") from None
 
 
-def _not_yaml(text: Text, error: yaml.MarkedYAMLError) -> SpecError:
-    """The parser's complaint, moved to where the mistake is: the parser itself often stops a line or more behind it."""
-    mark, context = error.problem_mark or error.context_mark, error.context_mark
-    remedy = "check indentation, quotes, brackets and colons here"
-    what = " ".join(part for part in (error.problem, error.context) if part)
-    if mark is None:
-        return SpecError("S003", f"not YAML: {what}", text.at(0, 0), remedy)
-    if context and "flow" in (error.context or "") and mark.line > context.line:
-        mark = context  # a bracket that is not closed in its line
-    for line in (mark.line, mark.line - 1):
-        glued = re.match(r"[\s-]*[\w-]+:(?=\w)", text.lines[line]) if 0 <= line < len(text.lines) else None
-        if glued:
-            place = text.at(line, glued.end(), len(text.lines[line]) - glued.end())
-            return SpecError("S003", "not YAML: no space after ':'", place, "write a space after the colon")
-    place = _place_of_error(text, [mark, context])
-    if "\t" in place.text[: place.column]:
-        remedy = "indent with spaces, not with a tab"
-    return SpecError("S003", f"not YAML: {what}", place, remedy)
-
-
-def _place_of_error(text: Text, marks: list[Any]) -> Location:
-    """Where the parser stopped; if that is past the last character, what is not closed there is to blame, else that character."""
-    for mark in marks:
-        if mark and "".join(text.lines[mark.line :])[mark.column :].strip():
-            return text.at(mark.line, mark.column)
-    last = max((index for index, line in enumerate(text.lines) if line.strip()), default=0)
-    return text.at(last, max(0, len(text.lines[last].rstrip()) - 1))
+def _not_unicode(text: Text, at: int) -> SpecError:
+    """The error for half of a surrogate pair: as a rule a byte of an argument that Python could not decode (PEP 383)."""
+    code, before = ord(text.content[at]), text.content[:at]
+    what = f"byte 0x{code - 0xDC00:02x} is not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X} is no character"
+    place = text.at(before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    return SpecError("S002", f"not text: {what}", place, "write it in UTF-8")
 
 
 def _length(event: Any) -> int:
@@ -208,7 +213,7 @@ def _node(event: Any, place: Location) -> _Node:
     if is_list or is_map:
         return _Node(place, None, is_list, is_map)
     plain = event.implicit[0] and tag is None
-    return _Node(place, value=_scalar(event.value, place) if plain else event.value)
+    return _Node(place, value=_scalar(event.value, place) if plain else event.value, is_plain=plain)
 
 
 def _scalar(word: str, place: Location) -> Any:
@@ -219,20 +224,24 @@ def _scalar(word: str, place: Location) -> Any:
     if number is None:
         return word
     if number["int"] is None:
-        return float(word)
+        value = float(word)
+        is_lost = math.isinf(value) or (value == 0 and set(word.lower().partition("e")[0]) & set("123456789"))
+        return WrittenFloat(word) if is_lost else value
     if len(word) > 40:
         raise SpecError("S104", f"a number of {len(word)} digits is too large", place, "write a smaller number")
     return int(word, 0) if word[:2] in ("0o", "0x") else int(word)
 
 
 class _Builder:
-    """Nodes to data, with the places; counts what aliases expand to."""
+    """Nodes to data, with the places; counts what aliases and merge keys expand to."""
 
     def __init__(self) -> None:
         self.values: dict[Path, Location] = {}
         self.keys: dict[Path, Location] = {}
         self.problems: list[MnsimError] = []
         self.alias: Location | None = None  # the outermost alias that is being written out
+        self.pairs: dict[_Node, dict[str, _Pair]] = {}  # of the mappings that were looked at
+        self.merged = 0  # pairs
 
     def build(self, node: _Node, path: Path) -> Any:
         if node.target is not None:
@@ -242,26 +251,66 @@ class _Builder:
             return data
         self.values[path] = node.place
         if len(self.values) > MAX_VALUES or len(path) > MAX_DEPTH:
-            message = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases are written out"
-            raise SpecError("S006", message, self.alias or node.place, "use `repeat` for repeated layers")
+            raise self._too_large(node.place)
         if node.is_list:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.items)]
         if node.is_map:
             return self._build_map(node, path)
         return node.value
 
+    def _too_large(self, place: Location) -> SpecError:
+        message = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases are written out"
+        return SpecError("S006", message, self.alias or place, "use `repeat` for repeated layers")
+
     def _build_map(self, node: _Node, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
+        for key, (key_node, value_node) in self._pairs_of(node).items():
+            self.keys[(*path, key)] = key_node.place
+            data[key] = self.build(value_node, (*path, key))
+        return data
+
+    def _pairs_of(self, node: _Node, depth: int = 1) -> dict[str, _Pair]:
+        """A mapping's own pairs by key, then those that it merges (YAML 1.1's `<<`): of one key the first counts."""
+        if node in self.pairs:
+            return self.pairs[node]
+        found: dict[str, _Pair] = {}
+        merge: _Pair | None = None
         for key_node, value_node in zip(node.items[::2], node.items[1::2], strict=True):
             named = key_node.target or key_node
-            key = named.value
+            key, is_merge = named.value, named.value == "<<" and named.is_plain
             if not isinstance(key, str):
                 message = "a key must be a word" + ("" if named.is_list or named.is_map else f", got {shown(key)}")
                 self.problems.append(SpecError("S103", message, key_node.place, "write `key: value`"))
-            elif key in data:
-                message = f"key {shown(key)} stands twice (first in line {self.keys[(*path, key)].line})"
-                self.problems.append(SpecError("S005", message, key_node.place, "keep one of the two", key))
+            elif first := merge if is_merge else found.get(key):
+                message = f"key {shown(key)} stands twice (first in line {first[0].place.line})"
+                remedy = "merge several as `<<: [*a, *b]`" if is_merge else "keep one of the two"
+                self.problems.append(SpecError("S005", message, key_node.place, remedy, key))
+            elif is_merge:
+                merge = key_node, value_node
             else:
-                self.keys[(*path, key)] = key_node.place
-                data[key] = self.build(value_node, (*path, key))
-        return data
+                found[key] = key_node, value_node
+        if merge:
+            for source in self._merged_by(merge[1]):
+                if self.merged > MAX_VALUES or depth > MAX_DEPTH:
+                    raise self._too_large(merge[0].place)
+                pairs = self._pairs_of(source, depth + 1)
+                self.merged += len(pairs)
+                found = {**pairs, **found}
+        self.pairs[node] = found
+        return found
+
+    def _merged_by(self, value_node: _Node) -> list[_Node]:
+        """The mappings that a `<<` names, the one that counts first first."""
+        value = value_node.target or value_node
+        sources = value.items if value.is_list else [value_node]
+        found: dict[_Node, None] = {}
+        for source in sources:
+            named = source.target or source
+            if named.is_map:
+                found[named] = None
+            else:
+                got = "a list" if named.is_list else shown(named.value)
+                message = f"'<<' merges a mapping, or a list of them, got {got}"
+                self.problems.append(SpecError("S103", message, source.place, "write `<<: *anchor`, or `<<: [*a, *b]`"))
+                break  # a list of numbers is one mistake
+        return list(found)

@@ -11,6 +11,7 @@ from mnsim.spec.records import Layer, Network
 
 INPUT = "input"  # the name of the network's input
 MAX_LAYERS = 10_000
+MOST_NAMED = 6  # layers of a cycle in a message
 _PREFIXES = {
     "depthwise": "dw", "dense": "fc", "max_pool": "pool", "avg_pool": "pool", "global_avg_pool": "pool", "global_max_pool": "pool",
 }  # fmt: skip
@@ -147,7 +148,10 @@ def _out_of_order(reader: str, read: str, edges: Mapping[str, tuple[str, ...]], 
     """The error for a layer that reads a later one (or itself): a cycle if the later one depends on it, else a matter of order."""
     trail = _trail(read, reader, edges)
     if trail:
-        message = "a cycle: " + " reads ".join(f"'{name}'" for name in (reader, *trail))
+        named = [f"'{name}'" for name in (reader, *trail)]
+        if len(named) > MOST_NAMED:
+            named[MOST_NAMED // 2 : 1 - MOST_NAMED // 2] = [f"... ({len(named) - MOST_NAMED + 1} more) ..."]
+        message = "a cycle: " + " reads ".join(named)
         return SpecError("S203", message, place, "a network must not feed back: read an earlier layer")
     return SpecError("S203", f"'{read}' stands below '{reader}', which reads it", place, f"move '{read}' above '{reader}'")
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mnsim.errors import Location, SpecError, did_you_mean, raise_all, shown
 from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_document
 from mnsim.spec.expand import expand
+from mnsim.spec.foreign import foreign_format
 from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
 from mnsim.spec.network import NetworkSpec
 from mnsim.spec.records import Energies, Engine, Hardware, Network
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["network", "hardware"]
 Model = TypeVar("Model", bound=BaseModel)
+
+MODEL_REMEDY = "networks and hardware are YAML files, or bundled names (`mnsim list`); `mnsim explain S002` says how to start"
+WEIGHTS_REMEDY = "networks and hardware are YAML files, or bundled names; `mnsim infer` and `mnsim verify` take weights with --weights"
 
 _FOLDERS: dict[Kind, str] = {"network": "arch", "hardware": "hw"}
 
@@ -182,9 +186,14 @@ def _as_typed(path: Path) -> str:
 
 
 def _decode(name: str, content: bytes) -> Text:
+    found = foreign_format(name, content)
+    if found:
+        message = f"{shown(name, 100)} is {found.what}, and files of other tools are not read yet"
+        remedy = WEIGHTS_REMEDY if found.is_data else MODEL_REMEDY
+        raise SpecError("S002", message, Location(name, text=name, length=len(name)), remedy)
     if len(content) > MAX_TEXT_BYTES:
         message = f"the file is larger than {MAX_TEXT_BYTES:,} bytes"
-        raise SpecError("S006", message, Location(name), "a specification is a few kilobytes of text")
+        raise SpecError("S006", message, Location(name), "a specification is a few kilobytes of YAML")
     try:
         return make_text(name, content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
@@ -37,10 +37,23 @@ _LEVEL = {"type": ["string", "number", "array", "object"]}
 Levels = Annotated[Any, WithJsonSchema({"anyOf": [_LEVEL, {"type": "array", "items": _LEVEL, "minItems": 1}]})]  # read by `_file_items`
 
 
+_IN_SET = "keys of the hardware file stand under `set`, like set: {bus.bandwidth: [1 GB/s, 2 GB/s]}"
+_SECTIONS = ("external_memory", "bus", "internal_memory", "matrix_unit", "vector_unit")
+_TYPED = ("where", "pareto", "sort", "top", "fidelity", "jobs", "scheduler", "store", "max_points")
+
+
 class SweepSpec(BaseModel):
     """A sweep file: levels for each part of a point, alone or in a list, or a range: `log(0.5 GB/s, 8 GB/s, 16)`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+    elsewhere: ClassVar[dict[str, str]] = {  # what to do with a key that has its place elsewhere
+        "sram": "write set: {internal_memory.capacity: [256 KiB, 1 MiB]}",
+        "bandwidth": "write set: {bus.bandwidth: [1 GB/s, 2 GB/s]}",
+        "hw": "write hardware: seed",
+        **dict.fromkeys(_SECTIONS, _IN_SET),
+        **{name: f"say --{name.replace('_', '-')} on the command line" for name in _TYPED},
+    }
 
     networks: Levels = unsaid()
     hardware: Levels = "seed"
@@ -336,6 +349,13 @@ def _load(part: str, written: Written) -> Network | Document:
         if error.code != "S001" or error.location is None or error.location.file != written.text or written.place.file == "NETWORK":
             raise
         raise SpecError(error.code, error.message, written.place, error.remedy) from None
+
+
+def sources(sweep: Sweep) -> list[tuple[str, str]]:
+    """The files that the networks and the hardware of a sweep were read from: what each is, and its path."""
+    levels = {axis.name: axis.levels for axis in sweep.axes}
+    networks = [("a network", level.layers[0].location.file) for level in levels["network"] if level.layers]
+    return networks + [("hardware", level.text.name) for level in levels["hardware"]]
 
 
 def _hardware_name(document: Document, source: str) -> str:

@@ -1,0 +1,53 @@
+"""What a sweep's points are, as a person writes it: headings and values."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mnsim.explore.points import Numbers
+from mnsim.explore.rows import TEXTS, Rows, records
+from mnsim.units import format_binary, format_peak
+
+Show = Callable[[Any], str]
+
+
+def _rate(unit: str) -> Show:
+    return lambda value: format_peak(value, unit)
+
+
+_POINT: dict[str, tuple[str, Show]] = {
+    "network": ("network", str),
+    "alpha": ("alpha", lambda value: f"{value:.4g}"),
+    "rho": ("rho", lambda value: f"{value:.4g}"),
+    "dtype": ("dtype", str),
+    "policy": ("policy", str),
+    "hardware": ("hardware", str),
+    "sram_capacity_bytes": ("SRAM", format_binary),
+    "external_capacity_bytes": ("external", format_binary),
+    "fused": ("fused", str),
+    "bus_bandwidth_bytes_per_s": ("bandwidth", _rate("B/s")),
+    "external_latency_s": ("latency", _rate("s")),
+    "matrix_throughput_per_s": ("matrix", _rate("FLOPS")),
+    "matrix_launch_overhead_s": ("matrix launch", _rate("s")),
+    "vector_throughput_per_s": ("vector", _rate("FLOPS")),
+    "vector_launch_overhead_s": ("vector launch", _rate("s")),
+}
+
+
+def shown_value(name: str, value: Any) -> str:
+    """A point's value, as a person writes it; empty where there is none."""
+    if value is None or value != value:
+        return ""
+    return _POINT[name][1](value) if name in _POINT else f"{value:.4g}"
+
+
+def heading_of(name: str) -> str:
+    """What a column of a point is called in tables and sentences."""
+    return _POINT[name][0] if name in _POINT else name
+
+
+def telling(rows: Rows, name: str, numbers: Numbers | Sequence[int]) -> Show:
+    """How a part of a point is shown: shortly, unless levels that differ would look alike."""
+    values = {record[name] for record in records(rows, numbers, [name])} - {None}
+    if name in TEXTS or len({shown_value(name, value) for value in values}) == len(values):
+        return lambda value: shown_value(name, value)
+    return lambda value: f"{value:,}" if isinstance(value, int) else repr(value)

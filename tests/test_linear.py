@@ -1,0 +1,132 @@
+"""What is done with a program costs in proportion to its commands, however many tiles a layer has: calls are counted, not seconds."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isqrt
+from types import FrameType
+
+import pytest
+
+from mnsim.graph.build import build_graph
+from mnsim.graph.model import Graph
+from mnsim.interpreters.simulate import simulate
+from mnsim.plan.model import Buffer, Home, Plan, Segment, Tiling
+from mnsim.plan.tiling import is_ring, make_geometry, working_bytes
+from mnsim.program.check import check
+from mnsim.program.dump import dump
+from mnsim.program.lower import lower
+from mnsim.program.occupancy import occupancy
+from mnsim.program.timeline import layer_times
+from mnsim.report.trace import trace_json
+from mnsim.spec.load import load_hardware
+from tests.helpers import chain
+
+FEW = 144  # tiles; and then four times as many
+MOST_GROWTH = 1.3  # of the calls for one command
+HARDWARE = replace(load_hardware("seed"), sram_capacity_bytes=1 << 40)
+
+Made = Callable[[int], tuple[Graph, Sequence[Tiling]]]
+
+
+def planned(graph: Graph, tilings: Sequence[Tiling], is_streamed: bool) -> Plan:
+    """The layers cut like this, their maps all in SRAM or all in external memory, two of each buffer, nothing over anything else."""
+    external = frozenset(storage.index for storage in graph.storages if is_streamed)
+    cursor, starts = 0, []
+    for storage in graph.storages:
+        starts.append(cursor)
+        cursor += storage.size_bytes
+    homes = [Home(None if is_streamed else starts[slot.storage] + slot.offset_bytes, 0, len(graph.operators)) for slot in graph.slots]
+    segments = []
+    for operator, tiling in zip(graph.operators, tilings, strict=True):
+        geometry = make_geometry(graph, operator, external)
+        buffers = []
+        for name, size in working_bytes(geometry, tiling):
+            single = name == "partial sums" or (name.startswith("input") and is_ring(geometry, tiling))
+            for _ in range(1 if single else 2):
+                buffers.append(Buffer(name, cursor, size))
+                cursor += size
+        segments.append(Segment((operator.index,), tiling, tuple(buffers)))
+    return Plan("overlap", cursor, (), tuple(segments), tuple(homes))
+
+
+def rows(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    graph = build_graph(chain("{conv: 4, kernel: 1, activation: relu}", "{conv: 4, kernel: 3}", shape=f"[{count // 2}, 2, 4]"))
+    return graph, [Tiling(1, 4, 4, "weights")] * 2
+
+
+def channels(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    graph = build_graph(chain(f"{{conv: {count // 2}, kernel: 1, activation: relu}}", "{depthwise: 3}", shape="[2, 2, 4]"))
+    return graph, [Tiling(2, 1, 4, "weights"), Tiling(2, 1, 1, "weights")]
+
+
+def by_filters(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    side = isqrt(count)
+    graph = build_graph(chain(f"{{conv: {side}, kernel: 1, activation: relu}}", shape=f"[{side}, 2, 4]"))
+    return graph, [Tiling(1, 1, 4, "weights")]
+
+
+def by_strips(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    graph, (tiling,) = by_filters(count)
+    return graph, [replace(tiling, stays="input")]
+
+
+def sums(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    graph, _ = by_filters(count // 4)
+    return graph, [Tiling(1, 1, 1, "weights")]
+
+
+def sums_by_strips(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    graph, _ = by_filters(count // 4)
+    return graph, [Tiling(1, 1, 1, "input")]
+
+
+def in_place(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    graph = build_graph(chain("{max_pool: 2}", "relu", "softmax", shape=f"[{2 * count // 3}, 2, 4]"))
+    return graph, [Tiling(1, 4, 4, "weights")] * 3
+
+
+def slices(count: int) -> tuple[Graph, Sequence[Tiling]]:
+    layers = ("{conv: 4, kernel: 1, name: a}", "{conv: 4, kernel: 3, name: b}", "{conv: 4, kernel: 1, input: a, name: c}")
+    graph = build_graph(chain(*layers, "{concat: [b, c]}", "{conv: 2, kernel: 1}", shape=f"[{count // 4}, 2, 4]"))
+    small, large = Tiling(1, 4, 4, "weights"), Tiling(1, 8, 8, "weights")
+    return graph, [small, small, small, large, replace(large, out_channels=2)]
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions work calls: Python's and built-in ones."""
+    counted = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def calls_each(graph: Graph, plan: Plan) -> dict[str, float]:
+    """Calls for one command, by what is done with the program."""
+    program = lower(graph, plan)
+    timeline = simulate(program, HARDWARE)
+    steps: dict[str, Callable[[], object]] = {
+        "lower": lambda: lower(graph, plan),
+        "check": lambda: check(program, HARDWARE),
+        "simulate": lambda: simulate(program, HARDWARE),
+        "occupancy": lambda: occupancy(program, timeline),
+        "layer_times": lambda: layer_times(program, timeline),
+        "dump": lambda: list(dump(program, "")),
+        "trace": lambda: list(trace_json(program, timeline, "")),
+    }
+    return {name: calls(step) / len(program.commands) for name, step in steps.items()}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("made", [rows, channels, by_filters, by_strips, sums, sums_by_strips, in_place, slices])
+def test_a_command_costs_the_same_among_many(made: Made, is_streamed: bool) -> None:
+    few, many = (calls_each(graph, planned(graph, tilings, is_streamed)) for graph, tilings in map(made, (FEW, 4 * FEW)))
+    assert {name: (few[name], many[name]) for name in few if many[name] > MOST_GROWTH * few[name]} == {}
