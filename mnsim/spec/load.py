@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mnsim.errors import Location, SpecError, did_you_mean, raise_all, shown
 from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_document
 from mnsim.spec.expand import expand
-from mnsim.spec.foreign import foreign_format
+from mnsim.spec.formats import foreign_format
 from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
 from mnsim.spec.network import NetworkSpec
 from mnsim.spec.records import Energies, Engine, Hardware, Network
