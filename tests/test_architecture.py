@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import ROOT
 
 LAYERS = (
-    ("units", "errors"),
+    ("units", "errors", "hints"),
     ("spec",),
     ("graph",),
     ("plan",),

@@ -1,5 +1,6 @@
 """An estimate in words: what bounds the network, how far from the bound it is, which layers cost most."""
 
+from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, compulsory_bytes
 from mnsim.units import format_binary, format_peak, format_scaled
 
@@ -35,6 +36,11 @@ def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
 def sentences(estimate: Estimate) -> tuple[str, ...]:
     """A line each: what the time goes to, what bounds any schedule, what the SRAM adds to that (if much), which layers cost most."""
     return _where_time_goes(estimate), _what_bounds(estimate), *_what_sram_bounds(estimate), _costly_layers(estimate)
+
+
+def taken_out(graph: Graph) -> tuple[str, ...]:
+    """The sentence about layers that do nothing at inference, if there are any."""
+    return (f"Taken out, since they do nothing at inference: {', '.join(graph.taken_out)}.",) if graph.taken_out else ()
 
 
 def _where_time_goes(estimate: Estimate) -> str:
