@@ -10,7 +10,7 @@ from mnsim.report.records import Record
 from mnsim.report.simulation import simulation_record, sram_of, total_row
 from mnsim.report.table import fitted, render
 from mnsim.report.text import to_aligned, to_markdown
-from mnsim.report.words import ENGINE_WORDS, headline
+from mnsim.report.words import ENGINE_WORDS, headline, taken_out
 from mnsim.units import format_scaled
 
 MOST_COLUMNS, LEAST_BAR, WIDE_BAR = 120, 12, 48
@@ -28,6 +28,7 @@ def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: i
         return render([table], width, color)
     note = ["(when: ─ mostly on the bus, █ mostly computing)"] if bar <= WIDE_BAR else []
     note += [f"({hidden} more columns in a wider terminal; every figure: --format csv)"] if hidden else []
+    note = [*(taken_out(simulated.estimate.graph) if verbosity > 0 else ()), *note]
     charts = charts_of(simulated, record, min(MOST_COLUMNS, width))
     words = "\n".join([*simulation_sentences(record), *note])
     return render([headline(simulated.estimate, record["total"]["peak_sram_bytes"]), table, charts, words], width, color)

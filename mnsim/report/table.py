@@ -12,7 +12,7 @@ from mnsim.interpreters.cost import Estimate
 from mnsim.report.columns import Column, layer_columns, type_rows
 from mnsim.report.records import Record, as_dict
 from mnsim.report.text import to_aligned
-from mnsim.report.words import headline, sentences
+from mnsim.report.words import headline, sentences, taken_out
 
 _STYLES = {"bus": "cyan", "matrix": "magenta", "vector": "yellow"}
 _PADDING = (0, 1, 0, 0)
@@ -30,7 +30,7 @@ def estimate_table(estimate: Estimate, width: int, color: bool, verbosity: int =
         return render([table], width, color)
     headings, shares = type_rows(record)
     note = [f"({hidden} more columns in a wider terminal; every figure: --format csv, or --layer NAME)"] if hidden else []
-    words = "\n".join([*sentences(estimate), *note])
+    words = "\n".join([*sentences(estimate), *(taken_out(estimate.graph) if verbosity > 0 else ()), *note])
     types = to_aligned(headings, shares, [heading == "type" for heading in headings]).rstrip("\n")
     shown = [types] if max(map(len, types.splitlines())) <= width else []
     return render([headline(estimate), table, *shown, words], width, color)
