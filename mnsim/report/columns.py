@@ -66,8 +66,6 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
     serial_s = estimate.total.serial_time_s
     unit, scale = time_unit(max(row.time_s for row in estimate.layers))
 
-    cuts = {estimate.graph.operators[row.index].name: _cut(estimate, row.index) for row in estimate.layers}
-
     def time(key: str, total_key: str) -> tuple[Callable[[Record], str], Callable[[Record], str]]:
         return lambda layer: f"{layer[key] / scale:,.1f}", lambda total: f"{total[total_key] / scale:,.1f}"
 
@@ -100,12 +98,15 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
         *([energy_column()] if estimate.energies is not None else []),
         Column("busiest", lambda layer: layer["busiest"] or "", lambda total: total["busiest"], 1, True),
     ]
-    return [*columns, Column("cut", lambda layer: cuts[layer["name"]], _nothing, 4, True)] if verbose else columns
+    if not verbose:
+        return columns
+    external = external_storages(estimate.graph, estimate.plan)
+    return [*columns, Column("cut", lambda layer: _cut(estimate, layer["index"], external), _nothing, 4, True)]
 
 
-def _cut(estimate: Estimate, index: int) -> str:
+def _cut(estimate: Estimate, index: int, external: frozenset[int]) -> str:
     """How a layer is cut: strips x output blocks x input blocks and what stays, if anything does; empty for one tile."""
-    geometry = make_geometry(estimate.graph, estimate.graph.operators[index], external_storages(estimate.graph, estimate.plan))
+    geometry = make_geometry(estimate.graph, estimate.graph.operators[index], external)
     tiling = estimate.plan.segments[index].tiling
     counts, stays = tile_counts(geometry, tiling), what_stays(geometry, tiling)
     if max(counts) == 1:
