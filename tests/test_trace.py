@@ -297,7 +297,7 @@ ARROWS = """
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["fast", *(pytest.param(name, marks=pytest.mark.slow) for name in RUNS if name != "fast")])
 def test_perfetto_takes_all_of_it(name: str, unit: Unit, tmp_path: Path) -> None:
     program, timeline = made(name)
     path = tmp_path / "trace.json"
