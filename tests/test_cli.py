@@ -52,7 +52,6 @@ def test_nothing_to_do_is_not_success() -> None:
         (["verify", "mobilenet_v1", "--dtype", "float16"], 35, ["--dtype cannot be 'float16'", "float32"]),
         (["infer", "mobilenet_v1", "--dtype", "float16"], 34, ["--dtype cannot be 'float16'", "float32"]),
         (["infer", "mobilenet_v1", "--policy", "serial"], 26, ["no such option '--policy'"]),
-        (["verify", "mobilenet_v1", "-v"], 27, ["no such option '-v'"]),
         (["infer", "mobilenet_v1", "--limit", "3"], 1, ["--limit is of images", "--data"]),
         (["verify", "mobilenet_v1", "--format", "csv"], 36, ["--format cannot be 'csv'", "table, json"]),
         (["verify", "mobilenet_v1", "-o", "x.csv"], 30, ["no suffix that names a format", "end it in one of .txt, .json"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnsim.errors import did_you_mean
@@ -111,6 +111,7 @@ def test_one_slip_finds_the_word_again(table: str) -> None:
     assert right >= 0.98 * before
 
 
+@settings(deadline=None)
 @given(st.text("abc", max_size=6), st.text("abc", max_size=6))
 def test_slips_are_counted_as_by_the_definition(one: str, other: str) -> None:
     def plain(a: str, b: str) -> int:

@@ -319,7 +319,7 @@ def test_a_failure_that_may_pass_is_not_stored(tmp_path: Path, monkeypatch: pyte
 
     module._prepare.cache_clear()
     with monkeypatch.context() as context:
-        context.setattr(module, "make_plan", broken)
+        context.setattr(module, "find_plan", broken)
         assert run("sweep", "mobilenet_cifar", "--store", str(tmp_path)).code == 1
     assert lines_of(tmp_path) == []
     assert run("sweep", "mobilenet_cifar", "--store", str(tmp_path)).code == 0
