@@ -196,7 +196,8 @@ def _refuse_foreign(name: str, content: bytes) -> None:
 
 
 def _decode(name: str, content: bytes) -> Text:
-    if not (name.endswith((".yaml", ".yml")) and content.isascii() and b"\0" not in content):  # no text of a model
+    is_plain = content.isascii() and len(content.translate(None, bytes(range(9)))) == len(content)
+    if not (is_plain and name.endswith((".yaml", ".yml"))):  # else no start waits for the formats of other tools
         _refuse_foreign(name, content)
     if len(content) > MAX_TEXT_BYTES:
         message = f"the file is larger than {MAX_TEXT_BYTES:,} bytes"
