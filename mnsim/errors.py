@@ -191,19 +191,15 @@ def _shown_float(value: float) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """A remedy that names the nearest valid word, or those that start with it, or as many of all as a line holds."""
-    import difflib  # only for an error message: not worth a millisecond of every start
+    """A remedy that names the valid words that are near, or as many of all as a line holds."""
+    from mnsim.hints import near_words  # only for an error message: not worth a millisecond of every start
 
     known = list(choices)
-    folded = word.casefold().replace("-", "_")
-    starting = [name for name in known if folded and name.casefold().startswith(folded)]
-    if len(starting) > 1 and word not in known:
-        return f"did you mean one of {_listed(starting)}?"
-    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.65) or [
-        name for name in known if name.casefold().replace("-", "_") == folded
-    ]
-    if close or starting:
-        return f"did you mean '{[*close, *starting][0]}'?"
+    near = near_words(word, known)
+    if len(near) > 1:
+        return f"did you mean one of {_listed(near)}?"
+    if near:
+        return f"did you mean '{near[0]}'?"
     return f"known: {_listed(known)}" if known else ""
 
 

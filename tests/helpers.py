@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ NETWORKS = (
     "squeezenet",
 )
 KINDS_OF_NETWORKS = ("mobilenet_cifar", "mobilenet_v1", "squeezenet")  # the others have no operator and no shape that these lack
+HANG_S = 600  # ends a process that hangs: far above what any takes on the busiest machine, so that no test is decided by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ def _text(stream: io.TextIOWrapper) -> str:
     raw = stream.buffer
     assert isinstance(raw, io.BytesIO)
     return raw.getvalue().decode()
+
+
+def wait_until(there: Callable[[], bool], what: str) -> None:
+    """Wait for another process, which may take its time."""
+    end = time.monotonic() + HANG_S
+    while not there():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
 
 
 def network_of(yaml: str) -> Network:

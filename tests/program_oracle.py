@@ -57,6 +57,10 @@ def _well_formed(place: int, command: Command, program: Program) -> bool:
 
 def _sizes_agree(command: Matrix | Vector) -> bool:
     kernel: Kernel = command.kernel
+    if kernel.dtype not in SIZES or any(
+        extent < 1 for extent in (*kernel.input_shape, *kernel.output_shape, *kernel.window, kernel.groups)
+    ):
+        return False
     inputs, outputs, element = prod(kernel.input_shape), prod(kernel.output_shape), SIZES[kernel.dtype]
     if len(kernel.operands) != len(command.reads):
         return False

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.helpers import ROOT, run
+from tests.helpers import HANG_S, ROOT, run
 
 MNSIM = Path(sys.executable).with_name("mnsim")
+MOST_CPU_S = 5  # of a refusal: the slowest takes a fiftieth of it
 PROBLEM = re.compile(
     r"(?P<file>\S[^\n]*?):(?P<line>\d+):(?P<column>\d+): error\[(?P<code>\w+)\]: (?P<message>[^\n]+)\n"
     r" *(?P=line) \| (?P<source>[^\n]*)\n +\| (?P<gap> *)(?P<carets>\^+)\n +help: (?P<remedy>[^\n]+)\n"
@@ -66,11 +67,11 @@ def unmark(marked: str) -> tuple[str, int, int, str]:
 
 
 def refused(file: str, marked: str, code: str, message: str, remedy: str, *command: str) -> None:
-    """The common check: exit code 2, quickly, one problem, at the marked word, in so many words."""
+    """The common check: exit code 2, after little work, one problem, at the marked word, in so many words."""
     _, line, column, word = unmark(marked)
-    start = time.process_time()
+    start_s = time.process_time()
     ran = run(*command)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start_s < MOST_CPU_S
     assert ran.code == 2, ran
     assert "Traceback" not in ran.out + ran.err
     assert command[0] == "check" or ran.out == ""
@@ -199,7 +200,7 @@ def test_files_in_the_wrong_place(arguments: list[str], message: str, remedy: st
 
 def test_standard_input_cannot_be_two_files() -> None:
     network = (ROOT / "arch/mobilenet_cifar.yaml").read_bytes()
-    ran = subprocess.run([MNSIM, "analyze", "-", "--hw", "-"], input=network, capture_output=True, timeout=20)
+    ran = subprocess.run([MNSIM, "analyze", "-", "--hw", "-"], input=network, capture_output=True, timeout=HANG_S)
     (problem,) = parse(ran.stderr.decode())
     assert (ran.returncode, ran.stdout, problem.code) == (2, b"", "U001")
     assert "standard input" in problem.message
@@ -230,7 +231,7 @@ def test_closed_and_full_streams(command: str, code: int | None) -> None:
     """No traceback, and never 0 when the result was not written (None: any other); bad input is 2 even when nobody can be told."""
     if "/dev/full" in command and not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
-    ran = subprocess.run(f"{MNSIM} {command}", shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    ran = subprocess.run(f"{MNSIM} {command}", shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANG_S)
     assert "Traceback" not in ran.stderr
     assert ran.returncode == code if code else ran.returncode > 0
 
@@ -245,7 +246,7 @@ def test_an_output_that_is_a_loop_of_links(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["analyze", "-"], ["analyze", "mobilenet_cifar", "--hw", "-"], ["check", "-"]])
 def test_standard_input_in_a_process(arguments: list[str]) -> None:
-    ran = subprocess.run([MNSIM, *arguments], input=b"name: [\n", capture_output=True, timeout=20)
+    ran = subprocess.run([MNSIM, *arguments], input=b"name: [\n", capture_output=True, timeout=HANG_S)
     printed = (ran.stdout if arguments[0] == "check" else ran.stderr).decode()
     assert ran.returncode == 2
     assert [(problem.file, problem.line, problem.column) for problem in parse(printed)] == [("<stdin>", 1, 7)]
@@ -256,13 +257,13 @@ def test_standard_input_in_a_process(arguments: list[str]) -> None:
 def test_a_process_reports_what_a_call_does(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "bäd 1.yaml").write_text("name: t\ntitle: ü\ninput: [8, 8, 4]\nlayers: [ünknown]\n", encoding="utf-8")
     command = [MNSIM, "analyze", "bäd 1.yaml"]
-    ran = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=20, env={**os.environ, **environment})
+    ran = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=HANG_S, env={**os.environ, **environment})
     (problem,) = parse(ran.stderr.decode())
     assert (ran.returncode, ran.stdout, problem.code, problem.line, problem.column) == (2, b"", "S106", 4, 10)
 
 
 def test_a_memory_too_small_exits_with_1() -> None:
-    ran = subprocess.run([MNSIM, "analyze", "mobilenet_cifar", "--sram", "8 B"], capture_output=True, text=True, timeout=20)
+    ran = subprocess.run([MNSIM, "analyze", "mobilenet_cifar", "--sram", "8 B"], capture_output=True, text=True, timeout=HANG_S)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith("error[C001]: layer 'conv1'")
     assert "help: " in ran.stderr

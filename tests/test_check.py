@@ -223,12 +223,11 @@ RUN: dict[str, Case] = {
 @pytest.mark.parametrize("name", [*FORM, *RUN])
 def test_a_broken_rule_is_found_where_it_is_broken(name: str) -> None:
     make, breaking, command, message = {**FORM, **RUN}[name]
-    assert name in RUN or fault(make()) is None
+    assert (fault(make()) is None) == (breaking is not same)  # it is the breaking that breaks
     with pytest.raises(ProgramError, match=re.escape(message)) as caught:
         check(breaking(make()), TOY)
     assert caught.value.command == command
-    unknown_to_oracle = {"no value", "no such value", "unknown type", "negative shape", "no groups"}
-    assert name in unknown_to_oracle or first_fault(breaking(make()), TOY) == command
+    assert first_fault(breaking(make()), TOY) == command
 
 
 KERNELS = {

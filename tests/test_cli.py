@@ -52,7 +52,6 @@ def test_nothing_to_do_is_not_success() -> None:
         (["verify", "mobilenet_v1", "--dtype", "float16"], 35, ["--dtype cannot be 'float16'", "float32"]),
         (["infer", "mobilenet_v1", "--dtype", "float16"], 34, ["--dtype cannot be 'float16'", "float32"]),
         (["infer", "mobilenet_v1", "--policy", "serial"], 26, ["no such option '--policy'"]),
-        (["verify", "mobilenet_v1", "-v"], 27, ["no such option '-v'"]),
         (["infer", "mobilenet_v1", "--limit", "3"], 1, ["--limit is of images", "--data"]),
         (["verify", "mobilenet_v1", "--format", "csv"], 36, ["--format cannot be 'csv'", "table, json"]),
         (["verify", "mobilenet_v1", "-o", "x.csv"], 30, ["no suffix that names a format", "end it in one of .txt, .json"]),
@@ -274,10 +273,15 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     assert done.stdout.startswith("mobilenet_v1, ")
 
 
-def test_a_closed_pipe_given_as_a_file_is_no_error() -> None:
-    command = f"{MNSIM} analyze mobilenet_v1 --format csv -o /dev/stdout | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("1\n", "") or done.stdout == "0\n"  # all of it may have been written before
+@pytest.mark.parametrize("output", ["/dev/stdout", "-"])
+def test_a_closed_pipe_given_as_a_file_is_no_error(output: str) -> None:
+    """Its reader has gone before the command starts: nothing is said, and the code is not 0."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [MNSIM, "analyze", "mobilenet_v1", "--format", "csv", *(["-o", output] if output != "-" else [])]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_rules_of_a_table_in_ascii() -> None:

@@ -8,6 +8,7 @@ from types import FrameType
 
 import pytest
 
+from mnsim import analyze
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.interpreters.simulate import simulate
@@ -18,6 +19,8 @@ from mnsim.program.dump import dump
 from mnsim.program.lower import lower
 from mnsim.program.occupancy import occupancy
 from mnsim.program.timeline import layer_times
+from mnsim.report.table import estimate_table
+from mnsim.report.text import estimate_csv
 from mnsim.report.trace import trace_json
 from mnsim.spec.load import load_hardware
 from tests.helpers import chain
@@ -130,3 +133,20 @@ def calls_each(graph: Graph, plan: Plan) -> dict[str, float]:
 def test_a_command_costs_the_same_among_many(made: Made, is_streamed: bool) -> None:
     few, many = (calls_each(graph, planned(graph, tilings, is_streamed)) for graph, tilings in map(made, (FEW, 4 * FEW)))
     assert {name: (few[name], many[name]) for name in few if many[name] > MOST_GROWTH * few[name]} == {}
+
+
+def test_a_table_costs_no_more_than_its_numbers() -> None:
+    """A layer among many costs what it costs among few; laying a line out costs less than finding what stands in it."""
+    found: list[dict[str, float]] = []
+    for count in (50, 200):
+        network = chain(*["{separable: 8, batch_norm: true, activation: relu}"] * count, shape="[7, 7, 8]")
+        estimate = analyze(network)
+        steps: dict[str, Callable[[], object]] = {
+            "analyze": lambda network=network: analyze(network),  # type: ignore[misc]
+            "csv": lambda estimate=estimate: estimate_csv(estimate),  # type: ignore[misc]
+            "table": lambda estimate=estimate: estimate_table(estimate, 400, color=True, verbosity=1),  # type: ignore[misc]
+        }
+        found.append({name: calls(step) / count for name, step in steps.items()})
+    few, many = found
+    assert {name: (few[name], many[name]) for name in few if many[name] > 1.1 * few[name]} == {}
+    assert many["table"] < many["analyze"]

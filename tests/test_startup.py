@@ -18,10 +18,10 @@ HELP = {
 ANALYSIS = {
     "mnsim": [
         *HELP["mnsim"],
-        "cli.analyze", "cli.options", "cli.terminal",
+        "cli.analyze", "cli.options", "cli.places", "cli.terminal", "cli.words",
         "units", "spec", "spec.document", "spec.expand", "spec.fields", "spec.hardware", "spec.load", "spec.network", "spec.records",
         "graph", "graph.build", "graph.model", "graph.operators", "graph.storage",
-        "plan", "plan.model", "plan.packing", "plan.prefetch", "plan.residency", "plan.tiles", "plan.tiling",
+        "plan", "plan.least", "plan.model", "plan.packing", "plan.prefetch", "plan.residency", "plan.tiles", "plan.tiling",
         "pipeline", "program", "program.rates", "interpreters", "interpreters.cost",
         "report", "report.records", "report.text",
     ],

@@ -153,7 +153,7 @@ def test_a_failing_point_is_a_row() -> None:
 def test_a_defect_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
     import mnsim.explore.evaluate as module
 
-    real = module.make_plan
+    real = module.find_plan
 
     def broken(graph: Any, hardware: Any, policy: Any) -> Any:
         if graph.alpha < 0.5:
@@ -161,7 +161,7 @@ def test_a_defect_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(graph, hardware, policy)
 
     module._prepare.cache_clear()
-    monkeypatch.setattr(module, "make_plan", broken)
+    monkeypatch.setattr(module, "find_plan", broken)
     ran = run("sweep", *FAST, "--format", "json")
     assert ran.code == 1
     assert [row["error"] for row in json.loads(ran.out)["rows"]] == ["W003: ZeroDivisionError: by zero", None]
@@ -194,14 +194,14 @@ def test_a_plan_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     import mnsim.explore.evaluate as module
 
     made: list[tuple[Any, ...]] = []
-    real = module.make_plan
+    real = module.find_plan
 
     def counted(graph: Any, hardware: Any, policy: Any) -> Any:
         made.append((graph.alpha, graph.dtype, hardware.sram_capacity_bytes, policy, hardware.fused))
         return real(graph, hardware, policy)
 
     module._prepare.cache_clear()
-    monkeypatch.setattr(module, "make_plan", counted)
+    monkeypatch.setattr(module, "find_plan", counted)
     seed = (ROOT / "hw" / "seed.yaml").read_text()
     (tmp_path / "other.yaml").write_text(seed.replace("name: seed", "name: other").replace("1 GB/s", "7 GB/s"))
     hardware = f"seed,{tmp_path / 'other.yaml'}"
@@ -262,9 +262,9 @@ def test_plans_are_shared_across_sections_of_rates(monkeypatch: pytest.MonkeyPat
     import mnsim.explore.evaluate as module
 
     made = []
-    real = module.make_plan
+    real = module.find_plan
     module._prepare.cache_clear()
-    monkeypatch.setattr(module, "make_plan", lambda *given: (made.append(given[1].sram_capacity_bytes), real(*given))[1])
+    monkeypatch.setattr(module, "find_plan", lambda *given: (made.append(given[1].sram_capacity_bytes), real(*given))[1])
     sections = ",".join(f"{{conv: 0.{share}}}" for share in range(1, 7))
     arguments = [
         "mobilenet_cifar",

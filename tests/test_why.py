@@ -20,7 +20,7 @@ from mnsim.program.lower import lower
 from mnsim.program.rates import rates_of
 from mnsim.report.why import why_sentences, why_table
 from mnsim.spec.records import Engine, Hardware
-from tests.helpers import NETWORKS, chain, run, seed_with
+from tests.helpers import KINDS_OF_NETWORKS, chain, run, seed_with
 
 LATENCIES = (
     "external_memory.latency=100 ns",
@@ -238,7 +238,7 @@ def test_a_latency_of_zero_is_no_resource() -> None:
     assert "none of it saves" in some["sentences"][0]
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", KINDS_OF_NETWORKS)
 @pytest.mark.parametrize("policy", ["overlap", "serial"])
 def test_every_network_has_a_verdict_in_80_columns(network: str, policy: Any) -> None:
     found = sensitivity(plan_network(network, seed_with(), policy))

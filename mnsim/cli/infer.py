@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnsim.cli.numbers import Computed, Material, computed_options, computing, gathered, material_options, refuse_idle_options
-from mnsim.cli.options import Output, Quiet, only_formats, output_with, quiet_options
+from mnsim.cli.options import Output, Talk, only_formats, output_with, talk_options
 from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
 
@@ -24,8 +24,8 @@ FORMATS = ("table", "csv", "json")
 @material_options
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many images.")
 @output_with(only_formats(*FORMATS), FORMATS)
-@quiet_options
-def command(network: str, limit: int, variant: Computed, material: Material, output: Output, talk: Quiet) -> None:
+@talk_options
+def command(network: str, limit: int, variant: Computed, material: Material, output: Output, talk: Talk) -> None:
     """Run the network: the best classes of each image, and how many are right where the images have labels.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Without --weights and --data it runs random weights on

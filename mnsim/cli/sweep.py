@@ -200,7 +200,8 @@ def _list_points(points: "Points", columns: "Columns", how: Run, shown: tuple[st
         from mnsim.explore.sweep import count_stored
         from mnsim.report.sweep_table import listing
 
-        there = None if how.store is None else count_stored(points, how.fidelity, how.store)
+        there, news = (None, []) if how.store is None else count_stored(points, how.fidelity, how.store)
+        sys.stderr.writelines(f"{sentence}\n" for sentence in news if not talk.quiet)
         emit_parts([listing(points, mode, there)], output.output, talk.quiet)
         return 0
     from mnsim.explore.select import Selection, select

@@ -9,13 +9,13 @@ from mnsim.cli.numbers import Material, computing, gathered, material_options, p
 from mnsim.cli.options import (
     Machine,
     Output,
-    Quiet,
+    Talk,
     Variant,
     load_both,
     machine_options,
     only_formats,
     output_with,
-    quiet_options,
+    talk_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.terminal import emit, progress
@@ -33,8 +33,8 @@ LONG = 5_000  # commands: more than a second or two of work
 @machine_options
 @material_options
 @output_with(only_formats(*FORMATS), FORMATS)
-@quiet_options
-def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Quiet) -> int:
+@talk_options
+def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Talk) -> int:
     """Prove the plan: run its program on real bytes, and compare every map with plain inference.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The commands run in simulated time order on

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnsim.cli.options import ALPHA, RHO, Quiet, quiet_options
+from mnsim.cli.options import ALPHA, RHO, Talk, talk_options
 from mnsim.cli.places import FileCommand, OutputName, SpecName
 from mnsim.cli.terminal import printable, write_bytes
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @RHO
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Other seed, other weights.")
 @click.option("-o", "--output", type=OutputName(), metavar="FILE", required=True, help="The .npz file to write, or - for standard output.")
-@quiet_options
-def command(network: str, alpha: Fraction, rho: Fraction, seed: int, output: str, talk: Quiet) -> None:
+@talk_options
+def command(network: str, alpha: Fraction, rho: Fraction, seed: int, output: str, talk: Talk) -> None:
     """Random weights for a network, in a file that NumPy reads.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Filters are He-normal, batch norms near the

@@ -190,7 +190,7 @@ def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Numbers) -> L
     there = with_results(rows, numbers)
     lacking = {each.column: np.isnan(_costs(rows, each, there)) for each in objectives}
     columns = {name: int(np.count_nonzero(lacks)) for name, lacks in lacking.items() if lacks.any()}
-    some = np.any(np.array(list(lacking.values()), np.bool_).reshape(-1, len(there)), axis=0)
+    some = np.logical_or.reduce([np.zeros(len(there), np.bool_), *lacking.values()])
     return LeftOut(there[some], there[~some], columns)
 
 

@@ -3,30 +3,55 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from errno import EACCES, EAGAIN, EDEADLK, ENOENT, EWOULDBLOCK
 from pathlib import Path
+from stat import S_IMODE
 from time import monotonic
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from mnsim.errors import Location, WorkError, shown
-from mnsim.explore.keys import DIGITS
+from mnsim.explore.lines import is_torn, key_of, line_of, looks_like_row
 
-FILE, LOCK = "rows.jsonl", "lock"
+FILE, LOCK, DAMAGED = "rows.jsonl", "lock", "damaged.jsonl"
 SYNC_S = 1.0  # what a failing machine may lose; a killed process loses nothing that was appended
-_START = '{"key": "'
+MOST_NAMED = 20  # damaged rows in messages
+
+
+class Fault(NamedTuple):
+    """A damaged line: its number, where it starts, and what is wrong with it."""
+
+    number: int
+    at: int
+    what: str
+
+
+class Index(NamedTuple):
+    """What a file of rows has: where the whole line of each key starts, which lines are damaged, and how many have no checksum.
+
+    `end` is where the last whole line ends, `torn` the length of the beginning of a row behind it.
+    """
+
+    places: dict[bytes, int]
+    faults: list[Fault]
+    unsummed: int
+    end: int
+    torn: int
 
 
 class Store:
-    """An open store: where the line of each key is, and the file to append to. Made by `open_store`, for one writer at a time."""
+    """An open store: where the line of each key is, and the file to append to. Made by `open_store`, for one writer at a time.
 
-    def __init__(self, folder: str, path: Path, lines: IO[bytes], places: dict[bytes, int], repaired_bytes: int) -> None:
+    `news` are sentences about what was found on opening: a torn last line, damaged rows, rows without a checksum.
+    """
+
+    def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.path = path
-        self.lines = lines
-        self.places = places
-        self.repaired_bytes = repaired_bytes
+        self.path = Path(folder) / FILE
+        self.lines: IO[bytes] = self.path.open("a+b")
+        self.places: dict[bytes, int] = {}
+        self.news: list[str] = []
         self.synced_s = monotonic()
 
     def __contains__(self, key: str) -> bool:
@@ -35,9 +60,10 @@ class Store:
 
 @contextmanager
 def open_store(folder: str) -> Iterator[Store]:
-    """The store in a folder, which is made if there is none; a last line that a kill has torn is cut off.
+    """The store in a folder, which is made if there is none.
 
-    Raises WorkError W101 while another process writes to it, W102 for a line that is damaged, W103 where it cannot be used.
+    A last line that a kill has torn is cut off; damaged lines are moved to a file beside the rows. Raises WorkError W101 while another
+    process writes to it, W102 for a file that has no row at all, W103 where it cannot be used.
     """
     with ExitStack() as stack:
         try:
@@ -46,35 +72,89 @@ def open_store(folder: str) -> Iterator[Store]:
             path = Path(folder)
             path.mkdir(parents=True, exist_ok=True)
             _lock(stack.enter_context((path / LOCK).open("a+b")), folder)
-            lines = stack.enter_context((path / FILE).open("a+b"))
-            store = _opened(folder, path / FILE, lines)
+            store = Store(folder)
+            stack.callback(_close, store)
+            _settle(store)
         except OSError as error:
             raise _unusable(folder, error) from None
         yield store
         _sync(store)
 
 
-def keys_in(folder: str) -> frozenset[str]:
-    """The keys that a store has now, read without touching it, also while a sweep writes; none where there is no store.
+def survey(folder: str) -> tuple[frozenset[str], list[str]]:
+    """The keys of the whole rows that a store has now, and sentences about the others.
 
-    Raises WorkError W102 for a line that is damaged, W103 where it cannot be read.
+    Read without touching it, also while a sweep writes; nothing where there is no store. Raises WorkError W102 for a file that has no
+    row at all, W103 where it cannot be read.
     """
     path = Path(folder) / FILE
     try:
         if not path.exists():
-            return frozenset()
+            return frozenset(), []
         with path.open("rb") as lines:
-            return frozenset(key.hex() for key in _index(lines, path)[0])
+            index = _index(lines, path)
     except OSError as error:
         raise _unusable(folder, error) from None
+    return frozenset(key.hex() for key in index.places), [*_named(path, index.faults), *_old(path, index.unsummed)]
 
 
-def _opened(folder: str, path: Path, lines: IO[bytes]) -> Store:
-    """The store of these lines, the last of which is cut off if it is the beginning of a row."""
-    places, end, torn = _index(lines, path)
-    if torn:
-        lines.truncate(end)
-    return Store(folder, path, lines, places, torn)
+def _settle(store: Store) -> None:
+    """Index the file, and mend what is not whole."""
+    index = _index(store.lines, store.path)
+    if index.torn:
+        store.lines.truncate(index.end)
+        store.news.append(f"{store.folder}: cut off a torn last line of {index.torn} bytes")
+    store.places = index.places
+    store.news += _old(store.path, index.unsummed)
+    if index.faults:
+        store.news += _move_out(store, index.faults)
+
+
+def _old(path: Path, count: int) -> list[str]:
+    rows = "1 row without a checksum is" if count == 1 else f"{count:,} rows without a checksum are"
+    return [f"{path}: {rows} not used: an older mnsim wrote such; their points are computed again"] if count else []
+
+
+def _named(path: Path, faults: Sequence[Fault]) -> list[str]:
+    """A sentence a damaged row, of the first ones."""
+    named = [f"{path}:{fault.number}: damaged row: {fault.what}; its point is computed again" for fault in faults[:MOST_NAMED]]
+    return [*named, *([f"{path}: {len(faults) - MOST_NAMED:,} more damaged rows"] if len(faults) > MOST_NAMED else [])]
+
+
+def _move_out(store: Store, faults: Sequence[Fault]) -> list[str]:
+    """Move damaged lines to a file beside the rows, so that nothing is lost and none is met again; the sentences to say.
+
+    The rows without them are a new file that takes the old one's place at once: a kill leaves one or the other.
+    """
+    target = store.path.resolve()
+    fresh = target.with_name(f"{FILE}.new")
+    try:
+        _divide(store.lines, {fault.at for fault in faults}, fresh, store.path.parent / DAMAGED)
+        fresh.chmod(S_IMODE(target.stat().st_mode))
+        store.lines.close()
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
+    store.lines = store.path.open("a+b")
+    store.places = _index(store.lines, store.path).places
+    return [*_named(store.path, faults), f"{store.folder}: moved what is damaged to {store.path.parent / DAMAGED}"]
+
+
+def _divide(lines: IO[bytes], starts: set[int], whole: Path, damaged: Path) -> None:
+    """Write the lines that start at these places to the end of one file, and the others to a new one."""
+    lines.seek(0)
+    with whole.open("wb") as kept, damaged.open("ab") as moved:
+        at = 0
+        for line in lines:
+            (moved if at in starts else kept).write(line if line.endswith(b"\n") else line + b"\n")
+            at += len(line)
+        for file in (moved, kept):
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _close(store: Store) -> None:
+    store.lines.close()
 
 
 def _unusable(folder: str, error: OSError) -> WorkError:
@@ -104,55 +184,86 @@ def _lock(file: IO[bytes], folder: str) -> None:
         raise WorkError("W101", message, _place(folder), "wait for it, or choose another folder") from None
 
 
-def _index(lines: IO[bytes], path: Path) -> tuple[dict[bytes, int], int, int]:
-    """Where each key's line starts, where the last whole line ends, and how long the beginning of a row behind it is."""
+def _index(lines: IO[bytes], path: Path) -> Index:
+    """What the file has. Raises WorkError W102 where none of its lines is a row, or was one."""
     places: dict[bytes, int] = {}
+    faults: list[Fault] = []
+    again: list[tuple[bytes, int, int]] = []  # key, line number and start of each further line of a key
+    unsummed, at, torn, is_store = 0, 0, 0, False
     lines.seek(0)
-    at = 0
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n") and (line[: len(_START)] == _START[: len(line)].encode() or not line.strip(b"\0")):
-            return places, at, len(line)  # cut short by a kill, or filled with zeros by a power loss
+        if is_torn(line):
+            torn = len(line)
+            break
         try:
-            places[_key_of(line)] = at
-        except ValueError:
-            raise _damaged(path, number, line) from None
+            key = key_of(line)
+            if key is None:
+                unsummed += 1
+            elif key in places:
+                again.append((key, number, at))
+            else:
+                places[key] = at
+        except ValueError as error:
+            faults.append(Fault(number, at, str(error)))
+            is_store = is_store or looks_like_row(line)
         at += len(line)
-    return places, at, 0
+    if faults and not (places or unsummed or is_store):
+        raise _foreign(lines, path)
+    faults += _contradictions(lines, places, again)
+    return Index(places, sorted(faults), unsummed, at, torn)
 
 
-def _key_of(line: bytes) -> bytes:
-    start = len(_START)
-    if not line.startswith(_START.encode()) or line[start + DIGITS : start + DIGITS + 1] != b'"' or not line.endswith(b"}\n"):
-        raise ValueError(line)
-    return bytes.fromhex(line[start : start + DIGITS].decode("ascii"))
+def _contradictions(lines: IO[bytes], places: dict[bytes, int], again: Sequence[tuple[bytes, int, int]]) -> list[Fault]:
+    """The lines of the keys of which two lines differ: neither is known to be right. Their keys are taken out of `places`."""
+    differing = {key for key, _, at in again if _line_at(lines, at) != _line_at(lines, places[key])}
+    if not differing:
+        return []
+    starts = {places.pop(key) for key in differing} | {at for key, _, at in again if key in differing}
+    faults, at = [], 0
+    lines.seek(0)
+    for number, line in enumerate(lines, 1):
+        if at in starts:
+            faults.append(Fault(number, at, "another row has its key and differs from it"))
+        at += len(line)
+    return faults
+
+
+def _line_at(lines: IO[bytes], at: int) -> bytes:
+    lines.seek(at)
+    return lines.readline()
 
 
 def stored(store: Store, keys: Iterable[str]) -> list[Mapping[str, Any]]:
-    """The rows of these keys. Raises WorkError W102 for a line that is no JSON."""
-    found = []
+    """The rows of these keys; an empty one for a line that is no JSON."""
+    found: list[Mapping[str, Any]] = []
     for key in keys:
-        at = store.places[bytes.fromhex(key)]
-        store.lines.seek(at)
-        line = store.lines.readline()
+        line = _line_at(store.lines, store.places[bytes.fromhex(key)])
         try:
-            found.append(json.loads(line))
-        except ValueError:
-            raise damaged(store, key) from None
+            found.append(json.loads(line.decode()))  # faster than of bytes
+        except (ValueError, RecursionError):
+            found.append({})
     return found
 
 
-def damaged(store: Store, key: str) -> WorkError:
-    """The error for the line of a key that is no row."""
-    at = store.places[bytes.fromhex(key)]
+def give_up(store: Store, keys: Iterable[str], what: str) -> list[str]:
+    """Move out the lines of keys that have something wrong in spite of their checksums; the sentences to say."""
+    starts, faults, at = {store.places[bytes.fromhex(key)] for key in keys}, [], 0
     store.lines.seek(0)
-    number = store.lines.read(at).count(b"\n") + 1
-    return _damaged(store.path, number, store.lines.readline())
+    for number, line in enumerate(store.lines, 1):
+        if at in starts:
+            faults.append(Fault(number, at, what))
+        at += len(line)
+    try:
+        return _move_out(store, faults)
+    except OSError as error:
+        raise _unusable(store.folder, error) from None
 
 
-def _damaged(path: Path, number: int, line: bytes) -> WorkError:
-    text = line[:200].decode("utf-8", "replace").rstrip("\n")
-    place = Location(str(path), number, 1, text, max(1, len(text)))
-    return WorkError("W102", "this line is no row of a store", place, "remove the line: its point is computed again")
+def _foreign(lines: IO[bytes], path: Path) -> WorkError:
+    lines.seek(0)
+    text = lines.readline()[:200].decode("utf-8", "replace").rstrip("\n")
+    place = Location(str(path), 1, 1, text, max(1, len(text)))
+    return WorkError("W102", "this file has no row of a store", place, "choose another folder: whatever this is, it is left alone")
 
 
 def append(store: Store, keys: Iterable[str], rows: Iterable[str]) -> None:
@@ -161,7 +272,7 @@ def append(store: Store, keys: Iterable[str], rows: Iterable[str]) -> None:
     at = store.lines.seek(0, os.SEEK_END)
     parts = []
     for key, row in fresh.items():
-        line = f'{_START}{key}", {row}}}\n'.encode()
+        line = line_of(key, row)
         store.places[bytes.fromhex(key)] = at
         at += len(line)
         parts.append(line)

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnsim.errors import Location, PointError, SpecError, shown
 from mnsim.explore.cluster import run_on_cluster
@@ -15,11 +17,11 @@ from mnsim.explore.evaluate import COUNTS, FIDELITIES, NAMED, Batch, Fidelity, O
 from mnsim.explore.keys import point_keys
 from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
 from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
-from mnsim.explore.store import Store, append, damaged, keys_in, open_store, stored
+from mnsim.explore.store import Store, append, give_up, open_store, stored, survey
 from mnsim.explore.version import model_version
 from mnsim.explore.workers import run_here
 from mnsim.program.model import ENGINES
-from mnsim.spec.axes import hardware_at
+from mnsim.spec.axes import ENERGIES, hardware_at
 from mnsim.spec.records import Hardware
 from mnsim.spec.sweep import PARTS, Asked, read_sweep
 
@@ -110,13 +112,13 @@ def _as_typed(value: object, is_name: bool = False) -> str:
     return ", ".join(json.dumps(each) if isinstance(each, Mapping | list) else f'"{each}"' if is_name else str(each) for each in several)
 
 
-def count_stored(points: Points, fidelity: Fidelity, folder: str) -> int:
-    """How many of the points a store has. Raises WorkError as `keys_in` does."""
-    there, found = keys_in(folder), 0
+def count_stored(points: Points, fidelity: Fidelity, folder: str) -> tuple[int, list[str]]:
+    """How many of the points a store has whole, and sentences about what else it has. Raises WorkError as `survey` does."""
+    (there, news), found = survey(folder), 0
     for group in groups(points):
         structure = _structure(points, group, _hardware(points, group), fidelity)
         found += sum(key in there for key in point_keys(structure, rates_at(points, group.numbers), len(group.numbers)))
-    return found
+    return found, news
 
 
 def unrun(points: Points, columns: Columns) -> Rows:
@@ -137,8 +139,8 @@ def run_sweep(points: Points, columns: Columns, means: Means, listener: Listener
     rows = Rows(points, columns)
     with ExitStack() as stack:
         store = stack.enter_context(open_store(means.store)) if means.store is not None else None
-        if store is not None and store.repaired_bytes:
-            heard.words(f"{means.store}: cut off a torn last line of {store.repaired_bytes} bytes")
+        for sentence in store.news if store is not None else ():
+            heard.words(sentence)
         under_way: dict[int, _Task] = {}
         batches = _batches(rows, means, store, under_way, heard)
         outcomes = run_here(batches, means.jobs) if means.scheduler is None else run_on_cluster(batches, means.scheduler, heard.words)
@@ -164,12 +166,10 @@ def _batches(rows: Rows, means: Means, store: Store | None, under_way: dict[int,
             keys = None
             if store is not None:
                 keys = point_keys(structure, rates_at(rows.points, numbers), len(numbers))
-                missing = np.array([key not in store for key in keys])
-                there = numbers[~missing]
-                _fill_in(rows, store, there, planned, [key for key in keys if key in store])
-                _refuse_failed(rows, there, means.fail_fast)
-                heard.done(int(np.count_nonzero(~missing)), True)
-                numbers, keys = numbers[missing], [key for key in keys if key not in store]
+                there = _fill_in(rows, store, numbers, planned, keys, heard.words)
+                _refuse_failed(rows, numbers[there], means.fail_fast)
+                heard.done(int(np.count_nonzero(there)), True)
+                numbers, keys = numbers[~there], list(compress(keys, ~there))
             if len(numbers):
                 batch = Batch(number, structure, rates_at(rows.points, numbers), len(numbers), model_version())
                 under_way[number] = _Task(batch, numbers, planned, keys)
@@ -208,20 +208,55 @@ def _lines(rows: Rows, numbers: Numbers) -> Iterator[str]:
     return map(", ".join, zip(*columns, strict=True))
 
 
-def _fill_in(rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: list[str]) -> None:
-    """The rows that the store has. What is published is read anew: it is no result. Raises WorkError W102 for what is no row."""
-    for number, key, row in zip(numbers.tolist(), keys, stored(store, keys), strict=True):
+def _fill_in(
+    rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: list[str], words: Callable[[str], None]
+) -> NDArray[np.bool_]:
+    """Fill in the rows that the store has, and say which of the points these are.
+
+    What is published is read anew: it is no result. A line that is no row of this sweep, whatever its checksum says, is moved out.
+    """
+    there = np.array([key in store for key in keys])
+    has_energy = any(column in planned or column in rows.points.rates for column in ENERGIES.values())
+    counts = [name for name in rows.names if name in COUNTS]
+    times = [name for name in rows.time_names if has_energy or name != "energy_j"]
+    refused, shares = [], dict[tuple[object, ...], int]()
+    wanted = list(compress(keys, there))
+    for number, key, row in zip(numbers[there].tolist(), wanted, stored(store, wanted), strict=True):
         try:
-            error = row["error"]
-            counts = {name: int(row[name]) for name in rows.names if name in COUNTS and error is None}
-            rows.shared_of[number] = rows.share({**planned, **counts, "error": None if error is None else str(error)})
-            if error is None:
-                for name in NAMED:
-                    rows.named[name][number] = ENGINES.index(row[name])
-                for name in rows.time_names:
-                    rows.times[name][number] = np.nan if row.get(name) is None else float(row[name])
-        except (KeyError, ValueError, TypeError):
-            raise damaged(store, key) from None
+            found = _read(row, counts, times)
+        except (KeyError, ValueError, TypeError, OverflowError):
+            refused.append(key)
+            continue
+        shared = (found.error, *found.counts)
+        if shared not in shares:
+            shares[shared] = rows.share({**planned, **dict(zip(counts, found.counts, strict=False)), "error": found.error})
+        rows.shared_of[number] = shares[shared]
+        for name, engine in zip(NAMED, found.engines, strict=True):
+            rows.named[name][number] = engine
+        for name, time in zip(times, found.times, strict=False):
+            rows.times[name][number] = time
+    if refused:
+        for sentence in give_up(store, refused, "its columns are not those of a result"):
+            words(sentence)
+        there = np.array([key in store for key in keys])
+    return there
+
+
+class _Result(NamedTuple):
+    """A stored result; `engines` are the numbers of those that NAMED names. After an error it has no counts and no times."""
+
+    error: str | None
+    counts: list[int]
+    engines: list[int]
+    times: list[float]
+
+
+def _read(row: Mapping[str, Any], counts: Iterable[str], times: Iterable[str]) -> _Result:
+    """The result in a row of these columns. Raises KeyError, ValueError, TypeError or OverflowError for what is no row."""
+    if row["error"] is not None:
+        return _Result(str(row["error"]), [], [-1] * len(NAMED), [])
+    engines = [ENGINES.index(row[name]) for name in NAMED]
+    return _Result(None, [int(row[name]) for name in counts], engines, [float(row[name]) for name in times])
 
 
 def _refuse_failed(rows: Rows, numbers: Numbers, fail_fast: bool) -> None:

@@ -1,13 +1,14 @@
 """Which model gave a result: the release, and a digest of the code that results depend on."""
 
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from mnsim import __version__
 
-_PACKAGES = ("spec", "graph", "plan", "program", "interpreters")
-_FILES = ("units.py", "errors.py", "explore/evaluate.py", "explore/keys.py", "explore/rows.py")
+SHOWING = ("cli", "report")  # what only asks for results and shows them; every other file counts, new ones too
 
 
 @cache
@@ -16,10 +17,18 @@ def model_version() -> str:
 
     Two installations that print the same give the same results.
     """
-    root = files("mnsim")
     digest = sha256()
-    names = [f"{package}/{entry.name}" for package in _PACKAGES for entry in root.joinpath(package).iterdir() if entry.name.endswith(".py")]
-    for name in sorted([*names, *_FILES]):
+    for name, file in sorted(_code(files("mnsim")), key=lambda each: each[0]):
         digest.update(f"{name}\0".encode())
-        digest.update(root.joinpath(name).read_bytes())
+        digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:16]}"
+
+
+def _code(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Every file of Python that can change a result, with its place below the package."""
+    for entry in folder.iterdir():
+        name = f"{above}{entry.name}"
+        if entry.is_dir() and name not in SHOWING:
+            yield from _code(entry, f"{name}/")
+        elif name.endswith(".py"):
+            yield name, entry

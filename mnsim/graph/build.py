@@ -53,7 +53,7 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
     shared, storages, slots = share_storage(tuple(maps), operators)
     read = {source for operator in shared for source in operator.inputs}
     outputs = tuple(operator.output for operator in shared if operator.output not in read)
-    return Graph(network.name, alpha, rho, network.min_depth, dtype, tuple(maps), shared, outputs, storages, slots)
+    return Graph(network.name, alpha, rho, network.min_depth, dtype, tuple(maps), shared, outputs, storages, slots, network.taken_out)
 
 
 def _exact(name: str, multiplier: Fraction | float) -> Fraction:

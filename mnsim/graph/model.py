@@ -159,3 +159,4 @@ class Graph:
     outputs: tuple[int, ...]  # the maps that no operator reads
     storages: tuple[Storage, ...]
     slots: tuple[Slot, ...]  # one for each map
+    taken_out: tuple[str, ...] = ()  # layers that do nothing at inference

@@ -31,7 +31,10 @@ Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the opera
 
 
 class _Search(NamedTuple):
-    """What the search works on: for every operator the storages alive and the room that it may use; tilings found so far."""
+    """What the search works on: for every operator the storages alive and the room that it may use; tilings found so far.
+
+    `pipelined` are those that `overlap` takes instead of others: like layers are cut alike, and looked at once.
+    """
 
     graph: Graph
     policy: Policy
@@ -40,6 +43,7 @@ class _Search(NamedTuple):
     room: list[int]
     bare: set[int]  # operators that no map may lie beside
     tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None]
+    pipelined: dict[tuple[Geometry, Tiling], Tiling]
 
 
 class _State(NamedTuple):
@@ -67,7 +71,7 @@ def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> P
 def find_plan(graph: Graph, hardware: Hardware, policy: Policy) -> Plan:
     """The same plan. Its CapacityError says what is missing at once, for nobody has looked for a remedy."""
     capacity = hardware.sram_capacity_bytes
-    search = _Search(graph, policy, capacity, _alive(graph), [capacity] * len(graph.operators), set(), {})
+    search = _Search(graph, policy, capacity, _alive(graph), [capacity] * len(graph.operators), set(), {}, {})
     while True:
         external = _cheapest_homes(search)
         cuts = tuple(_cut(search, operator, external) for operator in graph.operators)
@@ -167,8 +171,13 @@ def _cut(search: _Search, operator: Operator, external: External) -> Cut:
     resident = sum(storage.size_bytes for storage in search.alive[operator.index] if storage.index not in external)
     found = _tiling(search, geometry, search.room[operator.index] - resident)
     assert found is not None  # the homes were chosen by asking for it
-    tiling = pipelined_tiling(geometry, found[0], search.capacity) if search.policy == "overlap" else found[0]
-    return Cut(operator.index, geometry, tiling, *crossing_whole(search.graph, operator, external))
+    crossing = crossing_whole(search.graph, operator, external)
+    if search.policy == "serial":
+        return Cut(operator.index, geometry, found[0], *crossing)
+    key = (geometry, found[0])
+    if key not in search.pipelined:
+        search.pipelined[key] = pipelined_tiling(geometry, found[0], search.capacity)
+    return Cut(operator.index, geometry, search.pipelined[key], *crossing)
 
 
 def _resident(graph: Graph, external: External) -> list[Storage]:

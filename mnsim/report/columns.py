@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnsim.interpreters.cost import Estimate
-from mnsim.plan.model import Cut
+from mnsim.plan.model import Cut, cuts_of
 from mnsim.plan.tiling import tile_counts, what_stays
 from mnsim.report.records import Record
 
@@ -67,8 +67,6 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
     serial_s = estimate.total.serial_time_s
     unit, scale = time_unit(max(row.time_s for row in estimate.layers))
 
-    cuts = {estimate.graph.operators[cut.operator].name: _pieces(cut) for cut in estimate.plan.cuts}
-
     def time(key: str, total_key: str) -> tuple[Callable[[Record], str], Callable[[Record], str]]:
         return lambda layer: f"{layer[key] / scale:,.1f}", lambda total: f"{total[total_key] / scale:,.1f}"
 
@@ -101,7 +99,10 @@ def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
         *([energy_column()] if estimate.energies is not None else []),
         Column("busiest", lambda layer: layer["busiest"] or "", lambda total: total["busiest"], 1, True),
     ]
-    return [*columns, Column("cut", lambda layer: cuts[layer["name"]], _nothing, 4, True)] if verbose else columns
+    if not verbose:
+        return columns
+    cuts = cuts_of(estimate.plan)
+    return [*columns, Column("cut", lambda layer: _pieces(cuts[layer["index"]]), _nothing, 4, True)]
 
 
 def _pieces(cut: Cut) -> str:

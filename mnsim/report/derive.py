@@ -187,7 +187,8 @@ def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> It
     elif traffic.input_bytes:
         yield Step("input_traffic_bytes", traffic.input_bytes, "B", "the network's input, loaded whole", _size(graph, 0))
     else:
-        why = "what it reads is not moved" if geometry.idle else "all that it reads is in SRAM"
+        does = "copies" if operator.copied else "reads"
+        why = "what it reads is not moved" if geometry.idle else f"all that it {does} is in SRAM"
         yield Step("input_traffic_bytes", 0, "B", f"nothing: {why}", "0")
     if geometry.out_streams and not geometry.idle:
         numbers = _times(geometry.rows_out, geometry.out_row_bytes, geometry.out_channels)

@@ -10,10 +10,11 @@ from mnsim.report.records import Record
 from mnsim.report.simulation import simulation_record, sram_of, total_row
 from mnsim.report.table import fitted, render
 from mnsim.report.text import to_aligned, to_markdown
-from mnsim.report.words import ENGINE_WORDS, headline
+from mnsim.report.words import ENGINE_WORDS, headline, taken_out
 from mnsim.units import format_scaled
 
 MOST_COLUMNS, LEAST_BAR, WIDE_BAR = 120, 12, 48
+_ROUNDING = 1e-9  # of sums of durations, in another order
 
 
 def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: int = 0) -> str:
@@ -28,6 +29,7 @@ def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: i
         return render([table], width, color)
     note = ["(when: ─ mostly on the bus, █ mostly computing)"] if bar <= WIDE_BAR else []
     note += [f"({hidden} more columns in a wider terminal; every figure: --format csv)"] if hidden else []
+    note = [*(taken_out(simulated.estimate.graph) if verbosity > 0 else ()), *note]
     charts = charts_of(simulated, record, min(MOST_COLUMNS, width))
     words = "\n".join([*simulation_sentences(record), *note])
     return render([headline(simulated.estimate, record["total"]["peak_sram_bytes"]), table, charts, words], width, color)
@@ -124,9 +126,12 @@ def _against_serial(record: Record) -> str:
     if record["policy"] == "serial":
         return "One thing at a time: nothing overlaps (--policy overlap)."
     taken = f"One thing at a time (--policy serial) it takes {format_scaled(serial_s, 's')}"
-    if serial_s >= end_s:
+    if serial_s >= end_s * (1 - _ROUNDING):
         return f"{taken}: {serial_s / end_s if end_s else 1:.2f}x that."
-    return f"{taken}, which is less: latency and launch overhead cost more than overlap gains. Use --policy serial."
+    machine = record["hardware"]
+    overheads = machine["external_latency_s"], machine["matrix"]["launch_overhead_s"], machine["vector"]["launch_overhead_s"]
+    why = ": latency and launch overhead cost more than overlap gains" if any(overheads) else ""
+    return f"{taken}, which is less{why}. Use --policy serial."
 
 
 def simulation_markdown(simulated: Simulated) -> str:

@@ -29,18 +29,19 @@ def to_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], is_text:
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (headings, *rows)]
     widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(headings))]
     rule = [("-" * width if text else "-" * (width - 1) + ":") for width, text in zip(widths, is_text, strict=True)]
-    lines = [[_pad(cell, width, text) for cell, width, text in zip(row, widths, is_text, strict=True)] for row in cells]
+    lines = [[pad(cell, width, text) for cell, width, text in zip(row, widths, is_text, strict=True)] for row in cells]
     return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
 
 def to_aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool]) -> str:
     """A table in columns of equal width with a rule under its headings, for a terminal that is wide enough."""
     widths = [max(len(row[place]) for row in (headings, *rows)) for place in range(len(headings))]
-    lines = ["  ".join(_pad(*cell) for cell in zip(row, widths, is_text, strict=True)).rstrip() for row in (headings, *rows)]
+    lines = ["  ".join(pad(*cell) for cell in zip(row, widths, is_text, strict=True)).rstrip() for row in (headings, *rows)]
     return "\n".join([lines[0], "─" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]]) + "\n"
 
 
-def _pad(cell: str, width: int, is_text: bool) -> str:
+def pad(cell: str, width: int, is_text: bool) -> str:
+    """A cell of a column: words to the left, numbers to the right."""
     return cell.ljust(width) if is_text else cell.rjust(width)
 
 

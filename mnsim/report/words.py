@@ -1,5 +1,6 @@
 """An estimate in words: what is busiest, what no schedule beats and how far from that it is, which layers cost most."""
 
+from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
 from mnsim.interpreters.cost import Estimate, compulsory_bytes
 from mnsim.program.model import EngineName
@@ -39,6 +40,11 @@ def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
 def sentences(estimate: Estimate) -> tuple[str, ...]:
     """A line each: where the time goes, what no schedule beats, what the SRAM adds to that (if much), which layers cost most."""
     return _where_time_goes(estimate), _what_no_schedule_beats(estimate), *_what_sram_adds(estimate), _costly_layers(estimate)
+
+
+def taken_out(graph: Graph) -> tuple[str, ...]:
+    """The sentence about layers that do nothing at inference, if there are any."""
+    return (f"Taken out, since they do nothing at inference: {', '.join(graph.taken_out)}.",) if graph.taken_out else ()
 
 
 def _where_time_goes(estimate: Estimate) -> str:

@@ -7,6 +7,7 @@ from pydantic_core import ErrorDetails
 
 from mnsim.errors import MnsimError, SpecError, did_you_mean, shown
 from mnsim.spec.document import Document, Path
+from mnsim.spec.foreign import key_instead
 from mnsim.spec.misread import slip
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
 
@@ -51,8 +52,9 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
         remedy = f"add `{name}: ...`"
         return SpecError("S101", f"missing key '{name}'{_inside(path)}", document.locate(path), remedy, f"{key}.{name}".strip("."))
     if kind == "extra_forbidden":
+        siblings = _siblings(details["loc"], model)
         elsewhere: dict[str, str] = getattr(model, "elsewhere", {}) if len(path) == 1 else {}
-        remedy = elsewhere.get(name.partition(".")[0]) or did_you_mean(name, _siblings(details["loc"], model))
+        remedy = elsewhere.get(name.partition(".")[0]) or key_instead(name, siblings) or did_you_mean(name, siblings)
         return SpecError("S102", f"unknown key {shown(name)}{_inside(path[:-1])}", document.locate_key(path), remedy, key)
     if "remedy" in context:  # one of ours: its type is the code
         to_blame = context["key"]

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
 from mnsim.spec.document import Document, Path
-from mnsim.spec.network import Defaults, GroupSpec, NetworkSpec
+from mnsim.spec.network import TAKEN_OUT, Defaults, GroupSpec, NetworkSpec
 from mnsim.spec.records import Layer, Network
 
 INPUT = "input"  # the name of the network's input
 MAX_LAYERS = 10_000
+MOST_HINTS = 100  # that are looked for among the names of all layers
 MOST_NAMED = 6  # layers of a cycle in a message
 _PREFIXES = {
     "depthwise": "dw", "dense": "fc", "max_pool": "pool", "avg_pool": "pool", "global_avg_pool": "pool", "global_max_pool": "pool",
@@ -43,7 +44,24 @@ def expand(spec: NetworkSpec, document: Document) -> Network:
     layers = _connect(drafts, names, document, problems)
     if problems:
         raise_all(problems)
-    return Network(spec.name, spec.title, spec.source, spec.input, spec.min_depth, layers)
+    kept, taken_out = _take_out(layers)
+    if not kept:
+        message = f"nothing is left of the layers: {' and '.join(TAKEN_OUT)} do nothing at inference"
+        raise SpecError("S106", message, document.locate(("layers",)), "add a layer that computes something")
+    return Network(spec.name, spec.title, spec.source, spec.input, spec.min_depth, kept, taken_out)
+
+
+def _take_out(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    """The layers that do something at inference, and the names of the others: whoever read one of those reads what it read."""
+    stands_for: dict[str, str] = {}
+    kept = []
+    for layer in layers:
+        inputs = tuple(stands_for.get(name, name) for name in layer.inputs)
+        if layer.kind in TAKEN_OUT:
+            stands_for[layer.name] = inputs[0]
+        else:
+            kept.append(layer if inputs == layer.inputs else replace(layer, inputs=inputs))
+    return tuple(kept), tuple(stands_for)
 
 
 def _drafts(items: list[Any], path: Path, scope: Scope, defaults: Defaults, document: Document) -> Iterator[_Draft]:
@@ -127,7 +145,8 @@ def _connect(drafts: list[_Draft], names: list[str], document: Document, problem
     for index, (draft, found) in enumerate(zip(drafts, wanted, strict=True)):
         for (path, word), name in zip(draft.reads, found, strict=True):
             if name is None:
-                remedy = did_you_mean(word, [*names[:index], INPUT])
+                near = did_you_mean(word, [*names[:index], INPUT]) if len(problems) < MOST_HINTS else ""
+                remedy = near or "name a layer above this one"
                 problems.append(SpecError("S202", f"no layer is called {shown(word)}", document.locate(path), remedy))
             elif name != INPUT and order[name] >= index:
                 problems.append(_out_of_order(names[index], name, edges, document.locate(path)))

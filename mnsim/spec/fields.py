@@ -176,6 +176,14 @@ def _several(item: dict[str, Any], *lengths: int) -> list[dict[str, Any]]:
     return [{"type": "array", "items": item, "minItems": length, "maxItems": length} for length in lengths]
 
 
+def _rate(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise refuse("S103", f"a rate must be a number, got {shown(value)}", "write it alone: dropout")
+    if value is not None and not 0 <= value < 1:
+        raise refuse("S104", f"a rate must be at least 0 and below 1, got {shown(value)}", "write it alone: dropout")
+    return value
+
+
 _SIDE = {**_POSITIVE, "minimum": 0}
 
 Word = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
@@ -207,6 +215,8 @@ Shape = Annotated[
 ]
 BatchNorm = Annotated[bool | Literal["unfolded"], *_one_of("unfolded", also=(True, False))]
 Activation = Annotated[str, *_one_of("relu", "relu6", "none")]
+_RATE = {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "null"}]}
+Rate = Annotated[float | None, PlainValidator(_rate), WithJsonSchema(_RATE)]
 Names = Annotated[list[Name], Field(min_length=2)]
 SizeBytes = Annotated[int, *_quantity(SIZE, _size_bytes)]
 RateBytesPerS = Annotated[float, *_quantity(RATE, _positive_rate)]

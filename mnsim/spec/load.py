@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from mnsim.errors import Location, SpecError, did_you_mean, raise_all, shown
 from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_document
 from mnsim.spec.expand import expand
-from mnsim.spec.foreign import foreign_format
 from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
 from mnsim.spec.network import NetworkSpec
 from mnsim.spec.records import Energies, Engine, Hardware, Network
@@ -185,12 +184,21 @@ def _as_typed(path: Path) -> str:
         return str(path)
 
 
-def _decode(name: str, content: bytes) -> Text:
+def _refuse_foreign(name: str, content: bytes) -> None:
+    """Raises SpecError S002 for a file of another tool."""
+    from mnsim.spec.formats import foreign_format
+
     found = foreign_format(name, content)
     if found:
         message = f"{shown(name, 100)} is {found.what}, and files of other tools are not read yet"
         remedy = WEIGHTS_REMEDY if found.is_data else MODEL_REMEDY
         raise SpecError("S002", message, Location(name, text=name, length=len(name)), remedy)
+
+
+def _decode(name: str, content: bytes) -> Text:
+    is_plain = content.isascii() and len(content.translate(None, bytes(range(9)))) == len(content)
+    if not (is_plain and name.endswith((".yaml", ".yml"))):  # else no start waits for the formats of other tools
+        _refuse_foreign(name, content)
     if len(content) > MAX_TEXT_BYTES:
         message = f"the file is larger than {MAX_TEXT_BYTES:,} bytes"
         raise SpecError("S006", message, Location(name), "a specification is a few kilobytes of YAML")

@@ -4,12 +4,13 @@ A layer is a mapping with one operator's key, whose value is what the operator n
 window of a pooling), and options beside it: `{conv: 32, kernel: 3, stride: 2}`. An operator that needs nothing is a word.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from mnsim.errors import did_you_mean, shown
-from mnsim.spec.fields import Activation, BatchNorm, Count, Extents, Flag, Name, Names, PaddingField, Shape, Word, refuse, unsaid
+from mnsim.spec.fields import Activation, BatchNorm, Count, Extents, Flag, Name, Names, PaddingField, Rate, Shape, Word, refuse, unsaid
 
 
 class _Strict(BaseModel):
@@ -128,6 +129,20 @@ class Relu6Spec(LayerSpec):
     nothing: None = Field(alias="relu6")
 
 
+class DropoutSpec(LayerSpec):
+    """Nothing at inference: taken out when the network is read. The value is the rate in training, which may be left out."""
+
+    kind = "dropout"
+    nothing: Rate = Field(alias="dropout")
+
+
+class IdentitySpec(LayerSpec):
+    """Nothing: taken out when the network is read."""
+
+    kind = "identity"
+    nothing: None = Field(alias="identity")
+
+
 class FlattenSpec(LayerSpec):
     """The same bytes as one row of channels, in height, width, channel order."""
 
@@ -167,9 +182,10 @@ OPERATORS: dict[str, type[LayerSpec] | type[_Join]] = {
     spec.kind: spec
     for spec in (
         ConvSpec, DepthwiseSpec, SeparableSpec, DenseSpec, MaxPoolSpec, AvgPoolSpec, GlobalAvgPoolSpec, GlobalMaxPoolSpec,
-        BatchNormSpec, ReluSpec, Relu6Spec, FlattenSpec, SoftmaxSpec, AddSpec, ConcatSpec,
+        BatchNormSpec, ReluSpec, Relu6Spec, FlattenSpec, SoftmaxSpec, AddSpec, ConcatSpec, DropoutSpec, IdentitySpec,
     )
 }  # fmt: skip
+TAKEN_OUT = ("dropout", "identity")  # operators that do nothing at inference
 WORDS = tuple(kind for kind, spec in OPERATORS.items() if "nothing" in spec.model_fields)
 GROUP = "layers"
 
@@ -185,7 +201,7 @@ def _recognise(item: Any) -> Any:
     if isinstance(item, str) and item in WORDS:
         return {item: None}
     if isinstance(item, str):
-        remedy = f"write {{{item}: ...}} with its value" if item in OPERATORS else did_you_mean(item, OPERATORS)
+        remedy = f"write {{{item}: ...}} with its value" if item in OPERATORS else _instead(item, OPERATORS)
         fault = "needs a value" if item in OPERATORS else "is not an operator"
         raise refuse("S106", f"{shown(item)} {fault}", remedy)
     if not isinstance(item, dict):
@@ -201,7 +217,14 @@ def _recognise(item: Any) -> Any:
     unknown = [key for key in item if key not in ConvSpec.model_fields]
     word = unknown[0] if unknown else ""
     message = f"{shown(word)} is not an operator" if word else "this layer has no operator"
-    raise refuse("S106", message, did_you_mean(word, [*OPERATORS, GROUP]), word)
+    raise refuse("S106", message, _instead(word, (*OPERATORS, GROUP)), word)
+
+
+def _instead(word: str, known: Iterable[str]) -> str:
+    """What to write for a word that is no operator."""
+    from mnsim.spec.foreign import operator_instead  # a table that only errors need
+
+    return operator_instead(word) or did_you_mean(word, known)
 
 
 class GroupSpec(_Strict):

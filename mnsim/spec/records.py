@@ -39,7 +39,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network: `input` is (height, width, channels), the layers are in the order in which they run."""
+    """A network: `input` is (height, width, channels), the layers are in the order in which they run.
+
+    `taken_out` are the names of layers that do nothing at inference: they are not among the layers.
+    """
 
     name: str
     title: str
@@ -47,12 +50,14 @@ class Network:
     input: tuple[int, int, int]
     min_depth: int
     layers: tuple[Layer, ...]
+    taken_out: tuple[str, ...] = ()
 
 
 def contents(network: Network) -> Network:
     """The network without what no result depends on: where it was written, and what it is called beside its name."""
     nowhere = Location("")
-    return replace(network, title="", source="", layers=tuple(replace(layer, location=nowhere) for layer in network.layers))
+    layers = tuple(replace(layer, location=nowhere) for layer in network.layers)
+    return replace(network, title="", source="", layers=layers, taken_out=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnsim.spec.foreign import foreign_format
+from mnsim.spec.formats import foreign_format
 from tests.helpers import ROOT, run
 
 MNSIM = str(Path(sys.executable).with_name("mnsim"))

@@ -1,0 +1,491 @@
+"""Every sentence against the figures: parsed, and held against the JSON of the same run, over generated networks and machines."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from math import ceil, isclose
+from typing import Any
+
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from mnsim.errors import CapacityError
+from mnsim.graph.model import Graph
+from mnsim.interpreters.cost import Estimate, estimate
+from mnsim.pipeline import Planned
+from mnsim.pipeline import run as play
+from mnsim.plan.model import POLICIES
+from mnsim.plan.residency import make_plan
+from mnsim.plan.tiling import external_storages, make_geometry, tile_counts
+from mnsim.report.columns import layer_columns
+from mnsim.report.derive import derive
+from mnsim.report.records import as_dict
+from mnsim.report.simulation import simulation_record
+from mnsim.report.simulation_table import simulation_sentences
+from mnsim.report.words import headline, sentences
+from mnsim.spec.load import load_hardware
+from mnsim.spec.records import Energies, Engine, Hardware
+from tests.generators import networks
+from tests.helpers import run
+from tests.test_tiling_oracle import walk
+
+SEED = load_hardware("seed")
+ENGINES = {"the bus": "bus", "the matrix unit": "matrix", "the vector unit": "vector"}
+TIMES = {"bus": "transfer_time_s", "matrix": "matrix_time_s", "vector": "vector_time_s"}
+PREFIXES = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+AMOUNT = r"([\d.]+ [TGMkmun]?(?:s|B|J|W|MACs|ops))"
+ENGINE = "(the bus|the matrix unit|the vector unit)"
+PERCENT = r"([\d.]+) %"
+
+
+def is_amount(text: str, value: float) -> bool:
+    """Whether a text such as `5.211 MB` is the value, rounded to the digits that it has."""
+    number, unit = text.split(" ")
+    bare = next(each for each in ("MACs", "ops", "s", "B", "J", "W") if unit.endswith(each))
+    scale = PREFIXES[unit.removesuffix(bare)]
+    digits = len(number.partition(".")[2])
+    return abs(float(number) * scale - value) <= (0.5 * 10.0**-digits + 1e-6) * scale
+
+
+def is_share(percent: str, part: float, whole: float) -> bool:
+    return abs(float(percent) - 100 * part / whole) <= 0.05 + 1e-6
+
+
+def largest(times: dict[str, float]) -> str | None:
+    """The engine of the longest time, the first of several."""
+    return max(times, key=lambda engine: times[engine]) if any(times.values()) else None
+
+
+def matched(pattern: str, text: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, text)
+    assert match is not None, (pattern, text)
+    return match
+
+
+@st.composite
+def machines(draw: st.DrawFn, graph: Graph) -> Hardware:
+    most = sum(each.size_bytes for each in graph.maps) + max(each.weight_bytes for each in graph.operators)
+    rates = st.sampled_from([1e3, 2e4, 1e6, 1e9])
+    overheads, shares = st.sampled_from([0.0, 0.0, 1e-6, 1e-3]), st.sampled_from([(), (("conv", 0.5), ("relu", 0.5), ("add", 0.1))])
+    return replace(
+        SEED,
+        external_latency_s=draw(overheads),
+        bus_bandwidth_bytes_per_s=draw(rates),
+        sram_capacity_bytes=ceil(most * draw(st.integers(5, 120)) / 100),
+        matrix=Engine(draw(rates), draw(overheads), draw(shares)),
+        vector=Engine(draw(rates), draw(overheads), draw(shares)),
+        fused=draw(st.sampled_from([(), (), ("relu",), ("batch_norm", "relu6")])),
+        energies=draw(st.sampled_from([None, Energies(2e-11, 1e-12, 4e-13, 1e-12)])),
+    )
+
+
+@st.composite
+def planned_cases(draw: st.DrawFn) -> Planned:
+    graph = draw(networks())
+    hardware = draw(machines(graph))
+    try:
+        return Planned(graph, hardware, make_plan(graph, hardware, draw(st.sampled_from(POLICIES))))
+    except CapacityError:
+        reject()
+
+
+def bounds_of(record: dict[str, Any], found: Estimate) -> tuple[int, dict[str, float]]:
+    """Compulsory bytes, and seconds of each engine at the least, counted from the layers' own figures."""
+    graph, hardware = found.graph, found.hardware
+    shares = {engine: dict(getattr(hardware, engine).efficiency) for engine in ("matrix", "vector")}
+    outputs = [graph.maps[index].size_bytes for index in graph.outputs]
+    needed = graph.maps[0].size_bytes + sum(outputs) + sum(layer["weight_bytes"] for layer in record["layers"])
+    flops = {layer["index"]: 2 * layer["macs"] / shares["matrix"].get(layer["type"], 1.0) for layer in record["layers"]}
+    ops = 0.0
+    for operator in graph.operators:
+        free = hardware.fused if operator.macs else ()
+        work = () if operator.kind in ("concat", "flatten") else operator.vector_ops  # copies are the plan's own
+        ops += sum(count / shares["vector"].get(name, 1.0) for name, count in work if name not in free)
+    times = (needed / hardware.bus_bandwidth_bytes_per_s, sum(flops.values()) / hardware.matrix.throughput_per_s)
+    return needed, dict(zip(TIMES, (*times, ops / hardware.vector.throughput_per_s), strict=True))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(planned_cases())
+def test_what_analyze_says(case: Planned) -> None:
+    found = estimate(case.graph, case.plan, case.hardware)
+    record = as_dict(found)
+    total, layers = record["total"], record["layers"]
+    spent = {engine: total[key] for engine, key in TIMES.items()}
+    assert total["busiest"] == largest(spent)
+    assert all(layer["busiest"] == largest({engine: layer[key] for engine, key in TIMES.items()}) for layer in layers)
+    where, bound, *sram, costly = sentences(found)
+
+    match = matched(
+        rf"One thing at a time it takes {AMOUNT}: {ENGINE} is busy for {PERCENT} of it, {ENGINE} {PERCENT} and {ENGINE} {PERCENT}\.", where
+    )
+    assert is_amount(match[1], total["serial_time_s"])
+    assert ENGINES[match[2]] == total["busiest"]
+    for engine, share in ((match[2], match[3]), (match[4], match[5]), (match[6], match[7])):
+        assert is_share(share, spent[ENGINES[engine]], sum(spent.values()))
+    assert len({match[2], match[4], match[6]}) == 3
+
+    check_bound(bound, record, found)
+    for sentence in sram:
+        match = matched(rf"With .* of SRAM, layer after layer, no schedule beats {AMOUNT}\.", sentence)
+        assert is_amount(match[1], total["capacity_bound_time_s"])
+    assert len(sram) == (total["capacity_bound_time_s"] >= 1.001 * total["bound_time_s"])
+    check_costly(costly, record)
+    assert (
+        headline(found)
+        .splitlines()[-1]
+        .endswith(f"SRAM reserved {total['reserved_sram_bytes']:,} of {case.hardware.sram_capacity_bytes:,} B")
+    )
+
+
+def check_bound(sentence: str, record: dict[str, Any], found: Estimate) -> None:
+    """What no schedule beats, what sets it, and what crosses the bus beyond that."""
+    total = record["total"]
+    needed, bounds = bounds_of(record, found)
+    beyond = r"(?:; beyond weights, input and output, (.*) cross the bus)?"
+    match = matched(
+        rf"No schedule beats {AMOUNT}, which {ENGINE} sets \({AMOUNT} [^)]*\): one thing at a time is ([\d.]+)x that{beyond}\.", sentence
+    )
+    engine = ENGINES[match[2]]
+    assert engine == total["bound_by"]
+    assert isclose(total["bound_time_s"], max(bounds.values()), rel_tol=1e-9)
+    assert isclose(bounds[engine], max(bounds.values()), rel_tol=1e-9)
+    assert is_amount(match[1], total["bound_time_s"])
+    rates = {"bus": found.hardware.bus_bandwidth_bytes_per_s, "matrix": found.hardware.matrix.throughput_per_s / 2}
+    rate = rates.get(engine, found.hardware.vector.throughput_per_s)
+    if engine == "bus" or not getattr(found.hardware, engine).efficiency:
+        assert is_amount(match[3], total["bound_time_s"] * rate)
+    assert abs(float(match[4]) - total["serial_time_s"] / total["bound_time_s"]) <= 0.005 + 1e-9
+    again = sum(layer["weight_traffic_bytes"] - layer["weight_bytes"] for layer in record["layers"])
+    parts = dict.fromkeys(("of feature maps that do not stay in SRAM", "of weights read again"), "0 B")
+    for part in match[5].split(" and ") if match[5] else ():
+        size, prefixed, what = part.split(" ", 2)
+        assert what in parts
+        parts[what] = f"{size} {prefixed}"
+    assert is_amount(parts["of weights read again"], again)
+    assert is_amount(parts["of feature maps that do not stay in SRAM"], total["traffic_bytes"] - needed - again)
+
+
+def check_costly(sentence: str, record: dict[str, Any]) -> None:
+    """The groups of layers that are named cost what is said, and no other costs more."""
+    layers, total_s = {layer["name"]: layer for layer in record["layers"]}, record["total"]["serial_time_s"]
+    kinds = {name: (layer["type"], layer["time_s"], layer["busiest"]) for name, layer in layers.items()}
+    sizes = Counter(kinds.values())
+    listed, together = matched(rf"Most costly: (.*); together {PERCENT} of the time\.", sentence).groups()
+    named = re.findall(rf"(?:(\d+) like )?(\S+) {AMOUNT}( each)? \({PERCENT}, (bus|matrix unit|vector unit)\)(?:, |$)", listed)
+    least, all_s = float("inf"), 0.0
+    for count, name, time, each, share, engine in named:
+        layer = layers[name]
+        assert is_amount(time, layer["time_s"])
+        assert layer["busiest"] == engine.removesuffix(" unit")
+        assert sizes.pop(kinds[name]) == int(count or 1)
+        assert bool(each) == bool(count)
+        whole_s = int(count or 1) * layer["time_s"]
+        assert is_share(share, whole_s, total_s)
+        least, all_s = min(least, whole_s), all_s + whole_s
+    assert is_share(together, all_s, total_s)
+    assert all(kind[1] * count <= least * (1 + 1e-12) for kind, count in sizes.items())
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(planned_cases())
+def test_what_a_layer_says(case: Planned) -> None:
+    """Formulas give their figures; what is said of memory, of engines and of what stays is so."""
+    found = estimate(case.graph, case.plan, case.hardware)
+    record = as_dict(found)
+    cuts = next(column for column in layer_columns(found, True) if column.heading == "cut")
+    for row, layer, segment in zip(found.layers, record["layers"], record["plan"]["segments"], strict=True):
+        derivation = derive(found, row.index)
+        steps = {step.figure: step for step in derivation.steps}
+        for step in derivation.steps:
+            value = eval(step.numbers, {"__builtins__": {}, "max": max, "min": min})
+            assert isclose(value, step.value, rel_tol=1e-12, abs_tol=1e-18), (row.index, step)
+        if "runs on the vector unit" in steps["macs"].formula:
+            assert layer["vector_ops"] > 0
+        if "all that it reads is in SRAM" in steps["input_traffic_bytes"].formula:
+            assert all(each["address"] is not None for each in layer["inputs"])
+        if "all that it copies is in SRAM" in steps["input_traffic_bytes"].formula:
+            copied = [case.graph.maps[source].name for source in case.graph.operators[row.index].copied]
+            assert all(each["address"] is not None for each in layer["inputs"] if each["name"] in copied)
+        if "the output stays in SRAM" in steps["output_traffic_bytes"].formula:
+            assert layer["output"]["address"] is not None
+        facts = "\n".join(derivation.facts)
+        if "moves and computes nothing" in facts:
+            assert layer["traffic_bytes"] == layer["vector_ops"] == layer["macs"] == 0
+        if "computes nothing" in facts:
+            assert layer["vector_ops"] == layer["macs"] == 0
+            assert layer["busiest"] in (None, "bus")
+        stays = segment["tiling"]["stays"]
+        assert re.findall(r"what stays: (\w+)", facts) == ([] if stays is None else [stays])
+        assert re.findall(r"(\w+) stay", cuts.cell(layer)) == ([] if stays is None else [stays])
+        assert stays == held_between_two_tiles(found, row.index)
+
+
+def held_between_two_tiles(found: Estimate, index: int) -> str | None:
+    """Which operand the first two tiles have in common, by the loops of the plan."""
+    geometry = make_geometry(found.graph, found.graph.operators[index], external_storages(found.graph, found.plan))
+    tiling = found.plan.segments[index].tiling
+    tiles = list(walk(tiling.stays, *tile_counts(geometry, tiling)))
+    if len(tiles) == 1:
+        return None
+    (s, o, i), (next_s, next_o, next_i) = tiles[:2]
+    if (o, i) == (next_o, next_i):
+        return "weights" if geometry.filter_bytes or geometry.bias_bytes else None
+    if (s, o) == (next_s, next_o):
+        return "output"
+    channels = [block * tiling.out_channels // geometry.group_out for block in (o, next_o)]
+    assert (s, i) == (next_s, next_i)
+    return "input" if tiling.stays == "input" or channels[0] == channels[1] else None
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(planned_cases())
+def test_what_simulate_says(case: Planned) -> None:
+    simulated = play(case)
+    record = simulation_record(simulated)
+    total, engines, end_s = record["total"], record["engines"], record["total"]["simulated_time_s"]
+    takes, serial, busiest, *energy = simulation_sentences(record)
+    assert len(energy) == ("energy_j" in total)
+    for sentence in energy:
+        match = matched(rf"It takes {AMOUNT}, {AMOUNT} on average\.", sentence)
+        assert is_amount(match[1], total["energy_j"])
+        assert is_amount(match[2], total["energy_j"] / end_s)
+    rest = rf"(?:, ([\d.]+)x the one for this SRAM and order of layers \({AMOUNT}\))?"
+    match = matched(rf"It takes {AMOUNT}, policy (\w+): ([\d.]+)x the bound for any schedule \({AMOUNT}\){rest}\.", takes)
+    assert is_amount(match[1], end_s)
+    assert match[2] == case.plan.policy
+    assert abs(float(match[3]) - end_s / total["bound_time_s"]) <= 0.0005 + 1e-9
+    assert is_amount(match[4], total["bound_time_s"])
+    if match[5]:
+        assert abs(float(match[5]) - end_s / total["capacity_bound_time_s"]) <= 0.0005 + 1e-9
+        assert is_amount(match[6], total["capacity_bound_time_s"])
+    check_against_serial(serial, record, case)
+    match = matched(rf"Busiest is {ENGINE}, {PERCENT} of the time; {ENGINE} {PERCENT} and {ENGINE} {PERCENT}\.", busiest)
+    assert ENGINES[match[1]] == total["busiest"]
+    for engine, share in ((match[1], match[2]), (match[3], match[4]), (match[5], match[6])):
+        assert is_share(share, engines[ENGINES[engine]]["busy_s"], end_s)
+        assert engines[ENGINES[engine]]["busy_s"] <= engines[total["busiest"]]["busy_s"] * (1 + 1e-9)
+    peak = headline(simulated.estimate, total["peak_sram_bytes"]).splitlines()[-1]
+    assert peak.endswith(f"SRAM peak {total['peak_sram_bytes']:,} of {case.hardware.sram_capacity_bytes:,} B")
+    assert (total["busiest"], total["bound_by"]) == (simulated.estimate.total.busiest, simulated.estimate.total.bound_by)
+
+
+def check_against_serial(sentence: str, record: dict[str, Any], case: Planned) -> None:
+    total = record["total"]
+    if record["policy"] == "serial":
+        assert sentence == "One thing at a time: nothing overlaps (--policy overlap)."
+        assert isclose(total["simulated_time_s"], total["serial_time_s"], rel_tol=1e-9)
+        return
+    match = matched(
+        rf"One thing at a time \(--policy serial\) it takes {AMOUNT}(?:: ([\d.]+)x that|, which is less(: .*)?\. Use --policy serial)\.",
+        sentence,
+    )
+    serial_s = estimate(case.graph, make_plan(case.graph, case.hardware, "serial"), case.hardware).total.serial_time_s
+    assert is_amount(match[1], serial_s)
+    assert bool(match[2]) == (serial_s >= total["simulated_time_s"] * (1 - 1e-9))
+    if match[2]:
+        assert abs(float(match[2]) - serial_s / total["simulated_time_s"]) <= 0.005 + 1e-9
+    if match[3]:
+        machine = case.hardware
+        bare = replace(
+            machine,
+            external_latency_s=0.0,
+            matrix=replace(machine.matrix, launch_overhead_s=0.0),
+            vector=replace(machine.vector, launch_overhead_s=0.0),
+        )
+        assert bare != machine
+        without = play(case._replace(hardware=bare))
+        assert without.timeline.end_s <= without.serial_policy_time_s * (1 + 1e-9)
+
+
+LEVELS = {
+    "--alpha": ("1", "0.25,1", "0.3,0.5"),
+    "--sram": ("1MiB", "30B,64KiB,1MiB", "40KiB,1MiB"),
+    "bus.bandwidth": ("1 GB/s", "log(0.5 GB/s, 64 GB/s, 7)", "100 MB/s,1 GB/s"),
+    "vector_unit.throughput": ("10 GFLOPS", "1 GFLOPS,100 GFLOPS"),
+    "matrix_unit.throughput": ("1 TFLOPS", "10 GFLOPS,1 TFLOPS"),
+}
+CONDITIONS = (
+    "serial_time_s < 1 ms", "alpha = 1", "bus.bandwidth >= 1 GB/s", "busiest = bus", "bound_by != bus", "error = none",
+    "error != none", "pareto = true",
+)  # fmt: skip
+FRONTS = ("serial_time_s,published_accuracy", "serial_time_s,traffic_bytes", "published_accuracy,sram_capacity_bytes")
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> tuple[list[str], list[str]]:
+    """The arguments of a sweep, and those that only leave out rows."""
+    levels = {name: draw(st.sampled_from(texts)) for name, texts in LEVELS.items()}
+    points = [part for name, text in levels.items() for part in ([name, text] if name.startswith("--") else ["--set", f"{name}={text}"])]
+    pareto = draw(st.sampled_from([None, *FRONTS]))
+    conditions = draw(st.lists(st.sampled_from(CONDITIONS[: None if pareto else -1]), max_size=2, unique=True))
+    chosen = [*(["--pareto", pareto] if pareto else []), *(part for each in conditions for part in ("--where", each))]
+    fidelity = draw(st.sampled_from(["analytical", "simulated"]))
+    top = draw(st.sampled_from([[], ["--top", "2"]]))
+    return [draw(st.sampled_from(["mobilenet_v1", "mobilenet_cifar"])), *points, *chosen, "--fidelity", fidelity], top
+
+
+def swept(arguments: list[str], form: str) -> Any:
+    ran = run("sweep", *arguments, "--format", form, "--jobs", "1")
+    assert ran.code in (0, 1), ran.err
+    return json.loads(ran.out) if form == "json" else ran.out
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(sweeps())
+def test_what_a_sweep_says(case: tuple[list[str], list[str]]) -> None:
+    """The sentences hold for all rows that the conditions keep, however few of them `--top` leaves."""
+    arguments, top = case
+    text = swept([*arguments, *top], "markdown")
+    found = swept(arguments, "json")
+    rows = [row for row in found["rows"] if row["error"] is None]
+    said = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+    if not rows:
+        assert not said
+        return
+    count, points = len(rows), found["sweep"]["points"]
+    those = rf"the {count:,} points?{'' if count == len(found['rows']) else ' with a result'} that --where keeps"
+    if "--where" not in arguments:
+        those = f"all {points:,} points" if count == points else rf"the {count:,} points? with a result"
+    is_simulated = "simulated_time_s" in rows[0]
+    time = "simulated_time_s" if is_simulated else "serial_time_s"
+    if said[0].startswith("Fastest"):
+        check_extremes(said.pop(0), rf"{those}{'' if is_simulated else ', one thing at a time'}", [row[time] for row in rows])
+    else:
+        assert len({row[time] for row in rows}) == 1
+    check_engines(said.pop(0), "" if points == 1 else f"in {those} ", rows)
+    if "--pareto" in arguments:
+        check_front(said, found["sweep"]["pareto"], arguments, time)
+    else:
+        assert not said
+
+
+def check_extremes(sentence: str, those: str, times: list[float]) -> None:
+    match = matched(rf"Fastest of {those}: (.+?): {AMOUNT}; slowest: (.+?): {AMOUNT}, ([\d.e+]+)x that\.", sentence)
+    for words, amount, time in ((match[1], match[2], min(times)), (match[3], match[4], max(times))):
+        assert is_amount(amount, time)
+        more = re.search(r" and ([\d,]+) more$", words)
+        assert times.count(time) == (1 + int(more[1].replace(",", "")) if more else 1)
+    assert isclose(float(match[5]), max(times) / min(times), rel_tol=6e-4)
+
+
+def check_engines(sentence: str, those: str, rows: list[dict[str, Any]]) -> None:
+    """`the bus is busiest 668 times, the matrix unit 332`, of the times that the rows have."""
+    counts = {name: Counter(row[name] for row in rows) for name in ("busiest", "bound_by")}
+    assert counts["busiest"] == Counter(largest({engine: row[key] for engine, key in TIMES.items()}) for row in rows)
+    sentence = matched(rf"(?i:{those})(.*)\.", sentence)[1]
+    both = re.fullmatch(rf"(?i:{ENGINE}) is busiest and sets the lower bound", sentence)
+    if both:
+        engine = ENGINES[both[1].lower()]
+        assert counts["busiest"] == counts["bound_by"] == {engine: len(rows)}
+        return
+    for part, does in zip(sentence.split("; "), ("is busiest", "sets the lower bound"), strict=True):
+        first, *others = part.split(", ")
+        engine, times = matched(rf"(?i:{ENGINE}) {does}(?: ([\d,]+) times?)?", first).groups()
+        tally = {ENGINES[engine.lower()]: int(times.replace(",", "")) if times else len(rows)}
+        tally |= {ENGINES[each.rpartition(" ")[0]]: int(each.rpartition(" ")[2].replace(",", "")) for each in others}
+        assert tally == counts["busiest" if does == "is busiest" else "bound_by"]
+        assert list(tally.values()) == sorted(tally.values(), reverse=True)
+
+
+def check_front(said: list[str], head: dict[str, Any], arguments: list[str], time: str) -> None:
+    """How many are on the front, of how many that were compared; what was not compared, and whether the fastest is there."""
+    kept = [part for part in pairwise(arguments) if part != ("--where", "pareto = true")]
+    others = [arguments[0]] + [each for option, value in kept if option.startswith("--") for each in (option, value)]
+    everything = swept(others, "json")["rows"]
+    columns = [each.partition(":")[2] for each in head["objectives"]]
+    there = [row for row in everything if row["error"] is None]
+    lacking = [row for row in there if any(row[column] is None for column in columns)]
+    compared = [row for row in there if row not in lacking]
+    assert head["missing"] == {name: n for name in columns if (n := sum(row[name] is None for row in there))}
+    assert (head["compared"], head["not_compared"], head["failed"]) == (len(compared), len(lacking), len(everything) - len(there))
+    marked = sum(row["pareto"] for row in everything)
+    assert all(row in compared for row in everything if row["pareto"])
+    front = said.pop(0)
+    if marked:
+        assert front.startswith(f"{marked} point{' is' if marked == 1 else 's are'} on the front for ")
+        assert f"no other of the {len(compared)} compared is" in front if len(compared) > 1 else "no other is compared" in front
+    else:
+        assert front.startswith("No point is on the front for ") and not compared  # noqa: PT018
+    assert len(said) == bool(lacking)
+    for sentence in said:
+        match = matched(r"(\d+) points? ha(?:s|ve) (no .*) and (?:is|are) not compared(, the fastest of all(?: among them)?)?\.", sentence)
+        assert int(match[1]) == len(lacking)
+        assert match[2] == " or ".join(f"no {name}" for name in head["missing"])
+        assert bool(match[3]) == (bool(compared) and min(row[time] for row in lacking) < min(row[time] for row in compared))
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_programs_hear_what_the_front_leaves_out(form: str, tmp_path: Any) -> None:
+    pytest.importorskip("pyarrow")
+    arguments = [
+        "sweep",
+        "mobilenet_v1",
+        "--alpha",
+        "0.2,0.25,0.5",
+        "--pareto",
+        "serial_time_s,published_accuracy",
+        "--fidelity",
+        "analytical",
+    ]
+    output = ["-o", str(tmp_path / f"rows.{form}")]
+    assert "1 point has no published_accuracy and is not compared, the fastest of all.\n" in run(*arguments, *output).err
+    assert run(*arguments, *output, "-q").err == ""
+    table = run(*arguments)
+    assert "1 point has no published_accuracy and is not compared, the fastest of all." in table.out.replace("\n", " ")
+    assert table.err == ""
+    assert "not compared" not in run(*arguments, "-q").out
+
+
+def test_what_failed_is_not_on_the_front() -> None:
+    """Too little SRAM is not a cheap machine: it is none."""
+    arguments = ["mobilenet_v1", "--sram", "100B,1MiB", "--pareto", "sram_capacity_bytes,published_accuracy", "--fidelity", "analytical"]
+    found = swept(arguments, "json")
+    assert [row["pareto"] for row in found["rows"]] == [False, True]
+    assert found["sweep"]["pareto"] == {
+        "objectives": ["min:sram_capacity_bytes", "max:published_accuracy"], "compared": 1, "not_compared": 0, "missing": {}, "failed": 1,
+    }  # fmt: skip
+
+
+def test_busiest_and_bound_by_are_two_things() -> None:
+    """squeezenet moves maps out and in again: the bus is busiest, and still it is the matrix unit that no schedule beats."""
+    found = json.loads(run("analyze", "squeezenet", "--format", "json").out)["total"]
+    played = json.loads(run("simulate", "squeezenet", "--format", "json").out)["total"]
+    (row,) = swept(["squeezenet"], "json")["rows"]
+    for record in (found, played, row):
+        assert (record["busiest"], record["bound_by"]) == ("bus", "matrix")
+    assert "The bus is busiest; the matrix unit sets the lower bound." in swept(["squeezenet"], "markdown")
+
+
+def test_reserved_and_peak_are_two_things() -> None:
+    """mobilenet_v1: 1,005,824 bytes are reserved for one layer, and 864,320 at most in use; each command that has both says both alike."""
+    found = json.loads(run("analyze", "mobilenet_v1", "--format", "json").out)
+    played = json.loads(run("simulate", "mobilenet_v1", "--format", "json").out)["total"]
+    (row,) = swept(["mobilenet_v1"], "json")["rows"]
+    reserved = found["total"]["reserved_sram_bytes"]
+    assert reserved == played["reserved_sram_bytes"] == row["reserved_sram_bytes"] == max(layer["sram_bytes"] for layer in found["layers"])
+    assert (reserved, played["peak_sram_bytes"]) == (1_005_824, 864_320)
+    assert "peak_sram_bytes" not in {**found["total"], **row}
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(planned_cases())
+def test_what_is_reserved_is_what_the_plan_lists(case: Planned) -> None:
+    """Maps that live while a layer runs and its buffers, byte by byte from the JSON's addresses; a concat's parts lie within it."""
+    record = as_dict(estimate(case.graph, case.plan, case.hardware))
+    order = {layer["name"]: layer["index"] for layer in record["layers"]}
+    sizes = {each["name"]: each["bytes"] for layer in record["layers"] for each in (*layer["inputs"], layer["output"])}
+    if any(layer["type"] == "concat" for layer in record["layers"]):
+        return
+    for layer, segment in zip(record["layers"], record["plan"]["segments"], strict=True):
+        used = {
+            home["address"] + place
+            for home in record["plan"]["homes"]
+            if home["address"] is not None and order[home["first_layer"]] <= layer["index"] <= order[home["last_layer"]]
+            for place in range(sizes[home["name"]])
+        }
+        used |= {buffer["address"] + place for buffer in segment["buffers"] for place in range(buffer["size_bytes"])}
+        assert layer["sram_bytes"] == len(used)
