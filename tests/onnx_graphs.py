@@ -13,6 +13,8 @@ from mnsim.reference.weights import EPSILON, Weights
 Array = np.ndarray[Any, Any]
 POOLS = {"max_pool": "MaxPool", "avg_pool": "AveragePool", "global_max_pool": "GlobalMaxPool", "global_avg_pool": "GlobalAveragePool"}
 
+ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "hard_swish": "HardSwish"}
+
 
 class _Builder:
     """Nodes and initialisers so far; each method adds a node and returns the name of its output."""
@@ -56,7 +58,7 @@ def session_of(nodes: list[Any], initialisers: list[Any], given: tuple[str, int,
     """A model of one thread with one input (name, type, shape)."""
     wanted = [helper.make_empty_tensor_value_info(name) for name in outputs]
     body = helper.make_graph(nodes, "test", [helper.make_tensor_value_info(*given)], wanted, initialisers)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
     model = onnx.shape_inference.infer_shapes(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -94,6 +96,7 @@ def _operator(builder: _Builder, graph: Graph, operator: Operator, weights: Weig
     if "gamma" in arrays:
         numbers = [builder.constant(arrays[name]) for name in ("gamma", "beta", "mean", "variance")]
         x = builder.node("BatchNormalization", [x, *numbers], epsilon=EPSILON)
-    for name in {kind, *dict(operator.vector_ops)} & {"relu", "relu6"}:
-        x = builder.node("Relu", [x]) if name == "relu" else builder.node("Clip", [x, *(builder.constant(np.float32(v)) for v in (0, 6))])
+    for name in {kind, *dict(operator.vector_ops)} & {"relu6", *ACTIVATIONS}:
+        bounds = [builder.constant(np.float32(bound)) for bound in (0, 6)] if name == "relu6" else []
+        x = builder.node(ACTIVATIONS.get(name, "Clip"), [x, *bounds])
     return x

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mnsim.errors import ShapeError, SpecError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.graph.operators import same_padding
+from mnsim.operators.shapes import same_padding
 from tests.helpers import chain, network_of
 
 

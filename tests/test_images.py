@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnsim.errors import MnsimError, ShapeError, SpecError
-from mnsim.graph.model import Shape
+from mnsim.operators.shapes import Shape
 from mnsim.reference.images import CIFAR_10, Normalisation, load_images
 
 SHAPE = (28, 28, 3)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mnsim.errors import ShapeError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.graph.operators import RULES
+from mnsim.operators.table import RULES
 from mnsim.pipeline import plan_network
 from mnsim.program.model import Kernel
 from mnsim.proof import verify

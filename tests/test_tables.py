@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mnsim.explore.evaluate import rates_with
 from mnsim.explore.rows import KEYS, own_rates
-from mnsim.graph.operators import RULES
+from mnsim.operators.table import RULES
 from mnsim.program.rates import Rates, rates_of
 from mnsim.spec.axes import EFFICIENCIES, ENERGIES, RATES, WORDS, rate_column
 from mnsim.spec.hardware import HardwareSpec, MatrixEfficiencySpec, VectorEfficiencySpec
@@ -59,9 +59,9 @@ def test_every_activation_has_its_kernels(word: str, dtype: str, tmp_path: Path)
 
 
 def test_every_operator_that_computes_has_an_efficiency() -> None:
-    vector = {kind for kind, rule in RULES.items() if rule.unit == "vector" and rule.memory != "renames"}
+    vector = {kind for kind, rule in RULES.items() if not rule.matrix and rule.memory != "renames"}
     assert {*fields_of(VectorEfficiencySpec)} == vector | {"copy"}
-    assert {*fields_of(MatrixEfficiencySpec)} == {kind for kind, rule in RULES.items() if rule.unit == "matrix"} | {"pointwise"}
+    assert {*fields_of(MatrixEfficiencySpec)} == {kind for kind, rule in RULES.items() if rule.matrix} | {"pointwise"}
     assert {*ACTIVATIONS} - {"none"} <= vector
 
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.graph.build import Dtype, build_graph
-from mnsim.graph.model import Graph, Operator, Shape, Storage
+from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.interpreters.cost import compulsory_bytes, estimate
+from mnsim.operators.shapes import Shape
 from mnsim.plan.model import POLICIES, STAYS, Buffer, Plan, Policy, Stays, Tiling
 from mnsim.plan.residency import external_storages, make_plan
 from mnsim.plan.tiling import make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes

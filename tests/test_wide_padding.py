@@ -8,7 +8,7 @@ import pytest
 
 from mnsim.errors import ShapeError
 from mnsim.graph.build import build_graph
-from mnsim.graph.operators import same_padding
+from mnsim.operators.shapes import same_padding
 from mnsim.pipeline import plan_network
 from mnsim.plan.model import POLICIES, Policy
 from mnsim.program.lower import lower

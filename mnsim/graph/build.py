@@ -6,9 +6,11 @@ from numbers import Rational
 from typing import Literal
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
-from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator, Shape
-from mnsim.graph.operators import RULES, count_macs, count_vector_ops, label_of, weight_parts
+from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator
+from mnsim.graph.operators import count_macs, count_vector_ops, label_of, weight_parts
 from mnsim.graph.storage import share_storage
+from mnsim.operators.shapes import Shape
+from mnsim.operators.table import RULES
 from mnsim.spec.expand import INPUT
 from mnsim.spec.records import Layer, Network
 from mnsim.units import MAX_MULTIPLIER

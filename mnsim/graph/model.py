@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-Shape = tuple[int, int, int]  # height, width, channels
-Pair = tuple[int, int]
+from mnsim.operators.shapes import Shape, Window
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "float32": 4}
 BIAS_BYTES = 4  # one channel's bias, in every dtype; also one number of an unfolded batch norm
@@ -25,16 +24,6 @@ class FeatureMap:
     def size_bytes(self) -> int:
         height, width, channels = self.shape
         return height * width * channels * self.element_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The kernel's extent, its stride, and the padding in rows and columns: (top, bottom, left, right)."""
-
-    kernel: Pair
-    stride: Pair
-    padding: tuple[int, int, int, int]
-    rule: str = "explicit"  # same, valid or explicit: how the padding came about
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,161 +1,15 @@
-"""The operator table: for every kind its output shape and what it counts. To add an operator, add a row.
+"""What the operator table says of the operators of a graph: MACs, vector operations, weights."""
 
-Shapes are (height, width, channels). Counting rules are those of `mnsim explain counting`; 1 MAC = 2 FLOP, and one vector
-operation is one scalar arithmetic operation.
-"""
-
-from collections.abc import Callable
 from itertools import takewhile
-from math import ceil, prod
-from typing import Literal, NamedTuple
+from math import prod
 
-from mnsim.errors import ShapeError
-from mnsim.graph.model import Operator, Pair, Shape, WeightParts, Window
-from mnsim.spec.records import Layer, Padding
+from mnsim.graph.model import Operator, WeightParts
+from mnsim.operators.shapes import Shape, Window
+from mnsim.operators.table import RULES
+from mnsim.spec.records import Layer
 
-Shaped = tuple[Shape, Window | None, int]  # output shape, window, groups
 NORM_TRAINED = ("gamma", "beta")  # a batch norm's trained parameters
 NORM_PLANES = ("scale", "shift")  # what inference stores of a batch norm that is not folded
-
-
-def conv_macs(kernel: Pair, in_channels: int, groups: int, output: Shape) -> int:
-    """k_h * k_w * (C_in / groups) * C_out * H_out * W_out (MobileNets, section 3.1; depthwise has groups = C_in)."""
-    return prod(kernel) * (in_channels // groups) * prod(output)
-
-
-def same_padding(extent: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: the output is ceil(extent / stride), an odd padding puts the extra row at the end."""
-    total = max((ceil(extent / stride) - 1) * stride + kernel - extent, 0)
-    return total // 2, total - total // 2
-
-
-def make_window(layer: Layer, x: Shape) -> tuple[Window, int, int]:
-    """The window with its padding in numbers, and the output's height and width. Raises ShapeError when the kernel does not fit."""
-    kernel, stride = layer.kernel or (1, 1), layer.stride or (1, 1)
-    padding, rule = _padding(layer.padding, x, kernel, stride)
-    height = (x[0] + padding[0] + padding[1] - kernel[0]) // stride[0] + 1
-    width = (x[1] + padding[2] + padding[3] - kernel[1]) // stride[1] + 1
-    if height < 1 or width < 1:
-        message = f"a {kernel[0]} x {kernel[1]} kernel does not fit its input of {x[0]} x {x[1]}"
-        raise ShapeError(layer.name, message, layer.location, "pad it (padding: same), shrink the kernel, or keep the map larger")
-    return Window(kernel, stride, padding, rule), height, width
-
-
-def _padding(padding: Padding, x: Shape, kernel: Pair, stride: Pair) -> tuple[tuple[int, int, int, int], str]:
-    if padding == "same":
-        return (*same_padding(x[0], kernel[0], stride[0]), *same_padding(x[1], kernel[1], stride[1])), "same"
-    if isinstance(padding, str):
-        return (0, 0, 0, 0), "valid"
-    return padding, "explicit"
-
-
-def _conv(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    (x,), channels = inputs, layer.channels or 0
-    if x[2] % layer.groups or channels % layer.groups:
-        message = f"{x[2]} input and {channels} output channels cannot be split into {layer.groups} groups"
-        raise ShapeError(layer.name, message, layer.location, "both must be multiples of `groups`")
-    window, height, width = make_window(layer, x)
-    return (height, width, channels), window, layer.groups
-
-
-def _depthwise(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    (x,) = inputs
-    window, height, width = make_window(layer, x)
-    return (height, width, x[2] * layer.multiplier), window, x[2]
-
-
-def _dense(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    return (1, 1, layer.channels or 0), None, 1
-
-
-def _pool(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    (x,) = inputs
-    window, height, width = make_window(layer, x)
-    if max(window.padding[:2]) >= window.kernel[0] or max(window.padding[2:]) >= window.kernel[1]:
-        what = "largest element" if layer.kind == "max_pool" else "average"
-        rows, columns = window.kernel
-        message = f"padding {window.padding} is as wide as the {rows} x {columns} window: a window of padding alone has no {what}"
-        raise ShapeError(
-            layer.name, message, layer.location, f"pad at most {_counted(rows - 1, 'row')} and {_counted(columns - 1, 'column')}"
-        )
-    return (height, width, x[2]), window, x[2]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _global_pool(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    (x,) = inputs
-    return (1, 1, x[2]), Window(x[:2], (1, 1), (0, 0, 0, 0), "valid"), x[2]
-
-
-def _elementwise(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    for name, shape in zip(layer.inputs, inputs, strict=True):
-        if shape != inputs[0]:
-            message = f"'{layer.inputs[0]}' is {_show(inputs[0])} but '{name}' is {_show(shape)}"
-            raise ShapeError(layer.name, message, layer.location, "layers that are added must have one shape")
-    return inputs[0], None, inputs[0][2]
-
-
-def _softmax(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    return inputs[0], None, 1
-
-
-def _flatten(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    return (1, 1, prod(inputs[0])), None, 1
-
-
-def _concat(layer: Layer, inputs: tuple[Shape, ...]) -> Shaped:
-    for name, shape in zip(layer.inputs, inputs, strict=True):
-        if shape[:2] != inputs[0][:2]:
-            message = f"'{layer.inputs[0]}' is {_show(inputs[0])} but '{name}' is {_show(shape)}"
-            raise ShapeError(layer.name, message, layer.location, "layers that are concatenated must have one height and width")
-    return (*inputs[0][:2], sum(shape[2] for shape in inputs)), None, 1
-
-
-def _show(shape: Shape) -> str:
-    return " x ".join(map(str, shape))
-
-
-class OperatorRule(NamedTuple):
-    """What a kind of operator is.
-
-    `unit` computes it; `shape` infers the output (raises ShapeError); `ops_per_output` are the vector unit's operations for one
-    output element, given the window and the number of inputs. `memory` says what becomes of its input's bytes: `reads` makes a
-    new map, `in_place` may overwrite the input, `renames` is the same bytes under another name or as a part of a larger map.
-    `is_clamp` says that it only holds each element within bounds: what lies beyond them need not be kept in what it reads, so that
-    int8 may round that to the range of what it writes.
-    """
-
-    unit: Literal["matrix", "vector"]
-    shape: Callable[[Layer, tuple[Shape, ...]], Shaped]
-    ops_per_output: Callable[[Window | None, int], int] = lambda window, inputs: 0
-    memory: Literal["reads", "in_place", "renames"] = "reads"
-    is_clamp: bool = False
-
-
-def _per_window(window: Window | None, inputs: int) -> int:
-    """k_h * k_w operations an output; with the window as large as the map this is H * W a channel (global pooling)."""
-    return prod(window.kernel) if window else 0
-
-
-RULES: dict[str, OperatorRule] = {
-    "conv": OperatorRule("matrix", _conv),
-    "depthwise": OperatorRule("matrix", _depthwise),
-    "dense": OperatorRule("matrix", _dense),
-    "max_pool": OperatorRule("vector", _pool, _per_window),
-    "avg_pool": OperatorRule("vector", _pool, _per_window),
-    "global_max_pool": OperatorRule("vector", _global_pool, _per_window),
-    "global_avg_pool": OperatorRule("vector", _global_pool, _per_window),
-    "batch_norm": OperatorRule("vector", _elementwise, lambda window, inputs: 2, "in_place"),
-    "relu": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place", is_clamp=True),
-    "relu6": OperatorRule("vector", _elementwise, lambda window, inputs: 1, "in_place", is_clamp=True),
-    "softmax": OperatorRule("vector", _softmax, lambda window, inputs: 5, "in_place"),
-    "add": OperatorRule("vector", _elementwise, lambda window, inputs: inputs - 1),
-    "concat": OperatorRule("vector", _concat, memory="renames"),
-    "flatten": OperatorRule("vector", _flatten, memory="renames"),
-}
 
 
 def label_of(layer: Layer) -> str:
@@ -165,12 +19,9 @@ def label_of(layer: Layer) -> str:
 
 
 def count_macs(layer: Layer, x: Shape, output: Shape, groups: int) -> int:
-    """The operator's MACs: zero on the vector unit; a fully connected layer has K = H * W * C inputs."""
-    if RULES[layer.kind].unit == "vector":
-        return 0
-    if layer.kind == "dense":
-        return prod(x) * output[2]
-    return conv_macs(layer.kernel or (1, 1), x[2], groups, output)
+    """The operator's MACs: zero on the vector unit."""
+    work = RULES[layer.kind].matrix
+    return work.macs(layer, x, output, groups) if work else 0
 
 
 def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tuple[tuple[str, int], ...]:
@@ -186,7 +37,7 @@ def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tupl
 
 def output_stage(operator: Operator, fused: tuple[str, ...]) -> tuple[str, ...]:
     """The operations that the matrix unit's output stage does: those of `fused` that no other has to come before."""
-    free = fused if RULES[operator.kind].unit == "matrix" else ()
+    free = fused if RULES[operator.kind].matrix else ()
     return tuple(takewhile(lambda name: name in free, (name for name, _ in operator.vector_ops)))
 
 
@@ -205,16 +56,10 @@ def weight_parts(layer: Layer, x: Shape, output: Shape, groups: int, element_byt
     channels = output[2]
     if layer.kind == "batch_norm":
         return WeightParts((), element_bytes, channels, NORM_TRAINED, NORM_PLANES)
-    if RULES[layer.kind].unit == "vector":
+    work = RULES[layer.kind].matrix
+    if work is None:
         return WeightParts()
     bias = ("bias",) if layer.bias or layer.batch_norm == "folded" else ()
     trained = (("bias",) if layer.bias else ()) + (NORM_TRAINED if layer.batch_norm != "none" else ())
     planes = bias + (NORM_PLANES if layer.batch_norm == "unfolded" else ())
-    return WeightParts(_filter_shape(layer, x, groups, channels), element_bytes, channels, trained, planes)
-
-
-def _filter_shape(layer: Layer, x: Shape, groups: int, channels: int) -> tuple[int, ...]:
-    kernel = layer.kernel or (1, 1)
-    if layer.kind == "dense":
-        return channels, prod(x)
-    return (*kernel, channels) if layer.kind == "depthwise" else (channels, *kernel, x[2] // groups)
+    return WeightParts(work.filter_shape(layer, x, output, groups), element_bytes, channels, trained, planes)

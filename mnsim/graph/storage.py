@@ -11,7 +11,7 @@ from math import inf, prod
 from typing import NamedTuple
 
 from mnsim.graph.model import FeatureMap, Graph, Operator, Slot, Storage
-from mnsim.graph.operators import RULES
+from mnsim.operators.table import RULES
 
 
 class _Sharing(NamedTuple):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import ceil, prod
 
 from mnsim.graph.model import BIAS_BYTES, PARTIAL_SUM_BYTES, Graph, Operator
-from mnsim.graph.operators import RULES
+from mnsim.operators.table import RULES
 from mnsim.plan.model import Geometry, Stays, Tiling
 
 

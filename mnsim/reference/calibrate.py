@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.graph.operators import RULES, vector_work
+from mnsim.graph.operators import vector_work
+from mnsim.operators.table import RULES
 from mnsim.reference.infer import run
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import LayerNumbers, Numbers, Scale, StageNumbers, exponentials, multipliers_of, scale_of
@@ -15,7 +16,7 @@ from mnsim.reference.store import Store, filter_scales
 from mnsim.reference.weights import Weights, fold
 
 Range = tuple[float, float]
-SAME_SCALE = ("concat", "flatten", "max_pool", "global_max_pool")  # what they write are bytes that they read
+SAME_SCALE = tuple(kind for kind, rule in RULES.items() if rule.int8 == "same_scale")  # what they write are bytes that they read
 SOFTMAX_RANGE = (0.0, 255 / 256)  # a scale of 1/256: shares up to 1, which saturates
 NOISE_IMAGES = 2
 

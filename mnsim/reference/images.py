@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.errors import ShapeError, SpecError, shown
-from mnsim.graph.model import Shape
+from mnsim.operators.shapes import Shape
 from mnsim.reference.array_files import PICKLE, fill, library, place_in, read_header, read_numbers, reading, refuse
 
 CIFAR_SIDE = 32

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.graph.operators import RULES, vector_work
+from mnsim.graph.operators import vector_work
+from mnsim.operators.table import RULES
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Numbers, quantise
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, whole_kernel

@@ -249,6 +249,17 @@ def global_sum_pool(x: Array, zero_point: int = 0) -> Array:
     return total - np.int32(zero_point * x.shape[0] * x.shape[1]) if integer else total
 
 
+def global_avg_pool(x: Array) -> NDArray[np.float64]:
+    """Each channel's average, (1, 1, C), in float64."""
+    average: NDArray[np.float64] = global_sum_pool(x) / prod(x.shape[:2])
+    return average
+
+
+def add(*terms: Array) -> Array:
+    """The sum of maps of one shape, in float64."""
+    return sum((term.astype(np.float64) for term in terms[1:]), start=terms[0].astype(np.float64))
+
+
 def softmax(x: Array) -> NDArray[np.float64]:
     """Softmax over the channels, in float64."""
     wide = np.ascontiguousarray(x, np.float64)
@@ -273,3 +284,13 @@ def relu6(x: Array, out: Array | None = None) -> Array:
     result = relu(x, out)
     np.minimum(result, x.dtype.type(6), out=result)
     return result
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), in x's dtype; by way of tanh, which does not overflow."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def hard_swish(x: Array) -> Array:
+    """x * min(max(x + 3, 0), 6) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2), in x's dtype."""
+    return x * relu6(x + 3) / 6

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.graph.operators import RULES
+from mnsim.operators import table
+from mnsim.operators.table import RULES, VECTOR_KINDS
 from mnsim.program.model import Kernel
 from mnsim.reference import kernels
 from mnsim.reference.kernels import Array, Sweep
@@ -144,34 +145,34 @@ def _batch_norm(x: Array, numbers: StageNumbers | None, norm: Array) -> Array:
 
 def _float_vector(kernel: Kernel, inputs: Sequence[Array]) -> Array:
     """In float64 where anything is rounded."""
-    x = inputs[0]
-    match kernel.operation:
-        case "add":
-            return sum((term.astype(np.float64) for term in inputs[1:]), start=x.astype(np.float64))
-        case activation if activation in ACTIVATIONS:
-            return ACTIVATIONS[activation](x if RULES[activation].is_clamp else x.astype(np.float64))
-        case "avg_pool":
-            return kernels.avg_pool(x, sweep_of(kernel))
-        case "global_avg_pool":
-            return kernels.global_sum_pool(x) / prod(x.shape[:2])
-        case "softmax":
-            return kernels.softmax(x)
-        case _:
-            raise ValueError(f"{kernel.operation} does not run on the vector unit")
+    operation = kernel.operation
+    if operation in ACTIVATIONS:
+        (x,) = inputs
+        return ACTIVATIONS[operation](x if RULES[operation].is_clamp else x.astype(np.float64))
+    function = float_kernel(operation)
+    return function(*inputs, sweep_of(kernel)) if operation == "avg_pool" else function(*inputs)
+
+
+def float_kernel(operation: str) -> Callable[..., Array]:
+    """The kernel of an operation on floats. Raises ValueError for what does not run on the vector unit."""
+    if operation not in VECTOR_KINDS or not hasattr(kernels, operation):
+        raise ValueError(f"{operation} does not run on the vector unit")
+    found: Callable[..., Array] = getattr(kernels, operation)
+    return found
 
 
 def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers) -> Array:
     x, scale, output = inputs[0], numbers.inputs[0], numbers.output
     match kernel.operation:
+        case activation if activation in ACTIVATIONS:
+            assert numbers.table is not None
+            return numbers.table[x.astype(np.int16) + 128]
         case "add":
             terms = [
                 (term.astype(np.float64) - read.zero_point) * (read.scale / output.scale)
                 for term, read in zip(inputs, numbers.inputs, strict=True)
             ]
             return saturate(np.rint(sum(terms[1:], start=terms[0])), output)
-        case activation if activation in ACTIVATIONS:
-            assert numbers.table is not None
-            return numbers.table[x.astype(np.int16) + 128]
         case "avg_pool":
             sweep = sweep_of(kernel)
             multiplier = np.float32(scale.scale / output.scale) / kernels.pool_counts(x, sweep)
@@ -188,7 +189,7 @@ def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers)
             raise ValueError(f"{kernel.operation} does not run on the vector unit")
 
 
-ACTIVATIONS: dict[str, Callable[..., Array]] = {"relu": kernels.relu, "relu6": kernels.relu6}  # of floats; clamps also take `out`
+ACTIVATIONS = {name: float_kernel(name) for name in table.ACTIVATIONS}  # of floats; clamps also take `out`
 
 
 def activation_table(name: str, x: Scale, y: Scale) -> NDArray[np.int8]:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mnsim.errors import shown
+from mnsim.operators.table import ACTIVATIONS
 from mnsim.units import ENERGY_PER_BYTE, ENERGY_PER_FLOP, ENERGY_PER_OP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
 
 MAX_SIZE = 1_000_000  # of any extent, channel count or repeat: far above any network, far below trouble
@@ -214,7 +215,7 @@ Shape = Annotated[
     WithJsonSchema(_several(_POSITIVE, 3)[0]),
 ]
 BatchNorm = Annotated[bool | Literal["unfolded"], *_one_of("unfolded", also=(True, False))]
-Activation = Annotated[str, *_one_of("relu", "relu6", "none")]
+Activation = Annotated[str, *_one_of(*ACTIVATIONS, "none")]
 _RATE = {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "null"}]}
 Rate = Annotated[float | None, PlainValidator(_rate), WithJsonSchema(_RATE)]
 Names = Annotated[list[Name], Field(min_length=2)]

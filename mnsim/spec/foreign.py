@@ -6,6 +6,7 @@ Looked up without case, hyphens and underscores, and only to compose an error.
 from collections.abc import Collection, Mapping
 
 from mnsim.hints import fold
+from mnsim.operators.table import ACTIVATIONS, RULES
 
 _OPERATORS: Mapping[str, str] = {
     "conv": (
@@ -34,7 +35,7 @@ _OPERATORS: Mapping[str, str] = {
     ),
     "identity": "noop passthrough stopgradient activityregularization",
 }
-_RELU = "mnsim's activations are relu and relu6: one of them in its place has the same shapes, and costs 1 operation an element"
+_OTHERS = f"mnsim's activations are {', '.join(ACTIVATIONS)}: one of them in its place has the same shapes"
 _NORM = "mnsim's only normalisation is batch_norm: in its place it has the same shapes, and costs 2 operations an element"
 _LARGER = "mnsim has no operator that makes a map larger: end the network above it, and make what is behind it a network of its own"
 _WITHOUT: Mapping[str, str] = {
@@ -42,22 +43,22 @@ _WITHOUT: Mapping[str, str] = {
         "upsample upsampling upsampling2d upsamplingnearest2d upsamplingbilinear2d resize resizebilinear "
         "resizenearest resizenearestneighbor interpolate interpolation unpool unpooling maxunpool maxunpool2d "
         "pixelshuffle depthtospace batchtospace"
-    ): ("mnsim has no operator that makes a map larger: end the network above it, and make what is behind it a network of its own"),
+    ): _LARGER,
     (
         "convtranspose convtranspose2d conv2dtranspose transposeconv transposeconv2d transposedconv "
         "transposedconv2d transposedconvolution deconv deconv2d deconvolution fractionallystridedconv "
         "convolutiontranspose"
-    ): ("mnsim has no operator that makes a map larger: end the network above it, and make what is behind it a network of its own"),
+    ): _LARGER,
     (
         "gelu elu selu celu silu swish hardswish hswish leakyrelu prelu rrelu crelu relu1 relun1to1 reluN "
         "thresholdedrelu sigmoid hardsigmoid logsigmoid logistic tanh hardtanh mish softplus softsign softshrink "
         "hardshrink tanhshrink clip clamp exp sqrt abs pow log neg erf square rsqrt glu"
-    ): ("mnsim's activations are relu and relu6: one of them in its place has the same shapes, and costs 1 operation an element"),
+    ): _OTHERS,
     (
         "layernorm layernormalization groupnorm groupnormalization instancenorm instancenorm2d "
         "instancenormalization rmsnorm lrn localresponsenorm localresponsenormalization lpnorm l2norm "
         "l2normalization normalize normalization norm"
-    ): ("mnsim's only normalisation is batch_norm: in its place it has the same shapes, and costs 2 operations an element"),
+    ): _NORM,
     "mul multiply multiplication sub subtract subtraction div divide maximum minimum max min": (
         "mnsim's only sum or product of layers is add: in its place it has the same shapes"
     ),
@@ -103,7 +104,7 @@ _WITHOUT: Mapping[str, str] = {
     "squeezeexcitation squeezeexcite seblock se": (
         "mnsim has no product of a map and a row of numbers: leave it out, or write its two dense layers"
     ),
-    "activation act": "write the activation: relu or relu6, as a layer or as {conv: 8, kernel: 3, activation: relu}",
+    "activation act": "write the activation, such as relu, as a layer or as {conv: 8, kernel: 3, activation: relu}",
     "bias biasadd addbias scale": "write it on the convolution: {conv: 8, kernel: 3, bias: true}",
 }
 
@@ -151,7 +152,8 @@ _KEYS_WITHOUT: Mapping[str, str] = {
 
 def operator_instead(word: str) -> str:
     """What to write for another framework's operator; '' for a word that none has."""
-    meant = _meant(word, _OPERATORS)
+    own = next((kind for kind in RULES if fold(kind) == fold(word)), "")
+    meant = own or _meant(word, _OPERATORS)
     if meant in ("dropout", "identity"):
         return f"did you mean '{meant}'? It is taken out when the network is read"
     return f"did you mean '{meant}'?" if meant else _advice(word, _WITHOUT)
@@ -166,8 +168,9 @@ def key_instead(word: str, siblings: Collection[str]) -> str:
 
 
 def foreign_words() -> tuple[list[str], list[str]]:
-    """All operators, and all keys, that are known from elsewhere."""
-    operators = [word for words in (*_OPERATORS.values(), *_WITHOUT) for word in words.split()]
+    """All operators that are not ours, and all keys, that are known from elsewhere."""
+    own = {fold(kind) for kind in RULES}
+    operators = [word for words in (*_OPERATORS.values(), *_WITHOUT) for word in words.split() if fold(word) not in own]
     return operators, [word for words in (*_KEYS.values(), *_KEYS_WITHOUT) for word in words.split()]
 
 

@@ -1,10 +1,12 @@
 """The hardware file: what its YAML may say."""
 
-from typing import Annotated, Any, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model, model_validator
 
 from mnsim.errors import did_you_mean, shown
+from mnsim.operators.table import FUSIBLE, MATRIX_KINDS, VECTOR_KINDS
 from mnsim.spec.fields import (
     EnergyPerByteJ,
     EnergyPerFlopJ,
@@ -20,7 +22,6 @@ from mnsim.spec.fields import (
 )
 
 LEAST_SHARE = 1e-9  # of a peak: less is no efficiency but a mistake
-FUSIBLE = ("batch_norm", "relu", "relu6")
 
 
 def _share(value: Any) -> float:
@@ -66,28 +67,26 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
-class MatrixEfficiencySpec(_Strict):
-    """The share of the matrix unit's peak that each kind of layer reaches."""
+def _efficiency(name: str, about: str, kinds: Iterable[str]) -> type[BaseModel]:
+    """A section with a share of the peak for each kind of operation. `copy` is a method of pydantic's models: its field is `copied`."""
+    fields: dict[str, Any] = {kind: (Share, 1.0) for kind in kinds if kind != "copy"}
+    if "copy" in kinds:
+        fields["copied"] = (Share, Field(default=1.0, alias="copy"))
+    return create_model(name, __base__=_Strict, __doc__=about, __module__=__name__, **fields)
 
-    conv: Share = 1.0
-    depthwise: Share = 1.0
-    pointwise: Share = 1.0
-    dense: Share = 1.0
 
+if TYPE_CHECKING:
 
-class VectorEfficiencySpec(_Strict):
-    """The share of the vector unit's peak that each operation reaches."""
+    class MatrixEfficiencySpec(BaseModel): ...
 
-    relu: Share = 1.0
-    relu6: Share = 1.0
-    batch_norm: Share = 1.0
-    max_pool: Share = 1.0
-    avg_pool: Share = 1.0
-    global_max_pool: Share = 1.0
-    global_avg_pool: Share = 1.0
-    add: Share = 1.0
-    softmax: Share = 1.0
-    copied: Share = Field(default=1.0, alias="copy")
+    class VectorEfficiencySpec(BaseModel): ...
+else:
+    MatrixEfficiencySpec = _efficiency(
+        "MatrixEfficiencySpec", "The share of the matrix unit's peak that each kind of layer reaches.", MATRIX_KINDS
+    )
+    VectorEfficiencySpec = _efficiency(
+        "VectorEfficiencySpec", "The share of the vector unit's peak that each operation reaches.", VECTOR_KINDS
+    )
 
 
 class ExternalMemorySpec(_Strict):

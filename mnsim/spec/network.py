@@ -1,4 +1,4 @@
-"""The network file: what its YAML may say. One class an operator; `OPERATORS` is the table of them.
+"""The network file: what its YAML may say. One class an operator; those that need no value come from the operator table.
 
 A layer is a mapping with one operator's key, whose value is what the operator needs most (the channels of a convolution, the
 window of a pooling), and options beside it: `{conv: 32, kernel: 3, stride: 2}`. An operator that needs nothing is a word.
@@ -7,9 +7,10 @@ window of a pooling), and options beside it: `{conv: 32, kernel: 3, stride: 2}`.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
 
 from mnsim.errors import did_you_mean, shown
+from mnsim.operators.table import RULES
 from mnsim.spec.fields import Activation, BatchNorm, Count, Extents, Flag, Name, Names, PaddingField, Rate, Shape, Word, refuse, unsaid
 
 
@@ -94,41 +95,6 @@ class AvgPoolSpec(_Pool):
     kernel: Extents = Field(alias="avg_pool")
 
 
-class GlobalAvgPoolSpec(LayerSpec):
-    """The average of each channel."""
-
-    kind = "global_avg_pool"
-    nothing: None = Field(alias="global_avg_pool")
-
-
-class GlobalMaxPoolSpec(LayerSpec):
-    """The maximum of each channel."""
-
-    kind = "global_max_pool"
-    nothing: None = Field(alias="global_max_pool")
-
-
-class BatchNormSpec(LayerSpec):
-    """A batch norm of its own, on the vector unit. `batch_norm: true` on a convolution is folded into its weights instead."""
-
-    kind = "batch_norm"
-    nothing: None = Field(alias="batch_norm")
-
-
-class ReluSpec(LayerSpec):
-    """max(x, 0), in place."""
-
-    kind = "relu"
-    nothing: None = Field(alias="relu")
-
-
-class Relu6Spec(LayerSpec):
-    """min(max(x, 0), 6), in place."""
-
-    kind = "relu6"
-    nothing: None = Field(alias="relu6")
-
-
 class DropoutSpec(LayerSpec):
     """Nothing at inference: taken out when the network is read. The value is the rate in training, which may be left out."""
 
@@ -141,20 +107,6 @@ class IdentitySpec(LayerSpec):
 
     kind = "identity"
     nothing: None = Field(alias="identity")
-
-
-class FlattenSpec(LayerSpec):
-    """The same bytes as one row of channels, in height, width, channel order."""
-
-    kind = "flatten"
-    nothing: None = Field(alias="flatten")
-
-
-class SoftmaxSpec(LayerSpec):
-    """Softmax over the channels."""
-
-    kind = "softmax"
-    nothing: None = Field(alias="softmax")
 
 
 class _Join(_Strict):
@@ -178,13 +130,20 @@ class ConcatSpec(_Join):
     inputs: Names = Field(alias="concat")
 
 
-OPERATORS: dict[str, type[LayerSpec] | type[_Join]] = {
-    spec.kind: spec
-    for spec in (
-        ConvSpec, DepthwiseSpec, SeparableSpec, DenseSpec, MaxPoolSpec, AvgPoolSpec, GlobalAvgPoolSpec, GlobalMaxPoolSpec,
-        BatchNormSpec, ReluSpec, Relu6Spec, FlattenSpec, SoftmaxSpec, AddSpec, ConcatSpec, DropoutSpec, IdentitySpec,
-    )
-}  # fmt: skip
+def _word_spec(kind: str, about: str) -> type[LayerSpec]:
+    """The class of an operator that needs no value."""
+    name = "".join(part.title() for part in kind.split("_")) + "Spec"
+    spec = create_model(name, __base__=LayerSpec, __doc__=about, __module__=__name__, nothing=(type(None), Field(alias=kind)))
+    spec.kind = kind
+    return spec
+
+
+_SPECS: tuple[type[LayerSpec] | type[_Join], ...] = (
+    ConvSpec, DepthwiseSpec, SeparableSpec, DenseSpec, MaxPoolSpec, AvgPoolSpec,
+    *(_word_spec(kind, rule.about) for kind, rule in RULES.items() if rule.is_word),
+    AddSpec, ConcatSpec, DropoutSpec, IdentitySpec,
+)  # fmt: skip
+OPERATORS = {spec.kind: spec for spec in _SPECS}
 TAKEN_OUT = ("dropout", "identity")  # operators that do nothing at inference
 WORDS = tuple(kind for kind, spec in OPERATORS.items() if "nothing" in spec.model_fields)
 GROUP = "layers"

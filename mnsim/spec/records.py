@@ -3,12 +3,10 @@
 from dataclasses import dataclass, replace
 
 from mnsim.errors import Location
+from mnsim.operators.shapes import Padding, Pair
 
 DTYPES = ("int8", "float16", "float32")
 POLICIES = ("overlap", "serial")
-
-Pair = tuple[int, int]
-Padding = str | tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
