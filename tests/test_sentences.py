@@ -489,3 +489,52 @@ def test_what_is_reserved_is_what_the_plan_lists(case: Planned) -> None:
         }
         used |= {buffer["address"] + place for buffer in segment["buffers"] for place in range(buffer["size_bytes"])}
         assert layer["sram_bytes"] == len(used)
+
+
+def test_what_verify_says() -> None:
+    """Every element of every map is compared when it is written; the outputs, which are written to SRAM and then stored, twice."""
+    layers = json.loads(run("analyze", "mobilenet_cifar", "--format", "json").out)["layers"]
+    elements = sum(layer["output"]["bytes"] for layer in layers)
+    said = run("verify", "mobilenet_cifar").out.splitlines()[-1]
+    assert said == f"Identical: {elements + 10:,} elements when they were written, and at the end 10 of outputs."
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        ("sram", "write set: {internal_memory.capacity: [256 KiB, 1 MiB]}"),
+        ("bus.bandwidth", "keys of the hardware file stand under `set`, like set: {bus.bandwidth: [1 GB/s, 2 GB/s]}"),
+        ("max_points", "say --max-points on the command line"),
+        ("alpah", "did you mean 'alpha'?"),
+    ],
+)
+def test_a_key_of_a_sweep_file_that_has_its_place_elsewhere(key: str, remedy: str, tmp_path: Any) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"networks: mobilenet_cifar\n{key}: [1 MiB]\n")
+    assert f"help: {remedy}\n" in run("sweep", "--spec", str(path)).err
+
+
+@pytest.mark.parametrize("remedy", ["set: {internal_memory.capacity: [256 KiB, 1 MiB]}", "set: {bus.bandwidth: [1 GB/s, 2 GB/s]}"])
+def test_what_a_hint_writes_is_a_sweep(remedy: str, tmp_path: Any) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"networks: mobilenet_cifar\n{remedy}\n")
+    assert len(swept(["--spec", str(path), "--fidelity", "analytical"], "json")["rows"]) == 2
+
+
+@pytest.mark.parametrize("written", ["-1e400", "1e400", "1e-400", "-.inf"])
+def test_a_number_is_shown_as_it_was_written(written: str, tmp_path: Any) -> None:
+    path = tmp_path / "network.yaml"
+    path.write_text(f"name: a\ninput: [8, 8, 3]\nlayers:\n  - {{conv: {written}, kernel: 1}}\n")
+    assert f"channels must be a whole number, got {written}\n" in run("analyze", str(path)).err
+
+
+def test_a_layer_without_weights_keeps_none(tmp_path: Any) -> None:
+    path = tmp_path / "network.yaml"
+    layers = ("{max_pool: 2, name: left}", "{max_pool: 2, input: input, name: right}", "{add: [left, right], name: sum}")
+    path.write_text("name: a\ninput: [64, 64, 8]\nlayers:\n" + "".join(f"  - {layer}\n" for layer in layers))
+    found = json.loads(run("analyze", str(path), "--sram", "10 KiB", "--format", "json").out)
+    name = found["layers"][-1]["name"]
+    facts = run("analyze", str(path), "--sram", "10 KiB", "--layer", name).out
+    assert "cut: " in facts and "strips" in facts  # noqa: PT018
+    assert "stays" not in facts
+    assert found["plan"]["segments"][-1]["tiling"]["stays"] is None
