@@ -44,7 +44,8 @@ class Difference:
 class Verified:
     """What was compared, and how much of it differs.
 
-    `compared_elements` are those of all maps that the program writes, `output_elements` those of the network's outputs; `max_ulp`
+    `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and then to external memory is
+    two), `output_elements` those of the network's outputs, which are compared once more at the end; `max_ulp`
     is the largest distance between two outputs in units of the last place (int8: in steps of 1), `relative_error` the largest distance
     over the largest output.
     """
