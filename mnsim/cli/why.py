@@ -40,7 +40,7 @@ def command(network: str, variant: Variant, machine: Machine, output: Output, ta
     from mnsim.report.text import to_csv, to_json
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
-    with progress("simulating", sizes_of_sram(planned), True) as bar:
+    with progress("simulating", sizes_of_sram(planned), not talk.quiet) as bar:
         found = sensitivity(planned, lambda: bar.update(1))
     if chosen == "json":
         text = to_json(why.why_record(found))
