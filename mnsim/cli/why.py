@@ -40,7 +40,7 @@ def command(network: str, variant: Variant, machine: Machine, output: Output, ta
     from mnsim.report.text import to_csv, to_json
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
-    with progress("simulating", most_sizes_of_sram(planned), True) as bar:
+    with progress("simulating", most_sizes_of_sram(planned), not talk.quiet) as bar:
         found = sensitivity(planned, lambda: bar.update(1))
         bar.update(max(0, (bar.length or 0) - bar.pos))  # not all sizes were needed
     if chosen == "json":
