@@ -15,6 +15,7 @@ from mnsim.spec.records import Hardware, Network
 
 if TYPE_CHECKING:
     from mnsim.program.model import Program
+    from mnsim.program.progress import Progress
     from mnsim.program.timeline import Timeline
 
 
@@ -79,14 +80,19 @@ class Simulated(NamedTuple):
     serial_policy_time_s: float
 
 
-def run(planned: Planned) -> Simulated:
-    """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where lowering went wrong."""
+def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
+    """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where lowering went wrong.
+
+    `progress` is told now and then how much of lowering and verifying is done, of how much.
+    """
     from mnsim.interpreters.simulate import simulate  # simpy and numpy cost start-up time, which analysis does not pay
     from mnsim.program.check import check
     from mnsim.program.lower import lower
+    from mnsim.program.progress import part, untold
 
-    program = lower(planned.graph, planned.plan)
-    check(program, planned.hardware)
+    tell = progress or untold
+    program = lower(planned.graph, planned.plan, part(tell, 0, 2))
+    check(program, planned.hardware, part(tell, 1, 2))
     timeline = simulate(program, planned.hardware)
     serial = planned.plan if planned.plan.policy == "serial" else make_plan(planned.graph, planned.hardware, "serial")
     serial_s = estimate(planned.graph, serial, planned.hardware).total.serial_time_s

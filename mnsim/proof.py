@@ -15,6 +15,7 @@ from mnsim.program.hazards import overlaps
 from mnsim.program.model import Command, Load, Program, Region, Store
 from mnsim.program.occupancy import occupancy
 from mnsim.program.places import Area, Places, make_places
+from mnsim.program.progress import Progress, untold
 from mnsim.reference.calibrate import calibrate
 from mnsim.reference.infer import as_input, infer
 from mnsim.reference.numbers import Numbers
@@ -44,7 +45,8 @@ class Difference:
 class Verified:
     """What was compared, and how much of it differs.
 
-    `compared_elements` are those of all maps that the program writes, `output_elements` those of the network's outputs; `max_ulp`
+    `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and then to external memory is
+    two), `output_elements` those of the network's outputs, which are compared once more at the end; `max_ulp`
     is the largest distance between two outputs in units of the last place (int8: in steps of 1), `relative_error` the largest distance
     over the largest output.
     """
@@ -69,10 +71,11 @@ class Verified:
         return self.relative_error <= CLOSE
 
 
-def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequence[Array] = ()) -> Verified:
+def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequence[Array] = (), progress: Progress = untold) -> Verified:
     """Execute the plan's program on a memory of exactly the SRAM's size, and compare every map that it writes with inference.
 
-    An int8 network is calibrated on the images, or on seeded noise. Raises ValueError as inference does (float16, wrong shapes).
+    An int8 network is calibrated on the images, or on seeded noise. `progress` is told how far the program is made. Raises
+    ValueError as inference does (float16, wrong shapes).
     """
     graph = planned.graph
     numbers = calibrate(graph, weights, calibration) if graph.dtype == "int8" else None
@@ -82,7 +85,7 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
         maps[operator.output] = result
 
     outputs = infer(graph, weights, image, numbers, keep)
-    simulated, places = run(planned), make_places(graph, planned.plan)
+    simulated, places = run(planned, progress), make_places(graph, planned.plan)
     seen = _Seen(simulated.program, _expected(graph, places, maps))
     layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)} if numbers else None
     external = external_content(graph, places, (weights, numbers), maps[0])

@@ -18,6 +18,7 @@ from mnsim.program.check import check
 from mnsim.program.dump import dump
 from mnsim.program.lower import lower
 from mnsim.program.occupancy import occupancy
+from mnsim.program.progress import part
 from mnsim.program.timeline import layer_times
 from mnsim.report.table import estimate_table
 from mnsim.report.text import estimate_csv
@@ -150,3 +151,22 @@ def test_a_table_costs_no_more_than_its_numbers() -> None:
     few, many = found
     assert {name: (few[name], many[name]) for name in few if many[name] > 1.1 * few[name]} == {}
     assert many["table"] < many["analyze"]
+
+
+def test_long_work_tells_how_far_it_is() -> None:
+    graph, tilings = rows(2000)
+    plan = planned(graph, tilings, is_streamed=True)
+    made: list[tuple[int, int]] = []
+    checked: list[tuple[int, int]] = []
+    program = lower(graph, plan, lambda *told: made.append(told))
+    check(program, HARDWARE, lambda *told: checked.append(told))
+    for told in (made, checked):
+        assert told == sorted(told)
+        assert told[0][0] == 0
+        assert told[-1][0] == told[-1][1]
+        assert len(program.commands) // 1000 <= len(told) <= len(program.commands) // 1000 + 3
+    whole: list[tuple[int, int]] = []
+    for number in range(2):
+        check(program, HARDWARE, part(lambda *told: whole.append(told), number, 2))
+    assert whole == sorted(whole)
+    assert whole[-1] == (2 * len(program.commands), 2 * len(program.commands))

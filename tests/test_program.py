@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.cli.main import main
 from mnsim.cli.terminal import progress
 from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.build import Dtype
@@ -218,16 +219,29 @@ def test_the_same_bytes_in_every_interpreter(chosen: str) -> None:
     assert len(outputs) == 1
 
 
-def test_a_bar_for_long_work_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_a_bar_for_long_work_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream, is_long, shows in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
         monkeypatch.setattr(sys, "stderr", stream)
         with progress("working", 2, is_long) as bar:
             bar.update(2)
         assert ("working" in stream.getvalue()) == shows == bool(stream.getvalue())
+
+
+@pytest.mark.parametrize("command", ["program", "simulate", "verify"])
+def test_long_lowering_moves_a_bar(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(f"mnsim.cli.{command}.LONG", 1000)
+    arguments = (command, "mobilenet_cifar", "--sram", "16KiB", "-o", str(tmp_path / "x.json"))
+    for stream, more in ((Terminal(), ()), (Terminal(), ("-q",)), (io.StringIO(), ("-q",))):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert main([*arguments, *more]) == 0
+        shown = [int(share) for share in re.findall(r"([0-9]+)%", stream.getvalue())]
+        assert shown == sorted(shown)
+        assert (len(shown) > 4 and shown[-1] == 100) if not more else not stream.getvalue()
 
 
 # ---- every schedule is right

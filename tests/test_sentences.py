@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from math import ceil, isclose
 from typing import Any
 
@@ -30,39 +29,10 @@ from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Energies, Engine, Hardware
 from tests.generators import networks
 from tests.helpers import run
+from tests.sentences import AMOUNT, ENGINE, ENGINES, PERCENT, TIMES, is_amount, is_share, largest, matched, swept
 from tests.test_tiling_oracle import walk
 
 SEED = load_hardware("seed")
-ENGINES = {"the bus": "bus", "the matrix unit": "matrix", "the vector unit": "vector"}
-TIMES = {"bus": "transfer_time_s", "matrix": "matrix_time_s", "vector": "vector_time_s"}
-PREFIXES = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-AMOUNT = r"([\d.]+ [TGMkmun]?(?:s|B|J|W|MACs|ops))"
-ENGINE = "(the bus|the matrix unit|the vector unit)"
-PERCENT = r"([\d.]+) %"
-
-
-def is_amount(text: str, value: float) -> bool:
-    """Whether a text such as `5.211 MB` is the value, rounded to the digits that it has."""
-    number, unit = text.split(" ")
-    bare = next(each for each in ("MACs", "ops", "s", "B", "J", "W") if unit.endswith(each))
-    scale = PREFIXES[unit.removesuffix(bare)]
-    digits = len(number.partition(".")[2])
-    return abs(float(number) * scale - value) <= (0.5 * 10.0**-digits + 1e-6) * scale
-
-
-def is_share(percent: str, part: float, whole: float) -> bool:
-    return abs(float(percent) - 100 * part / whole) <= 0.05 + 1e-6
-
-
-def largest(times: dict[str, float]) -> str | None:
-    """The engine of the longest time, the first of several."""
-    return max(times, key=lambda engine: times[engine]) if any(times.values()) else None
-
-
-def matched(pattern: str, text: str) -> re.Match[str]:
-    match = re.fullmatch(pattern, text)
-    assert match is not None, (pattern, text)
-    return match
 
 
 @st.composite
@@ -301,155 +271,6 @@ def check_against_serial(sentence: str, record: dict[str, Any], case: Planned) -
         assert without.timeline.end_s <= without.serial_policy_time_s * (1 + 1e-9)
 
 
-LEVELS = {
-    "--alpha": ("1", "0.25,1", "0.3,0.5"),
-    "--sram": ("1MiB", "30B,64KiB,1MiB", "40KiB,1MiB"),
-    "bus.bandwidth": ("1 GB/s", "log(0.5 GB/s, 64 GB/s, 7)", "100 MB/s,1 GB/s"),
-    "vector_unit.throughput": ("10 GFLOPS", "1 GFLOPS,100 GFLOPS"),
-    "matrix_unit.throughput": ("1 TFLOPS", "10 GFLOPS,1 TFLOPS"),
-}
-CONDITIONS = (
-    "serial_time_s < 1 ms", "alpha = 1", "bus.bandwidth >= 1 GB/s", "busiest = bus", "bound_by != bus", "error = none",
-    "error != none", "pareto = true",
-)  # fmt: skip
-FRONTS = ("serial_time_s,published_accuracy", "serial_time_s,traffic_bytes", "published_accuracy,sram_capacity_bytes")
-
-
-@st.composite
-def sweeps(draw: st.DrawFn) -> tuple[list[str], list[str]]:
-    """The arguments of a sweep, and those that only leave out rows."""
-    levels = {name: draw(st.sampled_from(texts)) for name, texts in LEVELS.items()}
-    points = [part for name, text in levels.items() for part in ([name, text] if name.startswith("--") else ["--set", f"{name}={text}"])]
-    pareto = draw(st.sampled_from([None, *FRONTS]))
-    conditions = draw(st.lists(st.sampled_from(CONDITIONS[: None if pareto else -1]), max_size=2, unique=True))
-    chosen = [*(["--pareto", pareto] if pareto else []), *(part for each in conditions for part in ("--where", each))]
-    fidelity = draw(st.sampled_from(["analytical", "simulated"]))
-    top = draw(st.sampled_from([[], ["--top", "2"]]))
-    return [draw(st.sampled_from(["mobilenet_v1", "mobilenet_cifar"])), *points, *chosen, "--fidelity", fidelity], top
-
-
-def swept(arguments: list[str], form: str) -> Any:
-    ran = run("sweep", *arguments, "--format", form, "--jobs", "1")
-    assert ran.code in (0, 1), ran.err
-    return json.loads(ran.out) if form == "json" else ran.out
-
-
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(sweeps())
-def test_what_a_sweep_says(case: tuple[list[str], list[str]]) -> None:
-    """The sentences hold for all rows that the conditions keep, however few of them `--top` leaves."""
-    arguments, top = case
-    text = swept([*arguments, *top], "markdown")
-    found = swept(arguments, "json")
-    rows = [row for row in found["rows"] if row["error"] is None]
-    said = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
-    if not rows:
-        assert not said
-        return
-    count, points = len(rows), found["sweep"]["points"]
-    those = rf"the {count:,} points?{'' if count == len(found['rows']) else ' with a result'} that --where keeps"
-    if "--where" not in arguments:
-        those = f"all {points:,} points" if count == points else rf"the {count:,} points? with a result"
-    is_simulated = "simulated_time_s" in rows[0]
-    time = "simulated_time_s" if is_simulated else "serial_time_s"
-    if said[0].startswith("Fastest"):
-        check_extremes(said.pop(0), rf"{those}{'' if is_simulated else ', one thing at a time'}", [row[time] for row in rows])
-    else:
-        assert len({row[time] for row in rows}) == 1
-    check_engines(said.pop(0), "" if points == 1 else f"in {those} ", rows)
-    if "--pareto" in arguments:
-        check_front(said, found["sweep"]["pareto"], arguments, time)
-    else:
-        assert not said
-
-
-def check_extremes(sentence: str, those: str, times: list[float]) -> None:
-    match = matched(rf"Fastest of {those}: (.+?): {AMOUNT}; slowest: (.+?): {AMOUNT}, ([\d.e+]+)x that\.", sentence)
-    for words, amount, time in ((match[1], match[2], min(times)), (match[3], match[4], max(times))):
-        assert is_amount(amount, time)
-        more = re.search(r" and ([\d,]+) more$", words)
-        assert times.count(time) == (1 + int(more[1].replace(",", "")) if more else 1)
-    assert isclose(float(match[5]), max(times) / min(times), rel_tol=6e-4)
-
-
-def check_engines(sentence: str, those: str, rows: list[dict[str, Any]]) -> None:
-    """`the bus is busiest 668 times, the matrix unit 332`, of the times that the rows have."""
-    counts = {name: Counter(row[name] for row in rows) for name in ("busiest", "bound_by")}
-    assert counts["busiest"] == Counter(largest({engine: row[key] for engine, key in TIMES.items()}) for row in rows)
-    sentence = matched(rf"(?i:{those})(.*)\.", sentence)[1]
-    both = re.fullmatch(rf"(?i:{ENGINE}) is busiest and sets the lower bound", sentence)
-    if both:
-        engine = ENGINES[both[1].lower()]
-        assert counts["busiest"] == counts["bound_by"] == {engine: len(rows)}
-        return
-    for part, does in zip(sentence.split("; "), ("is busiest", "sets the lower bound"), strict=True):
-        first, *others = part.split(", ")
-        engine, times = matched(rf"(?i:{ENGINE}) {does}(?: ([\d,]+) times?)?", first).groups()
-        tally = {ENGINES[engine.lower()]: int(times.replace(",", "")) if times else len(rows)}
-        tally |= {ENGINES[each.rpartition(" ")[0]]: int(each.rpartition(" ")[2].replace(",", "")) for each in others}
-        assert tally == counts["busiest" if does == "is busiest" else "bound_by"]
-        assert list(tally.values()) == sorted(tally.values(), reverse=True)
-
-
-def check_front(said: list[str], head: dict[str, Any], arguments: list[str], time: str) -> None:
-    """How many are on the front, of how many that were compared; what was not compared, and whether the fastest is there."""
-    kept = [part for part in pairwise(arguments) if part != ("--where", "pareto = true")]
-    others = [arguments[0]] + [each for option, value in kept if option.startswith("--") for each in (option, value)]
-    everything = swept(others, "json")["rows"]
-    columns = [each.partition(":")[2] for each in head["objectives"]]
-    there = [row for row in everything if row["error"] is None]
-    lacking = [row for row in there if any(row[column] is None for column in columns)]
-    compared = [row for row in there if row not in lacking]
-    assert head["missing"] == {name: n for name in columns if (n := sum(row[name] is None for row in there))}
-    assert (head["compared"], head["not_compared"], head["failed"]) == (len(compared), len(lacking), len(everything) - len(there))
-    marked = sum(row["pareto"] for row in everything)
-    assert all(row in compared for row in everything if row["pareto"])
-    front = said.pop(0)
-    if marked:
-        assert front.startswith(f"{marked} point{' is' if marked == 1 else 's are'} on the front for ")
-        assert f"no other of the {len(compared)} compared is" in front if len(compared) > 1 else "no other is compared" in front
-    else:
-        assert front.startswith("No point is on the front for ") and not compared  # noqa: PT018
-    assert len(said) == bool(lacking)
-    for sentence in said:
-        match = matched(r"(\d+) points? ha(?:s|ve) (no .*) and (?:is|are) not compared(, the fastest of all(?: among them)?)?\.", sentence)
-        assert int(match[1]) == len(lacking)
-        assert match[2] == " or ".join(f"no {name}" for name in head["missing"])
-        assert bool(match[3]) == (bool(compared) and min(row[time] for row in lacking) < min(row[time] for row in compared))
-
-
-@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
-def test_programs_hear_what_the_front_leaves_out(form: str, tmp_path: Any) -> None:
-    pytest.importorskip("pyarrow")
-    arguments = [
-        "sweep",
-        "mobilenet_v1",
-        "--alpha",
-        "0.2,0.25,0.5",
-        "--pareto",
-        "serial_time_s,published_accuracy",
-        "--fidelity",
-        "analytical",
-    ]
-    output = ["-o", str(tmp_path / f"rows.{form}")]
-    assert "1 point has no published_accuracy and is not compared, the fastest of all.\n" in run(*arguments, *output).err
-    assert run(*arguments, *output, "-q").err == ""
-    table = run(*arguments)
-    assert "1 point has no published_accuracy and is not compared, the fastest of all." in table.out.replace("\n", " ")
-    assert table.err == ""
-    assert "not compared" not in run(*arguments, "-q").out
-
-
-def test_what_failed_is_not_on_the_front() -> None:
-    """Too little SRAM is not a cheap machine: it is none."""
-    arguments = ["mobilenet_v1", "--sram", "100B,1MiB", "--pareto", "sram_capacity_bytes,published_accuracy", "--fidelity", "analytical"]
-    found = swept(arguments, "json")
-    assert [row["pareto"] for row in found["rows"]] == [False, True]
-    assert found["sweep"]["pareto"] == {
-        "objectives": ["min:sram_capacity_bytes", "max:published_accuracy"], "compared": 1, "not_compared": 0, "missing": {}, "failed": 1,
-    }  # fmt: skip
-
-
 def test_busiest_and_bound_by_are_two_things() -> None:
     """squeezenet moves maps out and in again: the bus is busiest, and still it is the matrix unit that no schedule beats."""
     found = json.loads(run("analyze", "squeezenet", "--format", "json").out)["total"]
@@ -489,3 +310,30 @@ def test_what_is_reserved_is_what_the_plan_lists(case: Planned) -> None:
         }
         used |= {buffer["address"] + place for buffer in segment["buffers"] for place in range(buffer["size_bytes"])}
         assert layer["sram_bytes"] == len(used)
+
+
+def test_what_verify_says() -> None:
+    """Every element of every map is compared when it is written; the outputs, which are written to SRAM and then stored, twice."""
+    layers = json.loads(run("analyze", "mobilenet_cifar", "--format", "json").out)["layers"]
+    elements = sum(layer["output"]["bytes"] for layer in layers)
+    said = run("verify", "mobilenet_cifar").out.splitlines()[-1]
+    assert said == f"Identical: {elements + 10:,} elements when they were written, and at the end 10 of outputs."
+
+
+@pytest.mark.parametrize("written", ["-1e400", "1e400", "1e-400", "-.inf"])
+def test_a_number_is_shown_as_it_was_written(written: str, tmp_path: Any) -> None:
+    path = tmp_path / "network.yaml"
+    path.write_text(f"name: a\ninput: [8, 8, 3]\nlayers:\n  - {{conv: {written}, kernel: 1}}\n")
+    assert f"channels must be a whole number, got {written}\n" in run("analyze", str(path)).err
+
+
+def test_a_layer_without_weights_keeps_none(tmp_path: Any) -> None:
+    path = tmp_path / "network.yaml"
+    layers = ("{max_pool: 2, name: left}", "{max_pool: 2, input: input, name: right}", "{add: [left, right], name: sum}")
+    path.write_text("name: a\ninput: [64, 64, 8]\nlayers:\n" + "".join(f"  - {layer}\n" for layer in layers))
+    found = json.loads(run("analyze", str(path), "--sram", "10 KiB", "--format", "json").out)
+    name = found["layers"][-1]["name"]
+    facts = run("analyze", str(path), "--sram", "10 KiB", "--layer", name).out
+    assert "cut: " in facts and "strips" in facts  # noqa: PT018
+    assert "stays" not in facts
+    assert found["plan"]["segments"][-1]["tiling"]["stays"] is None

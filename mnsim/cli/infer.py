@@ -39,11 +39,11 @@ def command(network: str, limit: int, variant: Computed, material: Material, out
     graph = build_graph(load_network(network), variant.alpha, variant.rho, variant.dtype)
     weights, images, labels = gathered(material, graph, limit)
     with computing(material):
-        rows = _rows(graph, weights, images, labels)
+        rows = _rows(graph, weights, images, labels, talk.quiet)
     emit(_text(rows, graph, chosen), output.output, talk.quiet)
 
 
-def _rows(graph: "Graph", weights: "Weights", images: list[Any], labels: list[int] | None) -> list[dict[str, Any]]:
+def _rows(graph: "Graph", weights: "Weights", images: list[Any], labels: list[int] | None, quiet: bool) -> list[dict[str, Any]]:
     """One row an image: its best classes with their scores (of the network's first output), and its label."""
     from mnsim.reference.calibrate import calibrate
     from mnsim.reference.infer import run
@@ -52,7 +52,7 @@ def _rows(graph: "Graph", weights: "Weights", images: list[Any], labels: list[in
 
     numbers = calibrate(graph, weights, images[:8]) if graph.dtype == "int8" else None
     arrays, rows = layer_arrays(graph, weights, numbers), []
-    with progress("inferring", len(images), len(images) > 10) as bar:
+    with progress("inferring", len(images), len(images) > 10 and not quiet) as bar:
         for place, image in enumerate(images):
             scores = run(graph, arrays, image, numbers, fast=True)[0]
             if numbers is not None:

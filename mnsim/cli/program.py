@@ -17,7 +17,7 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
-from mnsim.cli.terminal import emit, progress
+from mnsim.cli.terminal import STEP, emit, progress, within
 from mnsim.cli.words import LayerName
 
 if TYPE_CHECKING:
@@ -53,15 +53,13 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     from mnsim.program.check import check
     from mnsim.program.lower import count_commands, lower
 
-    with progress("making the program", 3, count_commands(planned.graph, planned.plan) > LONG) as bar:
-        program = lower(planned.graph, planned.plan)
-        bar.label = "checking it       "
-        bar.update(1)
-        check(program, hardware)
-        bar.label = "writing it        "
-        bar.update(1)
+    is_long = count_commands(planned.graph, planned.plan) > LONG and not talk.quiet
+    with progress("making the program", 3 * STEP, is_long) as bar:
+        program = lower(planned.graph, planned.plan, within(bar))
+        check(program, hardware, within(bar, "checking it       "))
+        within(bar, "writing it        ")
         text = _text(program, _about(planned), layer, chosen, talk)
-        bar.update(1)
+        bar.update(STEP)
     emit(text, output.output, talk.quiet)
 
 

@@ -18,7 +18,7 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.places import FileCommand, OutputName, SpecName
-from mnsim.cli.terminal import PIPE_WIDTH, emit, printable, progress, wants_color, width_of
+from mnsim.cli.terminal import PIPE_WIDTH, STEP, emit, printable, progress, wants_color, width_of, within
 from mnsim.spec.records import POLICIES
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ def command(  # noqa: PLR0913 - an option each
     policies: tuple[Any, ...] = POLICIES if compare_policies else (variant.policy,)
     plans = [plan_network(loaded, hardware, policy, variant.alpha, variant.rho, variant.dtype) for policy in policies]
     runs = []
-    with progress("simulating", len(plans), max(count_commands(planned.graph, planned.plan) for planned in plans) > LONG) as bar:
+    is_long = sum(count_commands(planned.graph, planned.plan) for planned in plans) > LONG and not talk.quiet
+    with progress("simulating", len(plans) * STEP, is_long) as bar:
         for planned in plans:
-            runs.append(run(planned))
-            bar.update(1)
+            runs.append(run(planned, within(bar)))
     text = _comparison(runs, chosen) if compare_policies else _text(runs[0], chosen, output, talk)
     if trace is not None:
         from mnsim.cli.trace_file import write_trace

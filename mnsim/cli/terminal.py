@@ -48,9 +48,24 @@ def write_stdout(text: str) -> None:
     sys.stdout.write(text)
 
 
+STEP = 100  # of a bar, for work that tells how far it is
+
+
 def progress(label: str, steps: int, is_long: bool) -> "ProgressBar[int]":
-    """A bar on stderr for work of so many steps: only for long work, and only where stderr is a terminal."""
+    """A bar on stderr for work of so many steps: only for long work that is not quiet, and only where stderr is a terminal."""
     return click.progressbar(length=steps, label=label, file=sys.stderr, hidden=not (is_long and sys.stderr.isatty()), show_eta=False)
+
+
+def within(bar: "ProgressBar[int]", label: str = "") -> Callable[[int, int], None]:
+    """Moves the bar through the STEP before it, as work tells how much is done, of how much."""
+    start = bar.pos
+    bar.label = label or bar.label
+    bar.render_progress()
+
+    def tell(done: int, of: int) -> None:
+        bar.update(max(0, start + min(STEP, STEP * done // max(1, of)) - bar.pos))
+
+    return tell
 
 
 def emit(text: str, output: str | None, quiet: bool) -> None:

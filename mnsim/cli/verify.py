@@ -18,7 +18,7 @@ from mnsim.cli.options import (
     talk_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
-from mnsim.cli.terminal import emit, progress
+from mnsim.cli.terminal import STEP, emit, progress, within
 
 if TYPE_CHECKING:
     from mnsim.proof import Verified
@@ -49,12 +49,13 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
     from mnsim.proof import verify
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
-    with progress("verifying", 2, count_commands(planned.graph, planned.plan) > LONG) as bar:
+    is_long = count_commands(planned.graph, planned.plan) > LONG and not talk.quiet
+    with progress("verifying", 3 * STEP, is_long) as bar:
         weights, images, _ = gathered(material, planned.graph)
-        bar.update(1)
+        bar.update(STEP)
         with computing(material):
-            found = verify(planned, weights, images[0], images if material.images else ())
-        bar.update(1)
+            found = verify(planned, weights, images[0], images if material.images else (), within(bar))
+        bar.update(STEP)
     from mnsim.report.proof import proof_record, proof_text
 
     text = json.dumps(proof_record(found), indent=2) + "\n" if chosen == "json" else proof_text(found)

@@ -29,19 +29,20 @@ def command(network: str, variant: Variant, machine: Machine, output: Output, ta
     """What to buy next: the time that more of each resource saves.
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Bandwidth, SRAM, both units, latency and launch
-    overheads: what 10 % more of each saves of the simulated time, what twice as much does, what any amount could, and up to where
-    doubling it pays. `mnsim explain why` says how.
+    overheads: what 25 % more of each saves of the simulated time, what twice as much does, what any amount could, up to where
+    doubling it pays, and how much SRAM is enough. `mnsim explain why` says how.
     """
     chosen = output.chosen
     loaded, hardware = load_both(network, machine)
-    from mnsim.explore.why import sensitivity, sizes_of_sram
+    from mnsim.explore.why import most_sizes_of_sram, sensitivity
     from mnsim.pipeline import plan_network
     from mnsim.report import why
     from mnsim.report.text import to_csv, to_json
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
-    with progress("simulating", sizes_of_sram(planned), True) as bar:
+    with progress("simulating", most_sizes_of_sram(planned), not talk.quiet) as bar:
         found = sensitivity(planned, lambda: bar.update(1))
+        bar.update(max(0, (bar.length or 0) - bar.pos))  # not all sizes were needed
     if chosen == "json":
         text = to_json(why.why_record(found))
     elif chosen == "csv":

@@ -1,6 +1,6 @@
 """What to buy next: the time that more of each resource saves, from simulated time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain, pairwise
 from math import log
@@ -22,38 +22,43 @@ from mnsim.spec.records import Hardware
 Resource = Literal["bandwidth", "sram", "matrix", "vector", "latency", "matrix_launch", "vector_launch"]
 RESOURCES: tuple[Resource, ...] = ("bandwidth", "sram", "matrix", "vector", "latency", "matrix_launch", "vector_launch")
 COSTS: tuple[Resource, ...] = ("latency", "matrix_launch", "vector_launch")  # less of them is better; 0 is a value that they can have
+MORE = 1.25  # times as much of a resource, or as little of a cost, is what they are ranked by
 PAYS = 0.05  # a doubling is worth its while when it saves this share of the time
+ENOUGH = 0.005  # a size of the SRAM is enough when the best one saves no more than this share of the time beyond it
+KIB = 1024  # bytes; sizes looked for between two others are multiples of it
 DOUBLINGS = 20
 ENDLESS = 1e30  # times as fast is without limit
-SAME = 1e-9  # times that differ by a smaller share differ by rounding only
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
     """What more of one resource saves, in seconds of simulated time; below 0, it takes longer.
 
-    `now` is the amount that there is (bytes/s, bytes, operations/s, seconds). 10 % more and 2x are 10 % less and half of latency and
-    launch overheads. `saved_at_most_s` is what the best amount saves, `at_most_amount` is that amount, None where it is without limit.
-    No doubling beyond `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none does, None that 20 doublings all do.
-    `elasticity` is the share of time saved per share of resource added, as a ratio of logarithms: 1 where 10 % more makes it 1.1x as
-    fast.
+    `now` is the amount that there is (bytes/s, bytes, operations/s, seconds). 25 % more and 2x are a fifth less (1 / 1.25) and half of
+    latency and launch overheads. `saved_at_most_s` is what the best amount saves: one without limit, none of a latency or an overhead,
+    the best size tried of the SRAM. No doubling beyond `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none
+    does, None that 20 doublings all do. `elasticity` is the share of time saved per share of resource added, as a ratio of logarithms:
+    1 where 25 % more makes it 1.25x as fast. `enough_amount`, of SRAM alone, is the smallest size tried that saves what the best one
+    does, but for 0.5 % of the time now; `saved_by_enough_s` is what it saves.
     """
 
     resource: Resource
     now: float
-    saved_by_10_percent_s: float
+    saved_by_25_percent_s: float
     saved_by_2x_s: float
     saved_at_most_s: float
-    at_most_amount: float | None
     worth_up_to_factor: float | None
     elasticity: float
+    enough_amount: float | None = None
+    saved_by_enough_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
     """A machine's simulated time on a network, and what each of its resources would gain, the first to buy first.
 
-    `then` is what to buy next on the machine that has `worth_up_to_factor` times as much of the first; None where that says nothing.
+    `then` is what to buy next on the machine that has `enough_amount` of the first, if that is SRAM, or else `worth_up_to_factor`
+    times as much; None where that is what there is now, or has no end, or where the first is still first, or nothing saves anything.
     """
 
     estimate: Estimate
@@ -62,13 +67,15 @@ class Sensitivity:
     then: Resource | None
 
 
-def sizes_of_sram(planned: Planned) -> int:
-    """How many sizes of the SRAM `sensitivity` makes a program for, before it looks beyond the first purchase."""
-    return 1 + len(list(_offers(planned.graph, planned.hardware, "sram")))
+def most_sizes_of_sram(planned: Planned) -> int:
+    """How many sizes of the SRAM `sensitivity` makes a program for at most, before it looks beyond the first purchase."""
+    sizes = sorted({planned.hardware.sram_capacity_bytes, *map(_sram, _offers(planned.graph, planned.hardware, "sram"))})
+    halvings = [((high - 1) // KIB - low // KIB).bit_length() for low, high in pairwise(sizes)]
+    return len(sizes) + max(halvings)
 
 
 def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Sensitivity:
-    """The gains sorted by what 10 % more saves, then by what 2x saves; a latency or an overhead of 0 has none.
+    """The gains sorted by what 25 % more saves, then by what 2x saves; a latency or an overhead of 0 has none.
 
     Rates change the times of one program, in one pass over all of them; each size of the SRAM has a plan and a program of its own,
     and `tell` is called when one has been simulated. Raises CapacityError where the plan for more SRAM has maps that do not fit
@@ -78,10 +85,17 @@ def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Se
     offers = {resource: tuple(_offers(planned.graph, hardware, resource)) for resource in resources_of(hardware)}
     times = iter(bench.times_s([hardware, *chain.from_iterable(offers.values())]))
     now_s = next(times)
-    gains = [_gain(hardware, resource, offered, [now_s, *(next(times) for _ in offered)]) for resource, offered in offers.items()]
-    gains.sort(key=lambda gain: (-gain.saved_by_10_percent_s, -gain.saved_by_2x_s))
-    found = estimate(planned.graph, planned.plan, hardware)
-    return Sensitivity(found, now_s, tuple(gains), _then(bench, hardware, gains[0]))
+    gains = []
+    for resource, offered in offers.items():
+        found = [now_s, *(next(times) for _ in offered)]
+        if resource == "sram":
+            tried = dict(zip(map(_sram, (hardware, *offered)), found, strict=True))
+            gains.append(_gain_by_sram(hardware, found, sizes_between(bench, hardware, tried)))
+        else:
+            gains.append(_gain_by_rate(hardware, resource, found))
+    gains.sort(key=lambda gain: (-gain.saved_by_25_percent_s, -gain.saved_by_2x_s))
+    found_now = estimate(planned.graph, planned.plan, hardware)
+    return Sensitivity(found_now, now_s, tuple(gains), _then(bench, hardware, gains[0]))
 
 
 def resources_of(hardware: Hardware) -> tuple[Resource, ...]:
@@ -135,20 +149,20 @@ def _scaled(hardware: Hardware, resource: Resource, multiplier: float) -> Hardwa
     return with_amount(hardware, resource, amount_of(hardware, resource) * multiplier)
 
 
-def _tenth_more(hardware: Hardware, resource: Resource) -> Hardware:
-    return _scaled(hardware, resource, 0.9 if resource in COSTS else 1.1)
-
-
 def _times_more(hardware: Hardware, resource: Resource, factor: float) -> Hardware:
     return _scaled(hardware, resource, 1 / factor if resource in COSTS else factor)
 
 
+def _sram(hardware: Hardware) -> int:
+    return hardware.sram_capacity_bytes
+
+
 def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Hardware]:
-    """Machines with 10 % more; with 2, 4, 8, ... times as much; and, of all but SRAM, without limit.
+    """Machines with 25 % more; with 2, 4, 8, ... times as much; and, of all but SRAM, without limit.
 
     SRAM ends with the first that holds all weights and maps at once.
     """
-    yield _tenth_more(hardware, resource)
+    yield _times_more(hardware, resource, MORE)
     if resource != "sram":
         yield from (_times_more(hardware, resource, 2**power) for power in range(1, DOUBLINGS + 1))
         yield _scaled(hardware, resource, 0 if resource in COSTS else ENDLESS)
@@ -160,23 +174,49 @@ def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Ha
         yield machine
 
 
-def _gain(hardware: Hardware, resource: Resource, offered: Sequence[Hardware], times: Sequence[float]) -> Gain:
-    """The gain by one resource, from the time now and the times of the machines that are offered."""
-    now_s, tenth_s, twice_s, *_ = times
-    best_s = min(times)
-    amounts = [amount_of(machine, resource) for machine in (hardware, *offered)]
-    now, tenth, *_ = amounts
-    most: float | None
-    worth: float | None
-    if resource == "sram":
-        most = next(amount for amount, time in zip(amounts, times, strict=True) if time <= best_s * (1 + SAME))
-        worth = _worth([now_s, *times[2:]])
-    else:
-        most = 0.0 if resource in COSTS else None
-        worth = _worth([now_s, *times[2:-1]])  # the last is without limit
-        worth = None if worth == 2**DOUBLINGS else worth
-    elasticity = log(now_s / tenth_s) / abs(log(tenth / now)) if tenth != now else 0.0
-    return Gain(resource, now, now_s - tenth_s, now_s - twice_s, now_s - best_s, most, worth, elasticity)
+def _gain(hardware: Hardware, resource: Resource, times: Sequence[float], best_s: float) -> Gain:
+    """The gain by one resource: from the times now, with 25 % more, and with 2, 4, 8, ... times as much, and the best time."""
+    now_s, more_s, *doubled = times
+    now, more = amount_of(hardware, resource), amount_of(_times_more(hardware, resource, MORE), resource)
+    elasticity = log(now_s / more_s) / abs(log(more / now)) if more != now else 0.0
+    return Gain(resource, now, now_s - more_s, now_s - doubled[0], now_s - best_s, _worth([now_s, *doubled]), elasticity)
+
+
+def _gain_by_rate(hardware: Hardware, resource: Resource, times: Sequence[float]) -> Gain:
+    """The gain by all but SRAM; the last time is without limit."""
+    gain = _gain(hardware, resource, times[:-1], times[-1])
+    return replace(gain, worth_up_to_factor=None) if gain.worth_up_to_factor == 2**DOUBLINGS else gain
+
+
+def _gain_by_sram(hardware: Hardware, times: Sequence[float], tried: Mapping[int, float]) -> Gain:
+    """The gain by more SRAM; `tried` has the time of each size that was simulated."""
+    enough = _enough(tried)
+    gain = _gain(hardware, "sram", times, min(tried.values()))
+    return replace(gain, enough_amount=enough, saved_by_enough_s=times[0] - tried[enough])
+
+
+def _enough(tried: Mapping[int, float]) -> int:
+    """The smallest size whose time is that of the best, but for ENOUGH of the time now, which is that of the smallest."""
+    longest_s = min(tried.values()) + ENOUGH * tried[min(tried)]
+    return min(size for size, time in tried.items() if time <= longest_s)
+
+
+def sizes_between(bench: "_Bench", hardware: Hardware, tried: Mapping[int, float]) -> dict[int, float]:
+    """The sizes tried and their times, and those of a bisection for the smallest that is enough, to 1 KiB.
+
+    `high` is always enough, and nothing tried below it is, up to `low`. That stays so where a middle is better than all before: it is
+    `high` from then on, and what was not enough is less so. Time need not fall as SRAM grows: a size below `low` that was not tried
+    may be enough.
+    """
+    found = dict(tried)
+    while True:
+        high = _enough(found)
+        low = max((size for size in found if size < high), default=high)
+        first, last = low // KIB + 1, (high - 1) // KIB  # the multiples between them
+        if first > last:
+            return found
+        middle = (first + last) // 2 * KIB
+        (found[middle],) = bench.times_s([with_amount(hardware, "sram", middle)])
 
 
 def _worth(times: Sequence[float]) -> float:
@@ -186,12 +226,17 @@ def _worth(times: Sequence[float]) -> float:
 
 
 def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> Resource | None:
-    """What 10 % more saves most of, once so much of the first has been bought as is worth it."""
-    if first.worth_up_to_factor in (None, 1):
+    """What 25 % more saves most of, once so much of the first has been bought as is enough, or worth it."""
+    if first.enough_amount is not None:
+        machine = with_amount(hardware, first.resource, first.enough_amount)
+    elif first.worth_up_to_factor is not None:
+        machine = _times_more(hardware, first.resource, first.worth_up_to_factor)
+    else:
         return None
-    machine = _times_more(hardware, first.resource, first.worth_up_to_factor)
+    if machine == hardware:
+        return None
     resources = resources_of(machine)
-    now_s, *times = bench.times_s([machine, *(_tenth_more(machine, resource) for resource in resources)])
+    now_s, *times = bench.times_s([machine, *(_times_more(machine, resource, MORE) for resource in resources)])
     best_s = min(times)
     best = resources[times.index(best_s)]
     return best if best_s < now_s and best != first.resource else None

@@ -35,6 +35,14 @@ def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tupl
     return tuple((name, ops) for name, ops in counted if ops)
 
 
+def ops_per_output(operator: Operator, name: str) -> int:
+    """The operations for each output element of one of the operator's vector operations; a copy is one."""
+    if name == "copy":
+        return 1
+    own = name == operator.kind
+    return RULES[name].ops_per_output(operator.window if own else None, len(operator.inputs) if own else 1)
+
+
 def output_stage(operator: Operator, fused: tuple[str, ...]) -> tuple[str, ...]:
     """The operations that the matrix unit's output stage does: those of `fused` that no other has to come before."""
     free = fused if RULES[operator.kind].matrix else ()

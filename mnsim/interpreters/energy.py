@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
-from mnsim.graph.operators import vector_work
+from mnsim.graph.operators import output_stage, vector_work
 from mnsim.interpreters.cost import layer_traffic
 from mnsim.plan.model import Cut, Plan
 from mnsim.plan.pieces import TileClass, tile_classes
@@ -78,7 +78,7 @@ def _tile_bytes(plan: Plan, operator: Operator, cut: Cut, tile: TileClass) -> in
         worked += geometry.kernel_bytes * tile.in_channels // tile.groups * tile.out_channels
         worked += planes.count("bias") * number_bytes if tile.is_first else partial_bytes
         worked += written if tile.is_last else partial_bytes
-        worked += norm_bytes if tile.is_last and "batch_norm" in plan.fused else 0
+        worked += norm_bytes if tile.is_last and "batch_norm" in output_stage(operator, plan.fused) else 0
     else:
         worked += written + (norm_bytes if operator.kind == "batch_norm" else 0)
         stages = stages[1:]

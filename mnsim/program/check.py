@@ -17,6 +17,7 @@ from mnsim.errors import ProgramError
 from mnsim.program.atoms import Atoms, Geometry, extents, geometry_of, in_one_piece
 from mnsim.program.form import check_form, shown
 from mnsim.program.model import ENGINES, Command, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
+from mnsim.program.progress import Progress, telling, untold
 from mnsim.spec.records import Hardware
 
 NOTHING = -1  # no value; nobody's byte
@@ -36,13 +37,13 @@ class Checked:
     sram_touched_bytes: int
 
 
-def check(program: Program, hardware: Hardware) -> Checked:
+def check(program: Program, hardware: Hardware, progress: Progress = untold) -> Checked:
     """Find a program right, or raise ProgramError at its first fault: of any command's form, else in the run of the commands.
 
     The rules: ids are places and waits point back; regions lie inside their memories and have the sizes that the kernels make;
     every byte read holds the value that its reader names; two commands that use one byte of SRAM, one of them writing, are
     ordered by waits and in-order queues; each byte of a value is written once; inputs and weights are never overwritten; every
-    byte of the outputs is stored exactly once, with the output's value.
+    byte of the outputs is stored exactly once, with the output's value. `progress` is told now and then how many commands were run.
     """
     geometries = check_form(program, hardware)
     given = _Given(program)
@@ -51,7 +52,7 @@ def check(program: Program, hardware: Hardware) -> Checked:
     laid = (*given.scattered, *given.within(extents(watched)))
     external = _Bytes("external", watched.union(map(geometry_of, laid)), program)
     external.lay_out(laid, program.outputs)
-    _run(program, sram, external, given)
+    _run(program, sram, external, given, progress)
     for region in program.outputs:
         external.expect(-1, region, "is to end with")
     loaded, stored = (
@@ -110,7 +111,7 @@ class _Turn(NamedTuple):
     queues: tuple[list[int], ...]
 
 
-def _run(program: Program, sram: "_Bytes", external: "_Bytes", given: _Given) -> None:
+def _run(program: Program, sram: "_Bytes", external: "_Bytes", given: _Given, progress: Progress) -> None:
     """Go through the commands in order. Raises ProgramError.
 
     What has ended before a command starts is the closure of its waits and of its engine's queue; as queues are in order, that
@@ -118,11 +119,13 @@ def _run(program: Program, sram: "_Bytes", external: "_Bytes", given: _Given) ->
     """
     queues: tuple[list[int], ...] = tuple([] for _ in ENGINES)
     ends: list[Clock] = []  # what has ended when a command has
-    for command in program.commands:
-        engine = ENGINES.index(engine_of(command))
+    numbers = {name: number for number, name in enumerate(ENGINES)}
+    for command in telling(program.commands, progress):
+        engine = numbers[engine_of(command)]
         queue = queues[engine]
-        before = [ends[other] for other in (*command.depends_on, *queue[-1:])]
-        clock = tuple([max(column) for column in zip(*before, strict=True)]) if before else (0,) * len(ENGINES)
+        clock = ends[queue[-1]] if queue else (0,) * len(ENGINES)
+        for other in command.depends_on:
+            clock = tuple(map(max, clock, ends[other]))
         queue.append(command.id)
         ends.append((*clock[:engine], len(queue), *clock[engine + 1 :]))
         turn = _Turn(command.id, engine, clock, queues)
@@ -189,9 +192,8 @@ class _Bytes:
     def expect(self, command: int, region: Region, verb: str) -> None:
         """Raise ProgramError unless all of a region holds the value that it names."""
         place = self.places[geometry_of(region)]
-        wrong = self.value[place] != region.data
-        if wrong.any():
-            atom, byte = self._first(region, wrong)
+        if (self.value[place] != region.data).any():
+            atom, byte = self._first(region, self.value[place] != region.data)
             held = f"value {self.value[atom]} lies" if self.value[atom] != NOTHING else "nothing was written"
             raise ProgramError(command, f"{shown(region)} {verb} value {region.data}, but {held} at byte {byte}")
 

@@ -65,8 +65,8 @@ def _check_waits(place: int, command: Command) -> None:
         raise ProgramError(place, f"its id is {command.id}: ids are the commands' places")
     waits = command.depends_on
     if waits:
-        wrong = next((other for other in waits if not 0 <= other < place), None)
-        if wrong is not None:
+        if min(waits) < 0 or max(waits) >= place:
+            wrong = next(other for other in waits if not 0 <= other < place)
             raise ProgramError(place, f"it waits for command {wrong}, which is not an earlier one")
         if len(set(waits)) < len(waits):
             raise ProgramError(place, f"it waits for a command twice: {sorted(waits)}")
@@ -122,7 +122,7 @@ def _check_kernel(place: int, command: Matrix | Vector) -> None:
         raise ProgramError(place, "its shapes, window and groups must be positive")
     sizes = {"input": 0, "output": sum([region.size_bytes for region in command.writes])}
     for name, region in zip(kernel.operands, command.reads, strict=True):
-        sizes[name] = sizes.get(name, 0) + region.size_bytes
+        sizes[name] = sizes.get(name, 0) + region.run_bytes * region.runs
     for name, size_bytes in sizes.items():
         right = _operand_bytes(kernel, name, on_matrix=isinstance(command, Matrix))
         if right is not None and size_bytes != right:

@@ -9,7 +9,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
 
 from mnsim.program.model import Region
 
@@ -18,71 +17,54 @@ GROUP = 8  # uses, or groups of uses, that make a group
 Waits = dict[str, int]  # by kind of command (load, store, matrix, vector) the last one to wait for
 
 
-class Box(NamedTuple):
-    """What surrounds a region: the bytes [start, end), and of each pixel there the bytes [left, right)."""
-
-    start: int
-    end: int
-    left: int
-    right: int
-
-
-class Use(NamedTuple):
-    """A command's use of a region; or a group of uses in the order of their commands, with the box around all and the last command."""
-
-    start: int
-    end: int
-    left: int
-    right: int
-    command: int
-    inside: "Region | tuple[Use, ...]"
+# What surrounds a region: the bytes [start, end), and of each pixel there the bytes [left, right).
+Box = tuple[int, int, int, int]
+# A command's use of a region: its box, the command, the region. Or a group of uses in the order of their commands: the box around all,
+# the last command, the uses.
+Use = tuple[int, int, int, int, int, "Region | tuple[Use, ...]"]
 
 
 class Log:
     """The regions that commands of one kind used, in the order of the commands.
 
     Uses make groups, groups make larger groups, and so on. Tiles that follow one another lie side by side, so that the boxes of a
-    few groups tell where the last use of a region is, or that there is none.
+    few groups tell where the last use of a region is, or that there is none. `levels` are the single uses, the groups, the groups of
+    groups that are in no larger one yet: each level is older than the one before.
     """
 
     def __init__(self) -> None:
-        self._levels: list[list[Use]] = [[]]  # single uses, then groups, then groups of groups: each level is older than the one before
+        self.levels: list[list[Use]] = [[]]
 
     def note(self, box: Box, region: Region, command: int) -> None:
         """Add a use by the latest command."""
-        use = Use(*box, command, region)
-        for level in self._levels:
+        use: Use = (*box, command, region)
+        for level in self.levels:
             level.append(use)
             if len(level) < GROUP:
                 return
             use = _group(level)
             level.clear()
-        self._levels.append([use])
-
-    def last(self, box: Box, region: Region, known: int) -> int:
-        """The last command after `known` that used a byte of the region; `known` if there is none."""
-        for level in self._levels:
-            known = _last(level, box, region, known)
-        return known
+        self.levels.append([use])
 
     def all(self, box: Box, region: Region) -> list[int]:
         """The commands that used a byte of the region, in their order; one that did so several times is there as often."""
-        return [command for level in reversed(self._levels) for command in _all(level, box, region)]
+        return [command for level in reversed(self.levels) for command in _all(level, box, region)]
 
 
 def _group(uses: Sequence[Use]) -> Use:
     starts, ends, lefts, rights, commands, _ = zip(*uses, strict=True)
-    return Use(min(starts), max(ends), min(lefts), max(rights), commands[-1], tuple(uses))
+    return min(starts), max(ends), min(lefts), max(rights), commands[-1], tuple(uses)
 
 
 def _last(uses: Sequence[Use], box: Box, region: Region, known: int) -> int:
+    """The last command after `known` that used a byte of the region; `known` if there is none."""
     start, end, left, right = box
     for other_start, other_end, other_left, other_right, command, inside in reversed(uses):
         if command <= known:
             break
         if other_start < end and start < other_end and other_left < right and left < other_right:
             if isinstance(inside, Region):
-                if overlaps(region, inside):
+                if region.runs == inside.runs == 1 or overlaps(region, inside):
                     return command
             elif (found := _last(inside, box, region, known)) > known:
                 return found
@@ -90,12 +72,13 @@ def _last(uses: Sequence[Use], box: Box, region: Region, known: int) -> int:
 
 
 def _all(uses: Sequence[Use], box: Box, region: Region) -> Iterator[int]:
-    for use in uses:
-        if use.start < box.end and box.start < use.end and use.left < box.right and box.left < use.right:
-            if not isinstance(use.inside, Region):
-                yield from _all(use.inside, box, region)
-            elif overlaps(region, use.inside):
-                yield use.command
+    start, end, left, right = box
+    for other_start, other_end, other_left, other_right, command, inside in uses:
+        if other_start < end and start < other_end and other_left < right and left < other_right:
+            if not isinstance(inside, Region):
+                yield from _all(inside, box, region)
+            elif overlaps(region, inside):
+                yield command
 
 
 @dataclass(slots=True, eq=False)
@@ -115,10 +98,11 @@ class Space:
     def box(self, region: Region) -> Box:
         """The box around a region. A run that is no part of a pixel, or not of every pixel alike, may be anywhere in them."""
         start, run, pixel = region.start, region.run_bytes, self.pixel_bytes
+        end = start + (region.runs - 1) * region.stride_bytes + run
         left = (start - self.start) % pixel
         if left + run > pixel or (region.runs > 1 and region.stride_bytes != pixel):
-            return Box(start, region.end, 0, pixel)
-        return Box(start, region.end, left, left + run)
+            return start, end, 0, pixel
+        return start, end, left, left + run
 
 
 class Hazards:
@@ -176,8 +160,12 @@ def _note(logs: dict[str, Log], box: Box, region: Region, kind: str, command: in
 def _gather(waits: Waits, logs: dict[str, Log], box: Box, region: Region, own: str) -> None:
     """Of each other kind the last command that used a byte of the region, unless a later one is known."""
     for kind, log in logs.items():
-        if kind != own and (last := log.last(box, region, known := waits.get(kind, -1))) > known:
-            waits[kind] = last
+        if kind != own:
+            known = waits.get(kind, -1)
+            for level in log.levels:
+                known = _last(level, box, region, known)
+            if known >= 0:
+                waits[kind] = known
 
 
 def overlaps(one: Region, other: Region) -> bool:

@@ -1,20 +1,20 @@
 """From a plan to its program: every tile's loads, computation and stores."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import prod
 
 from mnsim.errors import LengthError
 from mnsim.graph.model import Graph, Operator
-from mnsim.graph.operators import output_stage, vector_work
+from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Buffer, Cut, Plan
-from mnsim.plan.pieces import Span, make_cuts, walk
+from mnsim.plan.pieces import Span, walk
 from mnsim.plan.tiling import tile_counts, tile_traffic
 from mnsim.program.model import Kernel, Program, Region
-from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, partial_sums, staged, target_of
+from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, make_scene, partial_sums, staged, target_of
 from mnsim.program.order import arrange
-from mnsim.program.places import Area, biases_of, filters_of, make_places, part_of, run_of
-from mnsim.program.work import Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
+from mnsim.program.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
+from mnsim.program.progress import Progress, untold
+from mnsim.program.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
 
 Named = tuple[tuple[str, Touch], ...]  # operands by name
 
@@ -35,50 +35,53 @@ def count_commands(graph: Graph, plan: Plan) -> int:
     return count
 
 
-def lower(graph: Graph, plan: Plan) -> Program:
+def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
     """The plan's commands in issue order, with what each waits for.
 
     Under policy `serial` every command waits for the one before it. Under `overlap` loads are hoisted as far ahead as the bytes
-    that they write are free, in the order in which they are needed. Raises LengthError for a program of over two million commands.
+    that they write are free, in the order in which they are needed. `progress` is told now and then how many commands are made, of
+    about how many. Raises LengthError for a program of more than MOST_COMMANDS.
     """
-    if (commands_ahead := count_commands(graph, plan)) > MOST_COMMANDS:
-        raise LengthError(commands_ahead, MOST_COMMANDS)
+    if (expected := count_commands(graph, plan)) > MOST_COMMANDS:
+        raise LengthError(expected, MOST_COMMANDS)
     places = make_places(graph, plan)
-    work = Work(graph, plan, places, places.values + 2 * len(graph.operators))
-    for segment in plan.segments:
-        for cut in segment.cuts:
-            _lower_cut(work, cut, segment.buffers)
+    commands = arrange(_drafts(graph, plan, places, progress, expected), plan.policy)
     weights: list[Region] = []
     for operator in graph.operators:
         if operator.filter_bytes:
             weights.append(run_of("external", places.filters[operator.index], operator.filter_bytes, places.filter_data(operator)))
         if operator.bias_bytes:
             weights.append(run_of("external", places.biases[operator.index], operator.bias_bytes, places.bias_data(operator)))
-    outputs = tuple(whole(graph.maps[index], outside(work, index)) for index in graph.outputs)
-    commands = arrange(work.drafts, plan.policy)
-    inputs = (whole(graph.maps[0], outside(work, 0)),)
-    return Program(graph.name, plan.policy, plan.sram_capacity_bytes, places.external_bytes, commands, inputs, tuple(weights), outputs)
+    inputs, *outputs = (whole(graph.maps[index], outside(places, index)) for index in (0, *graph.outputs))
+    ends = (inputs,), tuple(weights), tuple(outputs)
+    return Program(graph.name, plan.policy, plan.sram_capacity_bytes, places.external_bytes, commands, *ends)
+
+
+def _drafts(graph: Graph, plan: Plan, places: Places, progress: Progress, expected: int) -> list[Draft]:
+    """The commands in the order of the plan. Who used which bytes is forgotten with this: it takes as much memory as the commands."""
+    work = Work(graph, plan, places, places.values + 2 * len(graph.operators), progress, expected)
+    for segment in plan.segments:
+        for cut in segment.cuts:
+            _lower_cut(work, cut, segment.buffers)
+    progress(expected, expected)
+    return work.drafts
 
 
 def _lower_cut(work: Work, cut: Cut, buffers: tuple[Buffer, ...]) -> None:
-    graph, operator = work.graph, work.graph.operators[cut.operator]
+    graph, places, operator = work.graph, work.places, work.graph.operators[cut.operator]
     for index in cut.loads_whole:
-        source = in_external(work, index, whole(graph.maps[index], outside(work, index)))
-        transfer(work, operator, "load", [source], [in_sram(work, index, whole(graph.maps[index], work.places.homes[index]))])
+        source = in_external(work, index, whole(graph.maps[index], outside(places, index)))
+        transfer(work, operator, "load", [source], [in_sram(work, index, whole(graph.maps[index], places.homes[index]))])
     if not cut.geometry.idle:
-        own: dict[str, list[Buffer]] = {}
-        for buffer in buffers:
-            if buffer.operator == cut.operator:
-                own.setdefault(buffer.name, []).append(buffer)
-        scene = Scene(work, operator, cut.geometry, cut.tiling, make_cuts(cut.geometry, cut.tiling), own)
+        scene = make_scene(work, cut, buffers)
         for s, o, i in walk(scene.cuts, cut.tiling.stays):
             if operator.copied:
                 _copy(scene, s)
             else:
                 _step(scene, s, scene.cuts.outs[o], i)
     for index in cut.stores_whole:
-        source = in_sram(work, index, whole(graph.maps[index], work.places.homes[index]))
-        transfer(work, operator, "store", [source], [in_external(work, index, whole(graph.maps[index], outside(work, index)))])
+        source = in_sram(work, index, whole(graph.maps[index], places.homes[index]))
+        transfer(work, operator, "store", [source], [in_external(work, index, whole(graph.maps[index], outside(places, index)))])
 
 
 def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
@@ -97,19 +100,17 @@ def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
         _matrix(scene, tile, operands, (partial_sums(scene, tile),))
         return
     target = target_of(scene, tile, inputs)
-    names = [name for name, _ in vector_work(operator, work.plan.fused)]
-    stages = [operator.label, *names] if operator.macs else names
     written: tuple[Touch, ...] = ()
-    for number, name in enumerate(stages):
-        result = staged(work, target, is_first=number == 0, is_last=number == len(stages) - 1)
+    for number, name in enumerate(scene.stages):
+        result = staged(work, target, is_first=number == 0, is_last=number == len(scene.stages) - 1)
         if number == 0 and operator.macs:
             _matrix(scene, tile, (*inputs, *weights, *_sum_start(scene, tile), *_fused_numbers(scene)), result)
         else:
-            operands = inputs if number == 0 else tuple(("input", touch) for touch in written)
+            operands = inputs if number == 0 else tuple([("input", touch) for touch in written])
             _vector(scene, tile, name, operands, result)
         written = result
     if geometry.out_streams:
-        region = part_of(outside(work, operator.output), work.graph.maps[operator.output], scene.cuts.strips[s].rows, outs)
+        region = part_of(outside(work.places, operator.output), work.graph.maps[operator.output], scene.cuts.strips[s].rows, outs)
         transfer(work, operator, "store", written, [in_external(work, operator.output, region)])
 
 
@@ -133,7 +134,7 @@ def _sum_start(scene: Scene, tile: Tile) -> Named:
 
 def _fused_numbers(scene: Scene) -> Named:
     """A batch norm's numbers, where the matrix unit's output stage applies it."""
-    is_fused = scene.norm_planes and "batch_norm" in scene.work.plan.fused
+    is_fused = "batch_norm" in scene.fused
     return (("norm", _planes(scene, scene.bias_planes, scene.norm_planes)),) if is_fused else ()
 
 
@@ -147,25 +148,29 @@ def _planes(scene: Scene, first: int, count: int) -> Touch:
 def _matrix(scene: Scene, tile: Tile, operands: Named, writes: tuple[Touch, ...]) -> None:
     operator = scene.operator
     kernel = _kernel(scene, tile, operator.label, operands)
-    fused = output_stage(operator, scene.work.plan.fused) if tile.last else ()
-    kernel = replace(kernel, fused=fused, partial=not tile.last)
     taps = prod(operator.window.kernel) if operator.window else 1
-    group_channels = kernel.input_shape[2] // kernel.groups
-    count = taps * group_channels * prod(kernel.output_shape)
+    count = taps * (kernel.input_shape[2] // kernel.groups) * prod(kernel.output_shape)
     compute(scene.work, operator, kernel, count, [touch for _, touch in operands], writes)
 
 
 def _vector(scene: Scene, tile: Tile, name: str, operands: Named, writes: tuple[Touch, ...]) -> None:
     """A vector operation on the tile: the operator's own, or one in place on its result."""
-    operator, maps = scene.operator, scene.work.graph.maps
     if name == "batch_norm":
         operands = (*operands, ("norm", _planes(scene, scene.bias_planes, scene.norm_planes)))
-    kernel = _kernel(scene, tile, name, operands)
-    if name != operator.kind:  # in place, behind the operator's own
-        shape, first = kernel.output_shape, kernel.first_channel
-        kernel = Kernel(name, kernel.dtype, kernel.operands, shape, shape, first_channel=first)
-    each = dict(operator.vector_ops)[name] // prod(maps[operator.output].shape)
-    compute(scene.work, operator, kernel, each * prod(kernel.output_shape), [touch for _, touch in operands], writes)
+    kernel = _kernel(scene, tile, name, operands) if name == scene.operator.kind else _in_place(scene, tile, name, operands)
+    count = scene.ops_each[name] * prod(kernel.output_shape)
+    compute(scene.work, scene.operator, kernel, count, [touch for _, touch in operands], writes)
+
+
+def _in_place(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel:
+    """An operation on a result, where that lies."""
+    shape = _output_shape(scene, tile)
+    return Kernel(operation, scene.work.graph.dtype, tuple([name for name, _ in operands]), shape, shape, first_channel=tile.outs[0])
+
+
+def _output_shape(scene: Scene, tile: Tile) -> tuple[int, int, int]:
+    rows, element = scene.cuts.strips[tile.strip].rows, scene.work.graph.maps[0].element_bytes
+    return rows[1] - rows[0], scene.geometry.out_row_bytes // element, tile.outs[1] - tile.outs[0]
 
 
 def _kernel(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel:
@@ -182,14 +187,16 @@ def _kernel(scene: Scene, tile: Tile, operation: str, operands: Named) -> Kernel
     return Kernel(
         operation,
         graph.dtype,
-        tuple(name for name, _ in operands),
+        tuple([name for name, _ in operands]),
         (strip.covered[1] - strip.covered[0], geometry.in_row_bytes // element, tile.channels[1] - tile.channels[0]),
-        (strip.rows[1] - strip.rows[0], geometry.out_row_bytes // element, tile.outs[1] - tile.outs[0]),
+        _output_shape(scene, tile),
         window.kernel if window else (1, 1),
         window.stride if window else (1, 1),
         pads,
         last_group - first_group,
-        first_channel=tile.outs[0],
+        scene.fused if operator.macs and tile.last else (),
+        not tile.last,
+        tile.outs[0],
     )
 
 

@@ -1,16 +1,17 @@
 """What a tile works on: blocks of weights and strips of maps in their buffers, loaded where they do not lie there yet."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mnsim.graph.model import Operator
-from mnsim.plan.model import Buffer, Geometry, Tiling
-from mnsim.plan.pieces import Cuts, Span
+from mnsim.graph.operators import ops_per_output, output_stage, vector_work
+from mnsim.plan.model import Buffer, Cut, Geometry, Tiling
+from mnsim.plan.pieces import Cuts, Span, make_cuts
 from mnsim.plan.tiling import input_strips, is_ring
 from mnsim.program.hazards import Space
 from mnsim.program.model import Region
-from mnsim.program.places import elements_of, part_of, run_of, strided
+from mnsim.program.places import elements_of, part_of, renamed, run_of, strided
 from mnsim.program.work import Touch, Work, fresh_data, in_external, in_sram, transfer
 
 
@@ -33,7 +34,12 @@ class Held:
 
 @dataclass(slots=True)
 class Scene:
-    """One operator's tiles: its cuts and buffers, how often each buffer was filled, and what lies in them."""
+    """One operator's tiles: its cuts and buffers, how often each buffer was filled, and what lies in them.
+
+    `stages` are the operations on a tile, the operator's own first, and those on the vector unit have so many operations an output
+    element; `fused` are what the matrix unit's output stage does. A channel has `bias_planes` numbers that a sum starts from (one or
+    none), and `norm_planes` of a batch norm that is not folded (scale and shift).
+    """
 
     work: Work
     operator: Operator
@@ -41,21 +47,41 @@ class Scene:
     tiling: Tiling
     cuts: Cuts
     buffers: dict[str, list[Buffer]]
+    stages: tuple[str, ...]
+    ops_each: Mapping[str, int]
+    fused: tuple[str, ...]
+    bias_planes: int
+    norm_planes: int
     filled: dict[str, int] = field(default_factory=dict)
     blocks: dict[str, tuple[object, Touch]] = field(default_factory=dict)
     strips: dict[str, Held] = field(default_factory=dict)
     sums: dict[tuple[int, Span], Touch] = field(default_factory=dict)  # partial sums by strip and output block
     sums_space: Space | None = None
 
-    @property
-    def norm_planes(self) -> int:
-        """Numbers a channel of a batch norm that is not folded: scale and shift."""
-        return len(self.operator.weights.planes) - self.bias_planes
 
-    @property
-    def bias_planes(self) -> int:
-        """Numbers a channel that a sum starts from: one, or none."""
-        return self.operator.weights.planes.count("bias")
+def make_scene(work: Work, cut: Cut, buffers: Iterable[Buffer]) -> Scene:
+    """An operator's tiles before the first of them; `buffers` are those of its segment."""
+    operator = work.graph.operators[cut.operator]
+    own: dict[str, list[Buffer]] = {}
+    for buffer in buffers:
+        if buffer.operator == cut.operator:
+            own.setdefault(buffer.name, []).append(buffer)
+    on_vector_unit = tuple(name for name, _ in vector_work(operator, work.plan.fused))
+    planes = operator.weights.planes
+    bias_planes = planes.count("bias")
+    return Scene(
+        work,
+        operator,
+        cut.geometry,
+        cut.tiling,
+        make_cuts(cut.geometry, cut.tiling),
+        own,
+        (operator.label, *on_vector_unit) if operator.macs else on_vector_unit,
+        {name: ops_per_output(operator, name) for name, _ in operator.vector_ops},
+        output_stage(operator, work.plan.fused),
+        bias_planes,
+        len(planes) - bias_planes,
+    )
 
 
 class Tile(NamedTuple):
@@ -218,7 +244,7 @@ def target_of(scene: Scene, tile: Tile, inputs: tuple[tuple[str, Touch], ...]) -
         region = part_of(work.places.homes[operator.output], work.graph.maps[operator.output], rows, tile.outs)
         return (in_sram(work, operator.output, region, not scene.geometry.in_place),)
     if scene.geometry.in_place:
-        return tuple(Touch(touch.space, replace(touch.region, data=fresh_data(work)), False) for _, touch in inputs)
+        return tuple([Touch(space, renamed(region, fresh_data(work)), False) for _, (space, region, _) in inputs])
     size = (rows[1] - rows[0]) * scene.geometry.out_row_bytes * (tile.outs[1] - tile.outs[0])
     return (fill(scene, "output strip", size),)
 
@@ -226,9 +252,7 @@ def target_of(scene: Scene, tile: Tile, inputs: tuple[tuple[str, Touch], ...]) -
 def staged(work: Work, target: tuple[Touch, ...], is_first: bool, is_last: bool) -> tuple[Touch, ...]:
     """The target as one stage writes it: a stage before the last has a value of its own, one behind the first works in place."""
     data = fresh_data(work)
-    return tuple(
-        Touch(touch.space, touch.region if is_last else replace(touch.region, data=data), touch.fresh and is_first) for touch in target
-    )
+    return tuple([Touch(space, region if is_last else renamed(region, data), fresh and is_first) for space, region, fresh in target])
 
 
 class Columns:

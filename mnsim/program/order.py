@@ -9,6 +9,7 @@ from mnsim.program.work import Draft
 
 ENGINE = {"load": 0, "store": 0, "matrix": 1, "vector": 2}  # loads and stores share the bus
 Clock = tuple[int, int, int]  # by engine the last command (by place in the list) known to have ended; -1 for none
+NOTHING_ENDED: Clock = (-1, -1, -1)
 
 
 def arrange(drafts: Sequence[Draft], policy: Policy) -> tuple[Command, ...]:
@@ -21,26 +22,25 @@ def arrange(drafts: Sequence[Draft], policy: Policy) -> tuple[Command, ...]:
     place = [0] * len(drafts)
     for position, number in enumerate(order):
         place[number] = position
+    engines = [ENGINE[drafts[number].job.kind] for number in order]
     commands: list[Command] = []
     ended: list[Clock] = []  # by command what has ended when it has
     last = [-1, -1, -1]
     for position, number in enumerate(order):
-        draft = drafts[number]
-        engine = ENGINE[draft.job.kind]
+        draft, engine = drafts[number], engines[position]
         data = {place[other] for other in draft.data}
         if policy == "serial" and position:
             data.add(position - 1)
-        clock = list(ended[last[engine]] if last[engine] >= 0 else (-1, -1, -1))
+        clock = list(ended[last[engine]] if last[engine] >= 0 else NOTHING_ENDED)
         kept = []
-        for other in sorted(data | {place[other] for other in draft.room}, reverse=True):
-            there = ENGINE[drafts[order[other]].job.kind]
-            if clock[there] < other:
+        for other in sorted(data.union([place[other] for other in draft.room]), reverse=True):
+            if clock[engines[other]] < other:
                 kept.append(other)
-                clock = [max(pair) for pair in zip(clock, ended[other], strict=True)]
+                clock = list(map(max, clock, ended[other]))
         clock[engine] = last[engine] = position
         ended.append((clock[0], clock[1], clock[2]))
-        waits = tuple(sorted(kept))
-        commands.append(_command(position, draft, waits, tuple(other for other in waits if other not in data)))
+        waits = tuple(kept[::-1])
+        commands.append(_command(position, draft, waits, tuple([other for other in waits if other not in data])))
     return tuple(commands)
 
 
@@ -68,9 +68,9 @@ def _command(position: int, draft: Draft, waits: tuple[int, ...], room: tuple[in
             return Store(position, job.layer, reads, writes, waits, room)
         case "matrix":
             assert job.kernel is not None
-            return Matrix(position, job.layer, reads, writes, job.kernel, job.count, waits, room)
+            return Matrix(position, job.layer, reads, writes, job.kernel, job.amount, waits, room)
         case "vector":
             assert job.kernel is not None
-            return Vector(position, job.layer, reads, writes, job.kernel, job.count, waits, room)
+            return Vector(position, job.layer, reads, writes, job.kernel, job.amount, waits, room)
         case _:
             assert_never(job.kind)

@@ -104,6 +104,11 @@ def strided(memory: Memory, start: int, run: int, stride: int, runs: int, data: 
     return Region(memory, start, run, stride, runs, data)
 
 
+def renamed(region: Region, data: int) -> Region:
+    """The same bytes with another value."""
+    return Region(region.memory, region.start, region.run_bytes, region.stride_bytes, region.runs, data)
+
+
 def part_of(area: Area, feature_map: FeatureMap, rows: Span, channels: Span) -> Region:
     """Rows x all columns x channels of a map where it lies."""
     element, width = feature_map.element_bytes, feature_map.shape[1]

@@ -9,6 +9,7 @@ from mnsim.plan.model import Plan
 from mnsim.program.hazards import Hazards, Space, Waits, note_read, note_write
 from mnsim.program.model import Kernel, Region
 from mnsim.program.places import Area, Places, part_of
+from mnsim.program.progress import EVERY, Progress
 
 Kind = Literal["load", "store", "matrix", "vector"]
 
@@ -21,14 +22,13 @@ class Touch(NamedTuple):
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a command does, for which layer; `count` are MACs or vector operations."""
+class Job(NamedTuple):
+    """What a command does, for which layer; `amount` are MACs or vector operations."""
 
     layer: str
     kind: Kind
     kernel: Kernel | None = None
-    count: int = 0
+    amount: int = 0
 
 
 class Draft(NamedTuple):
@@ -43,7 +43,7 @@ class Draft(NamedTuple):
 
 @dataclass(slots=True)
 class Work:
-    """What is being lowered.
+    """What is being lowered; `expected` are the commands that it will be about.
 
     `resident` are the spaces of storages in SRAM, `outside` those of values in external memory.
     """
@@ -52,6 +52,8 @@ class Work:
     plan: Plan
     places: Places
     next_data: int
+    progress: Progress
+    expected: int
     drafts: list[Draft] = field(default_factory=list)
     sram: Hazards = field(default_factory=Hazards)
     resident: dict[int, Space] = field(default_factory=dict)
@@ -78,6 +80,8 @@ def compute(work: Work, operator: Operator, kernel: Kernel, count: int, reads: S
 def _append(work: Work, job: Job, reads: Sequence[Touch], writes: Sequence[Touch]) -> None:
     """Append a command that waits for the writers of what it reads (data) and for all who used what it overwrites (room)."""
     number = len(work.drafts)
+    if number % EVERY == 0:
+        work.progress(number, work.expected)
     data: Waits = {}
     room: Waits = {}
     for space, region, _ in reads:
@@ -90,9 +94,9 @@ def _append(work: Work, job: Job, reads: Sequence[Touch], writes: Sequence[Touch
     work.drafts.append(Draft(job, *regions, tuple(data.values()), tuple(room.values())))
 
 
-def outside(work: Work, index: int) -> Area:
+def outside(places: Places, index: int) -> Area:
     """Where a map lies in external memory."""
-    area = work.places.outside[index]
+    area = places.outside[index]
     assert area is not None
     return area
 
@@ -113,7 +117,7 @@ def in_sram(work: Work, index: int, region: Region, fresh: bool = True) -> Touch
 
 def in_external(work: Work, index: int, region: Region) -> Touch:
     """A region of a map in external memory: whoever loads it waits for whoever stored it."""
-    area = outside(work, index)
+    area = outside(work.places, index)
     if area.data == work.places.homes[0].data:  # the network's input
         return Touch(None, region)
     if area.data not in work.outside:

@@ -48,7 +48,9 @@ def proof_text(found: Verified) -> str:
         f"{found.sram_touched_bytes:,} of the SRAM's {program.sram_bytes:,} B were written, {found.peak_sram_bytes:,} B in use at once.",
     ]
     if found.identical:
-        lines.append(f"Identical: {found.compared_elements:,} elements of maps, {found.output_elements:,} of them outputs.")
+        lines.append(
+            f"Identical: {found.compared_elements:,} elements when they were written, and at the end {found.output_elements:,} of outputs."
+        )
     else:
         unit = "steps" if estimate.graph.dtype == "int8" else "ulp"
         distance = f"{found.max_ulp:,} {unit} at most, {found.relative_error:.1e} of the largest"

@@ -53,21 +53,24 @@ def why_record(found: Sensitivity) -> Record:
 
 
 def _gain_record(gain: Gain, total_s: float) -> Record:
-    """`key` is what `--set` takes; `at_most_amount` null is without limit, `worth_up_to_factor` null beyond a million."""
+    """`key` is what `--set` takes; `worth_up_to_factor` is null beyond a million; all but SRAM have no `enough`."""
+    enough_s = gain.saved_by_enough_s
     return {
         "resource": gain.resource,
         "key": _WORDS[gain.resource].key,
         "now": gain.now,
         "unit": _WORDS[gain.resource].unit,
-        "saved_by_10_percent_s": gain.saved_by_10_percent_s,
+        "saved_by_25_percent_s": gain.saved_by_25_percent_s,
         "saved_by_2x_s": gain.saved_by_2x_s,
         "saved_at_most_s": gain.saved_at_most_s,
-        "share_saved_by_10_percent": gain.saved_by_10_percent_s / total_s,
+        "share_saved_by_25_percent": gain.saved_by_25_percent_s / total_s,
         "share_saved_by_2x": gain.saved_by_2x_s / total_s,
         "share_saved_at_most": gain.saved_at_most_s / total_s,
-        "at_most_amount": gain.at_most_amount,
         "worth_up_to_factor": gain.worth_up_to_factor,
         "elasticity": gain.elasticity,
+        "enough_amount": gain.enough_amount,
+        "saved_by_enough_s": enough_s,
+        "share_saved_by_enough": None if enough_s is None else enough_s / total_s,
     }
 
 
@@ -98,17 +101,17 @@ def _wrapped(text: str, width: int) -> str:
 def _cells(found: Sensitivity) -> tuple[list[str], list[list[str]], list[bool]]:
     """Headings, rows, and which columns are text."""
     unit, scale = time_unit(found.simulated_time_s)
-    headings = ["resource", "now", f"by 10 % {unit}", "%", f"by 2x {unit}", "%", "at most %", "worth"]
+    headings = ["resource", "now", f"by 25 % {unit}", "%", "by 2x %", "most %", "worth", "enough"]
     rows = [
         [
             _WORDS[gain.resource].short,
             _amount(gain.resource, gain.now),
-            _number(gain.saved_by_10_percent_s / scale),
-            _number(100 * gain.saved_by_10_percent_s / found.simulated_time_s),
-            _number(gain.saved_by_2x_s / scale),
+            _number(gain.saved_by_25_percent_s / scale),
+            _number(100 * gain.saved_by_25_percent_s / found.simulated_time_s),
             _number(100 * gain.saved_by_2x_s / found.simulated_time_s),
             _number(100 * gain.saved_at_most_s / found.simulated_time_s),
             ">1e6x" if gain.worth_up_to_factor is None else f"{gain.worth_up_to_factor:.0f}x",
+            "" if gain.enough_amount is None else _size(gain.enough_amount),
         ]
         for gain in found.gains
     ]
@@ -123,26 +126,52 @@ def _amount(resource: Resource, amount: float) -> str:
     return format_binary(round(amount)) if resource == "sram" else format_peak(amount, _WORDS[resource].unit)
 
 
+def _size(size_bytes: float) -> str:
+    """A size that simulates as it is written: in the largest unit that it is a whole number of."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size_bytes % factor == 0:
+            return f"{size_bytes / factor:.0f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
 def why_sentences(found: Sensitivity) -> tuple[str, ...]:
     """The verdict, which is the first resource's sentence; what doubles better, if anything; the others; what there is none of."""
     first, *others = found.gains
-    if first.saved_by_10_percent_s < _LEAST * found.simulated_time_s:
-        verdict, others = "A tenth of any one resource saves less than 0.1 %: several set the time together.", list(found.gains)
-    else:
+    if first.saved_by_25_percent_s >= _LEAST * found.simulated_time_s:
         verdict = _verdict(found, first)
+    else:
+        verdict, others = _no_verdict(found), list(found.gains)
     return (verdict, *_better_doubled(found), *(_sentence(found, gain) for gain in others), *_absent(found))
+
+
+def _no_verdict(found: Sensitivity) -> str:
+    """What to say where 25 % more of no resource saves anything: whichever has more, another takes as long."""
+    if max(gain.saved_at_most_s for gain in found.gains) < _LEAST * found.simulated_time_s:
+        return "Nothing to buy next: no amount tried of any one resource saves 0.1 %, as several set the time together."
+    fifth = " (a fifth less of a latency or an overhead)" if any(gain.resource in COSTS for gain in found.gains) else ""
+    return f"25 % more of any one resource{fifth} saves less than 0.1 %: several set the time together."
 
 
 def _verdict(found: Sensitivity, first: Gain) -> str:
     worth, advice = first.worth_up_to_factor, _WORDS[first.resource].advice
-    if worth == 1:
+    then = f"; then {_WORDS[found.then].advice}" if found.then else ""
+    if first.resource == "sram":
+        after = f"{_enough(found, first)}{then}" if _enough(found, first) else "No size tried saves more than 0.5 %"
+    elif worth == 1:
         after = "No doubling of it saves 5 %"
     elif worth is None:
         after = "Every doubling pays, a millionfold and beyond"
     else:
-        after = f"{'Halving' if first.resource in COSTS else 'Doubling'} it pays up to {worth:.0f}x (beyond, less than 5 % a time)"
-        after += f"; then {_WORDS[found.then].advice}" if found.then else ""
+        after = f"{'Halving' if first.resource in COSTS else 'Doubling'} it pays up to {worth:.0f}x (beyond, less than 5 % a time){then}"
     return f"{sentence_case(advice)} next: {_figures(found, first)}. {after}."
+
+
+def _enough(found: Sensitivity, gain: Gain) -> str:
+    """Which size of the SRAM is enough, and what it saves; nothing where that is what there is, and of all other resources."""
+    if gain.enough_amount in (None, gain.now) or gain.saved_by_enough_s is None:
+        return ""
+    saves = _saves(gain.saved_by_enough_s, found.simulated_time_s)
+    return f"{_size(gain.enough_amount)} is enough: simulated, it {saves}, and no smaller size tried comes within 0.5 % of the best"
 
 
 def _better_doubled(found: Sensitivity) -> tuple[str, ...]:
@@ -150,30 +179,32 @@ def _better_doubled(found: Sensitivity) -> tuple[str, ...]:
     first, best = found.gains[0], max(found.gains, key=lambda gain: gain.saved_by_2x_s)
     if best.saved_by_2x_s - first.saved_by_2x_s < _LEAST * found.simulated_time_s:
         return ()
-    name, (_, twice, _) = _WORDS[best.resource].name, _more(best)
+    name, (_, twice, _) = _WORDS[best.resource].name, _amounts(best)
     return (f"In a large step {name} gives more: {twice} {_saves(best.saved_by_2x_s, found.simulated_time_s)}.",)
 
 
 def _sentence(found: Sensitivity, gain: Gain) -> str:
-    name = _WORDS[gain.resource].name
-    return f"{sentence_case(name)} ({_amount(gain.resource, gain.now)}): {_figures(found, gain)}."
+    name, enough = _WORDS[gain.resource].name, _enough(found, gain)
+    figures = f"{_figures(found, gain)}. {enough}" if enough else _figures(found, gain)
+    return f"{sentence_case(name)} ({_amount(gain.resource, gain.now)}): {figures}."
 
 
-def _more(gain: Gain) -> tuple[str, str, str]:
-    """What 10 %, twice and all of a resource are called."""
+def _amounts(gain: Gain) -> tuple[str, str, str]:
+    """What 25 % more, twice as much, and what saves nothing more are called."""
     if gain.resource in COSTS:
-        return "less", "half of it", "none of it"
-    return "more", "twice as much", "any amount"
+        return "a fifth less", "half of it", "none of it"
+    return "25 % more", "twice as much", "no size tried" if gain.resource == "sram" else "no amount"
 
 
 def _figures(found: Sensitivity, gain: Gain) -> str:
     total_s = found.simulated_time_s
-    figures = (gain.saved_by_10_percent_s, gain.saved_by_2x_s, gain.saved_at_most_s)
+    figures = (gain.saved_by_25_percent_s, gain.saved_by_2x_s, gain.saved_at_most_s)
+    more, twice, none = _amounts(gain)
     if all(abs(saved) < _LEAST * total_s for saved in figures):
-        return f"{'cutting it' if gain.resource in COSTS else 'no amount'} saves {_nearly(figures, total_s)}"
-    tenth, twice, _ = _more(gain)
+        most = max(figures, key=abs)
+        return f"cutting it {_saves(most, total_s)}" if gain.resource in COSTS else f"{none} saves {_nearly(most, total_s)}"
     parts = [
-        f"10 % {tenth} {_saves(gain.saved_by_10_percent_s, total_s)}",
+        f"{more} {_saves(gain.saved_by_25_percent_s, total_s)}",
         f"{twice} {_saves(gain.saved_by_2x_s, total_s)}",
         _at_most(gain, total_s),
     ]
@@ -181,8 +212,8 @@ def _figures(found: Sensitivity, gain: Gain) -> str:
     return f"{', '.join(parts)}{' (a plan for more SRAM can be slower, and the one for less still runs)' if slower else ''}"
 
 
-def _nearly(figures: tuple[float, float, float], total_s: float) -> str:
-    return "0.1 %" if max(map(abs, figures)) > 1e-9 * total_s else "anything"
+def _nearly(most_s: float, total_s: float) -> str:
+    return "0.1 %" if abs(most_s) > 1e-9 * total_s else "anything"
 
 
 def _saves(saved_s: float, total_s: float) -> str:
@@ -194,15 +225,14 @@ def _saves(saved_s: float, total_s: float) -> str:
 
 
 def _at_most(gain: Gain, total_s: float) -> str:
-    most = gain.saved_at_most_s
+    most, (_, _, none) = gain.saved_at_most_s, _amounts(gain)
     if gain.resource in COSTS:
-        return f"none of it {_saves(most, total_s)}"
+        return f"{none} {_saves(most, total_s)}"
     if most < _LEAST * total_s:
-        return f"no amount saves {_nearly((0, 0, most), total_s)}"
+        return f"{none} saves {_nearly(most, total_s)}"
     if most - gain.saved_by_2x_s < _LEAST * total_s:
-        return "no amount saves more"
-    where = f", reached at {format_binary(round(gain.at_most_amount))}" if gain.at_most_amount is not None else ""
-    return f"no amount saves more than {100 * most / total_s:.1f} %{where}"
+        return f"{none} saves more"
+    return f"{none} saves more than {100 * most / total_s:.1f} %"
 
 
 def _absent(found: Sensitivity) -> tuple[str, ...]:

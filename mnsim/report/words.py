@@ -1,12 +1,16 @@
 """An estimate in words: what is busiest, what no schedule beats and how far from that it is, which layers cost most."""
 
+from typing import TYPE_CHECKING
+
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
 from mnsim.interpreters.cost import Estimate, compulsory_bytes
-from mnsim.program.model import EngineName
 from mnsim.units import format_binary, format_peak, format_scaled
 
-ENGINE_WORDS: dict[EngineName, str] = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
+if TYPE_CHECKING:
+    from mnsim.program.model import EngineName
+
+ENGINE_WORDS: "dict[EngineName, str]" = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
 _NOTICEABLE = 1.001
 
 
@@ -111,7 +115,7 @@ def _costly_layers(estimate: Estimate) -> str:
     return f"Most costly: {named}; together {_share(together, total_s)} of the time."
 
 
-def _group(names: list[str], time_s: float, busiest: EngineName, total_s: float) -> str:
+def _group(names: list[str], time_s: float, busiest: "EngineName", total_s: float) -> str:
     listed = names[0] if len(names) == 1 else f"{len(names)} like {names[0]}"
     each = " each" if len(names) > 1 else ""
     engine = ENGINE_WORDS[busiest].removeprefix("the ")
