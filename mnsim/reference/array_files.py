@@ -1,9 +1,11 @@
 """Named arrays in files: .npz, .safetensors and the initialisers of .onnx, one interface for the three.
 
 Nothing here unpickles: a pickle can run any code. Arrays are read one by one, after their shape is known, so that neither a forged
-header nor an array that nobody wants costs memory.
+header nor an array that nobody wants costs memory. What a header announces is held against the bytes that there are before anything
+is allocated.
 """
 
+import io
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +22,9 @@ from numpy.typing import NDArray
 from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, shown
 
 Dims = tuple[int, ...]
+CHUNK_BYTES = 1 << 20
+LONGEST_HEADER = 1 << 16  # bytes; NumPy itself takes no description of an array that is longer than 10,000
+DEFLATE_RATIO = 1032  # what a byte of a compressed zip member unpacks to at most: 258 bytes for each two bits (RFC 1951)
 PICKLE = "it holds Python objects (a pickle), which mnsim never loads: they can run any code"
 
 
@@ -97,8 +102,12 @@ def read_header(stream: IO[bytes], size: int) -> NpyHeader:
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the format is for records, not for numbers")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    header = NpyHeader(*read(stream))
+    read, form = (np.lib.format.read_array_header_1_0, "<H") if version == (1, 0) else (np.lib.format.read_array_header_2_0, "<I")
+    field = stream.read(struct.calcsize(form))
+    length = struct.unpack(form, field)[0] if len(field) == struct.calcsize(form) else 0
+    if length > LONGEST_HEADER:  # NumPy would read it all before it says so
+        raise ValueError(f"its header announces {length:,} bytes for itself")
+    header = NpyHeader(*read(io.BytesIO(field + stream.read(length))))
     if header.dtype.hasobject:
         raise ValueError(PICKLE)
     announced, there = prod(header.shape) * header.dtype.itemsize, size - stream.tell()
@@ -107,11 +116,34 @@ def read_header(stream: IO[bytes], size: int) -> NpyHeader:
     return header
 
 
-def read_npy(stream: IO[bytes], size: int) -> NDArray[Any]:
-    """The array of an .npy file. Raises ValueError as read_header does."""
-    header = read_header(stream, size)
-    flat = np.frombuffer(stream.read(), header.dtype)
-    return flat.reshape(header.shape, order="F" if header.is_fortran else "C")
+def read_numbers(stream: IO[bytes], header: NpyHeader, first: int | None = None) -> NDArray[Any]:
+    """The numbers behind an .npy file's header; only those of the `first` entries of its first axis, if that is said.
+
+    Nothing else is read, or held in memory. Raises ValueError when the stream ends too early.
+    """
+    shape, dtype = header.shape, header.dtype
+    taken = shape if first is None or not shape else (min(first, shape[0]), *shape[1:])
+    if not header.is_fortran:
+        return fill(stream, np.empty(taken, dtype))
+    turned = np.empty(taken[::-1], dtype)  # the first axis is the fastest one
+    if taken == shape:
+        return fill(stream, turned).T
+    start = stream.tell()
+    for place, run in enumerate(turned.reshape(-1, taken[0])):
+        stream.seek(start + place * shape[0] * dtype.itemsize)
+        fill(stream, run)
+    return turned.T
+
+
+def fill(stream: IO[bytes], target: NDArray[Any]) -> NDArray[Any]:
+    """Read the target's bytes from the stream, some at a time, and return it. Raises ValueError when there are not so many."""
+    content = target.reshape(-1).view(np.uint8)
+    for start in range(0, content.size, CHUNK_BYTES):
+        part = stream.read(min(CHUNK_BYTES, content.size - start))
+        content[start : start + len(part)] = np.frombuffer(part, np.uint8)
+        if start + len(part) < min(content.size, start + CHUNK_BYTES):
+            raise ValueError(f"it ends after {start + len(part):,} of {content.size:,} bytes of numbers")
+    return target
 
 
 @contextmanager
@@ -129,18 +161,29 @@ def _open_npz(path: Path) -> Iterator[Mapping[str, Entry]]:
 
 
 def _npz_entry(path: Path, archive: zipfile.ZipFile, name: str) -> Entry:
-    size = archive.getinfo(name).file_size
+    info = archive.getinfo(name)
 
     def read() -> NDArray[Any]:
         with reading(path), archive.open(name) as stream:
-            return read_npy(stream, size)
+            return read_numbers(stream, read_header(stream, info.file_size))
 
     with reading(path), archive.open(name) as stream:
         try:
-            header = read_header(stream, size)
+            _check_member(info, path.stat().st_size)
+            header = read_header(stream, info.file_size)
         except ValueError as error:
             refuse(path, f"array {shown(name.removesuffix('.npy'), 100)}: {error}")
     return Entry(header.shape, header.dtype.name, read)
+
+
+def _check_member(info: zipfile.ZipInfo, archive_bytes: int) -> None:
+    """Raises ValueError when the archive says that a member is longer than its bytes can be."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is compressed in a way that no .npz file is (neither stored nor deflated)")
+    there = min(info.compress_size, archive_bytes)
+    most = there * (DEFLATE_RATIO if info.compress_type == zipfile.ZIP_DEFLATED else 1)
+    if info.file_size > most:
+        raise ValueError(f"the archive announces {info.file_size:,} bytes, but {there:,} bytes of it can hold {most:,} at most")
 
 
 @contextmanager
@@ -176,9 +219,8 @@ SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16
 @contextmanager
 def _open_onnx(path: Path) -> Iterator[Mapping[str, Entry]]:
     onnx = library("onnx", "onnx", path)
-    helper = library("onnx.numpy_helper", "onnx", path)
     with reading(path):
-        graph = onnx.load(path).graph
+        graph = onnx.load(path, load_external_data=False).graph
     if not graph.initializer:
         refuse(path, "it has no initialisers: it is no ONNX model, or its weights are elsewhere")
     transposed = {name for node in graph.node for name in _transposed_inputs(node)}
@@ -190,7 +232,7 @@ def _open_onnx(path: Path) -> Iterator[Mapping[str, Entry]]:
         tensor.name: Entry(
             tuple(tensor.dims),
             _onnx_type(path, onnx, tensor),
-            partial(_read_initialiser, path, helper, tensor),
+            partial(_read_initialiser, path, onnx, tensor),
             tensor.name in transposed,
             epsilons.get(tensor.name),
         )
@@ -218,9 +260,18 @@ def _onnx_type(path: Path, onnx: Any, tensor: Any) -> str:
     return ONNX_TYPES.get(kind, kind)
 
 
-def _read_initialiser(path: Path, helper: Any, tensor: Any) -> NDArray[Any]:
+def _read_initialiser(path: Path, onnx: Any, tensor: Any) -> NDArray[Any]:
+    """The numbers of an initialiser, from the model or from the file beside it that it names."""
+    helpers = library("onnx.numpy_helper", "onnx", path), library("onnx.external_data_helper", "onnx", path)
     with reading(path):
-        array: NDArray[Any] = helper.to_array(tensor)
+        if helpers[1].uses_external_data(tensor):
+            where = helpers[1].ExternalDataInfo(tensor)
+            needed = prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+            behind = (path.parent / where.location).stat().st_size - (where.offset or 0)
+            there = min(where.length or behind, behind)
+            if there != needed:
+                refuse(path, f"{shown(tensor.name, 100)} needs {needed:,} bytes, but there are {there:,} in {shown(where.location, 100)}")
+        array: NDArray[Any] = helpers[0].to_array(tensor, str(path.parent))
     return array
 
 

@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 
 from mnsim.errors import ShapeError, SpecError, shown
 from mnsim.graph.model import Shape
-from mnsim.reference.array_files import PICKLE, library, place_in, read_npy, reading, refuse
+from mnsim.reference.array_files import PICKLE, fill, library, place_in, read_header, read_numbers, reading, refuse
 
 CIFAR_SIDE = 32
 CIFAR_RECORD_BYTES = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE
 CIFAR_CLASSES = 10
 _PICTURE_FORMATS = ("PNG", "JPEG")
+_LARGE_PICTURE_BYTES = 1 << 26  # unpacked, at Pillow's 4 bytes a pixel; from there on a picture may unpack to so many times its file:
+_MOST_UNPACKED = 250
 _INSTEAD = "use the binary version: cifar-10-binary.tar.gz has data_batch_1.bin to data_batch_5.bin and test_batch.bin"
 
 
@@ -62,6 +64,7 @@ class _Batch(NamedTuple):
 def load_images(path: str | Path, shape: Shape, limit: int | None = None, normalisation: Normalisation | None = None) -> Images:
     """The images of a file or a folder for a network whose input has this shape, the first `limit` of them only if there is one.
 
+    No more than that is read, so that nothing is said of what comes after it.
     Raises SpecError (S401 unreadable or of an unknown format, S403 values that cannot be, S404 a library is missing) or ShapeError.
     """
     path = Path(path)
@@ -71,7 +74,7 @@ def load_images(path: str | Path, shape: Shape, limit: int | None = None, normal
     for file in _files(path):
         if limit is not None and count >= limit:
             break
-        batch = _load(file, shape)
+        batch = _load(file, shape, None if limit is None else limit - count)
         batches.append(_Batch(_normalise(batch.images, factors), batch.labels))
         count += len(batch.images)
     unlabelled = [batch for batch in batches if batch.labels is None]
@@ -79,8 +82,8 @@ def load_images(path: str | Path, shape: Shape, limit: int | None = None, normal
         refuse(
             path, "some of its files have labels and others have none", "keep CIFAR-10's batches and single images in folders of their own"
         )
-    labels = None if unlabelled else np.concatenate([batch.labels for batch in batches if batch.labels is not None])[:limit]
-    return Images(np.concatenate([batch.images for batch in batches])[:limit], labels)
+    labels = None if unlabelled else np.concatenate([batch.labels for batch in batches if batch.labels is not None])
+    return Images(batches[0].images if len(batches) == 1 else np.concatenate([batch.images for batch in batches]), labels)
 
 
 def _files(path: Path) -> list[Path]:
@@ -97,12 +100,13 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _load(path: Path, shape: Shape) -> _Batch:
+def _load(path: Path, shape: Shape, most: int | None) -> _Batch:
+    """The first images of a file, `most` of them if that is a number."""
     loader = _LOADERS.get(path.suffix.lower())
     if loader is None:
         _refuse_pickle(path)
         refuse(path, f"the suffix {shown(path.suffix)} names no format of images", f"images are {', '.join(_LOADERS)} files")
-    return loader(path, shape)
+    return loader(path, shape, most)
 
 
 def _refuse_pickle(path: Path) -> None:
@@ -112,23 +116,25 @@ def _refuse_pickle(path: Path) -> None:
         refuse(path, PICKLE, _INSTEAD)
 
 
-def _load_npy(path: Path, shape: Shape) -> _Batch:
+def _load_npy(path: Path, shape: Shape, most: int | None) -> _Batch:
     _refuse_pickle(path)
     with reading(path), path.open("rb") as file:
-        values = read_npy(file, os.fstat(file.fileno()).st_size)
-    if values.ndim == 3:
-        values = values[np.newaxis]
-    if values.ndim != 4 or not len(values):
-        what = " x ".join(map(str, values.shape)) or "a single number"
-        raise _misfit(path, f"its array is {what}", shape)
+        header = read_header(file, os.fstat(file.fileno()).st_size)
+        there = header.shape
+        if len(there) not in (3, 4) or not there[0]:
+            raise _misfit(path, f"its array is {_show(there) or 'a single number'}", shape)
+        if header.dtype == np.uint8:
+            _margins(path, there[-3:], shape)
+        elif header.dtype.kind != "f":
+            refuse(path, f"it holds {header.dtype} numbers", "images are uint8 pixels, or normalised floating-point numbers")
+        elif there[-3:] != shape:
+            raise _misfit(path, f"its images are {_show(there[-3:])}", shape)
+        values = read_numbers(file, header, most if len(there) == 4 else None)
+    values = values.reshape(-1, *there[-3:])
     if values.dtype == np.uint8:
         return _Batch(_crop(path, values, shape))
-    if values.dtype.kind != "f":
-        refuse(path, f"it holds {values.dtype} numbers", "images are uint8 pixels, or normalised floating-point numbers")
-    if values.shape[1:] != shape:
-        raise _misfit(path, f"its images are {_show(values.shape[1:])}", shape)
     with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
+        values = values.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         first = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))
         message = f"{shown(str(path), 100)} has {values[first]} in image {first[0]}, row {first[1]}, column {first[2]}, channel {first[3]}"
@@ -136,16 +142,17 @@ def _load_npy(path: Path, shape: Shape) -> _Batch:
     return _Batch(values)
 
 
-def _load_cifar(path: Path, shape: Shape) -> _Batch:
+def _load_cifar(path: Path, shape: Shape, most: int | None) -> _Batch:
     _refuse_pickle(path)
-    with reading(path):
-        content = np.fromfile(path, np.uint8)
-    records, rest = divmod(content.size, CIFAR_RECORD_BYTES)
-    if rest or not records:
-        other = content.size and content.size % (CIFAR_RECORD_BYTES + 1) == 0
-        remedy = "CIFAR-100's records have two labels: it is another data set" if other else "download it again"
-        refuse(path, f"{content.size:,} bytes are no whole number of CIFAR-10's records of {CIFAR_RECORD_BYTES:,} bytes", remedy)
-    table = content.reshape(records, CIFAR_RECORD_BYTES)
+    with reading(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        records, rest = divmod(size, CIFAR_RECORD_BYTES)
+        if rest or not records:
+            other = size and size % (CIFAR_RECORD_BYTES + 1) == 0
+            remedy = "CIFAR-100's records have two labels: it is another data set" if other else "download it again"
+            refuse(path, f"{size:,} bytes are no whole number of CIFAR-10's records of {CIFAR_RECORD_BYTES:,} bytes", remedy)
+        records = records if most is None else min(records, most)
+        table = fill(file, np.empty((records, CIFAR_RECORD_BYTES), np.uint8))
     labels = table[:, 0].astype(np.int64)
     if labels.max() >= CIFAR_CLASSES:
         first = int(np.argmax(labels >= CIFAR_CLASSES))
@@ -156,14 +163,20 @@ def _load_cifar(path: Path, shape: Shape) -> _Batch:
 
 def _crop(path: Path, pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
     """The middle of the images; where it cannot be exactly that, one row or column more is left at the end."""
-    height, width = pixels.shape[1] - shape[0], pixels.shape[2] - shape[1]
-    if height < 0 or width < 0 or pixels.shape[3] != shape[2]:
-        raise _misfit(path, f"its images are {_show(pixels.shape[1:])}", shape)
+    height, width = _margins(path, pixels.shape[1:], shape)
     top, left = height // 2, width // 2
     return pixels[:, top : top + shape[0], left : left + shape[1]]
 
 
-def _load_picture(path: Path, shape: Shape) -> _Batch:
+def _margins(path: Path, there: tuple[int, ...], shape: Shape) -> tuple[int, int]:
+    """How many rows and columns images have more than the input."""
+    height, width = there[0] - shape[0], there[1] - shape[1]
+    if height < 0 or width < 0 or there[2] != shape[2]:
+        raise _misfit(path, f"its images are {_show(there)}", shape)
+    return height, width
+
+
+def _load_picture(path: Path, shape: Shape, most: int | None) -> _Batch:
     _refuse_pickle(path)
     if shape[2] not in (1, 3):
         raise _misfit(path, "a picture has 1 or 3 channels", shape)
@@ -174,7 +187,13 @@ def _load_picture(path: Path, shape: Shape) -> _Batch:
         with pillow.open(path, formats=_PICTURE_FORMATS) as opened:
             if opened.mode.startswith(("I", "F")):
                 refuse(path, "it has more than 8 bits a channel", "save it with 8 bits a channel")
-            picture = operations.exif_transpose(opened).convert("RGB" if shape[2] == 3 else "L")
+            unpacked, packed = 4 * opened.width * opened.height, path.stat().st_size
+            if unpacked > max(_LARGE_PICTURE_BYTES, _MOST_UNPACKED * packed):
+                refuse(path, f"{opened.width} x {opened.height} pixels in {packed:,} bytes are a decompression bomb", "scale it down")
+            operations.exif_transpose(opened, in_place=True)
+            mode = "RGB" if shape[2] == 3 else "L"
+            picture = opened if opened.mode == mode else opened.convert(mode)
+            picture.load()
         pixels = np.asarray(_fit(picture, shape, pillow), np.uint8)
     return _Batch(pixels.reshape(1, *pixels.shape[:2], shape[2]))
 
@@ -199,7 +218,9 @@ def _normalise(images: NDArray[Any], factors: Normalisation) -> NDArray[np.float
     channels = images.shape[3]
     mean, deviation = (np.broadcast_to(np.asarray(part, np.float64), (channels,)) for part in factors)
     table = ((np.arange(256)[:, np.newaxis] / 255 - mean) / deviation).astype(np.float32)
-    normalised: NDArray[np.float32] = table[images, np.arange(channels)]
+    normalised = np.empty(images.shape, np.float32)
+    for image, target in zip(images, normalised, strict=True):  # NumPy makes indices of 8 bytes of what it looks up
+        target[...] = table[image, np.arange(channels)]
     return normalised
 
 
@@ -213,7 +234,7 @@ def _show(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-_LOADERS: dict[str, Callable[[Path, Shape], _Batch]] = {
+_LOADERS: dict[str, Callable[[Path, Shape, int | None], _Batch]] = {
     ".npy": _load_npy,
     ".png": _load_picture,
     ".jpg": _load_picture,

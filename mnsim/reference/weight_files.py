@@ -183,7 +183,7 @@ def _load(path: Path, wanted: _Wanted, name: str, entry: Entry) -> NDArray[np.fl
         raise SpecError("S402", message, place_in(path, name), f"weights are {', '.join(_FLOATS)}; mnsim quantises them itself", layer)
     values = entry.read()
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit float32 becomes inf, and is found below
-        values = values.astype(np.float32)
+        values = values.astype(np.float32, copy=False)
     if entry.is_transposed:
         values = values.T
     if wanted.array == "variance" and entry.epsilon is not None:
