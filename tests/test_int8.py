@@ -33,7 +33,7 @@ from mnsim.spec.records import Network
 from tests import generators
 from tests.digits import NETWORK, WEIGHTS, digits, write_digits
 from tests.generators import networks, small_layers
-from tests.helpers import NETWORKS, layer, seed_with
+from tests.helpers import NETWORKS, chain, layer, seed_with
 from tests.helpers import run as command
 
 QUARTER = Fraction(1, 4)
@@ -214,3 +214,16 @@ def test_bytes_are_never_taken_for_numbers() -> None:
                 apply_vector(kernel, [x.astype(np.float32)], StageNumbers(name, (scale,), scale), norm, in_place)
     with pytest.raises(TypeError, match="int8 values run with"):
         accumulate(Kernel("conv", "int8", (), x.shape, x.shape), x, np.ones((1, 1, 1, 1), np.int8))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_a_fused_activation_waits_for_a_batch_norm_that_is_not(dtype: Any) -> None:
+    """A unit that fuses relu alone cannot do it before the batch norm in front of it: both run on the vector unit then."""
+    network = chain("{conv: 8, kernel: 3, batch_norm: unfolded, activation: relu, name: c}")
+    times = {}
+    for fused in ("[]", "[relu]", "[batch_norm]", "[batch_norm, relu]"):
+        planned = plan_network(network, seed_with(f"matrix_unit.fused={fused}"), dtype=dtype)
+        found = verify(planned, random_weights(planned.graph), noise_images(planned.graph, 1)[0])
+        assert found.identical, fused
+        times[fused] = found.simulated.estimate.layers[0].vector_time_s
+    assert times["[]"] == times["[relu]"] > times["[batch_norm]"] > times["[batch_norm, relu]"] == 0

@@ -5,6 +5,7 @@ operation is one scalar arithmetic operation.
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 from math import ceil, prod
 from typing import Literal, NamedTuple
 
@@ -178,10 +179,15 @@ def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tupl
     return tuple((name, ops) for name, ops in counted if ops)
 
 
-def vector_work(operator: Operator, fused: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """The operations that reach the vector unit: those that are fused into the matrix unit's output stage do not."""
+def output_stage(operator: Operator, fused: tuple[str, ...]) -> tuple[str, ...]:
+    """The operations that the matrix unit's output stage does: those of `fused` that no other has to come before."""
     free = fused if RULES[operator.kind].unit == "matrix" else ()
-    return tuple((name, ops) for name, ops in operator.vector_ops if name not in free)
+    return tuple(takewhile(lambda name: name in free, (name for name, _ in operator.vector_ops)))
+
+
+def vector_work(operator: Operator, fused: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """The operations that reach the vector unit: all but those of the matrix unit's output stage."""
+    return operator.vector_ops[len(output_stage(operator, fused)) :]
 
 
 def count_weights(layer: Layer, x: Shape, output: Shape, groups: int, element_bytes: int) -> tuple[int, int, int]:

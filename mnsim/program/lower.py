@@ -6,7 +6,7 @@ from math import prod
 
 from mnsim.errors import LengthError
 from mnsim.graph.model import Graph, Operator
-from mnsim.graph.operators import vector_work
+from mnsim.graph.operators import output_stage, vector_work
 from mnsim.plan.model import Buffer, Plan, Segment
 from mnsim.plan.tiling import external_storages, make_geometry, tile_counts, tile_traffic
 from mnsim.program.cuts import Span, make_cuts, walk
@@ -150,7 +150,7 @@ def _planes(scene: Scene, first: int, count: int) -> Touch:
 def _matrix(scene: Scene, tile: Tile, operands: Named, writes: tuple[Touch, ...]) -> None:
     operator = scene.operator
     kernel = _kernel(scene, tile, operator.label, operands)
-    fused = tuple(name for name, _ in operator.vector_ops if name in scene.work.plan.fused) if tile.last else ()
+    fused = output_stage(operator, scene.work.plan.fused) if tile.last else ()
     kernel = replace(kernel, fused=fused, partial=not tile.last)
     taps = prod(operator.window.kernel) if operator.window else 1
     group_channels = kernel.input_shape[2] // kernel.groups
