@@ -166,7 +166,8 @@ def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers)
     match kernel.operation:
         case activation if activation in ACTIVATIONS:
             assert numbers.table is not None
-            return numbers.table[x.astype(np.int16) + 128]
+            by_byte = np.roll(numbers.table, 128).tobytes()  # 0, 1, ... 127, -128, ... as bytes count
+            return np.frombuffer(x.tobytes().translate(by_byte), np.int8).reshape(x.shape)
         case "add":
             terms = [
                 (term.astype(np.float64) - read.zero_point) * (read.scale / output.scale)
