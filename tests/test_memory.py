@@ -257,6 +257,7 @@ def test_the_proof_needs_little_beside_the_weights(dtype: Any, times: float, mon
     """What external memory holds, once (a float32 network's is as large as its weights), and some of a layer in float64 at a time."""
     monkeypatch.setattr("mnsim.reference.kernels.WIDENED_ELEMENTS", 1 << 16)
     monkeypatch.setattr("mnsim.reference.weights.PIECE_ELEMENTS", 1 << 14)
+    monkeypatch.setattr("mnsim.reference.store.KEPT_BYTES", 1 << 16)
     planned = plan_network(WIDE, seed_with(), dtype=dtype)
     weights, image = random_weights(planned.graph), noise_images(planned.graph, 1)[0]
     size = sum(array.nbytes for arrays in weights.layers.values() for array in arrays.values())

@@ -171,7 +171,8 @@ def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers)
             return saturate(np.rint(sum(terms[1:], start=terms[0])), output)
         case activation if activation in ACTIVATIONS:
             assert numbers.table is not None
-            return numbers.table[x.astype(np.int16) + 128]
+            by_byte = np.roll(numbers.table, 128).tobytes()  # 0, 1, ... 127, -128, ... as bytes count
+            return np.frombuffer(x.tobytes().translate(by_byte), np.int8).reshape(x.shape)
         case "avg_pool":
             sweep = sweep_of(kernel)
             multiplier = np.float32(scale.scale / output.scale) / kernels.pool_counts(x, sweep)

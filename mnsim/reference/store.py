@@ -10,6 +10,8 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.reference.numbers import Numbers, quantise_bias, quantise_weights, weight_scales
 from mnsim.reference.weights import Folded, Weights, along, fold
 
+KEPT_BYTES = 1 << 26  # a network of this size is folded once, however many images it is run on
+
 
 class LayerArrays(NamedTuple):
     """One operator's store: filters in their layout, its bias plane (int32 or float32), and batch norm's (2, C) float32 planes."""
@@ -20,7 +22,7 @@ class LayerArrays(NamedTuple):
 
 
 class Store:
-    """`layer_arrays` one operator at a time, by index: made when asked for and not kept, for a whole network can take gigabytes.
+    """`layer_arrays` one operator at a time, by index: made when asked for, and kept only while all that is kept takes `KEPT_BYTES`.
 
     Raises ValueError as `layer_arrays` does, but for an operator's arrays when they are asked for. Without a folded batch norm,
     float32 filters are those of the weights themselves.
@@ -29,10 +31,19 @@ class Store:
     def __init__(self, graph: Graph, weights: Weights, numbers: Numbers | None = None) -> None:
         require(graph, numbers)
         self._graph, self._weights, self._numbers = graph, weights, numbers
+        self._kept: dict[int, LayerArrays] = {}
+        self._room_bytes = KEPT_BYTES
 
     def __getitem__(self, index: int) -> LayerArrays:
+        if index in self._kept:
+            return self._kept[index]
         with np.errstate(over="ignore"):  # an infinity shows in what is computed with it
-            return _layer(self._graph, self._weights, self._graph.operators[index], self._numbers)
+            arrays = _layer(self._graph, self._weights, self._graph.operators[index], self._numbers)
+        size = sum(array.nbytes for array in arrays if array is not None)
+        if size <= self._room_bytes:
+            self._room_bytes -= size
+            self._kept[index] = arrays
+        return arrays
 
 
 def layer_arrays(graph: Graph, weights: Weights, numbers: Numbers | None = None) -> tuple[LayerArrays, ...]:
