@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mnsim.cli.main import main
+from mnsim.document.model import Document, View
 from mnsim.errors import Location
+from mnsim.render.formats import Screen, render
 from mnsim.spec.document import make_text, read_document
 from mnsim.spec.expand import expand
 from mnsim.spec.load import load_hardware
@@ -60,6 +62,11 @@ def wait_until(there: Callable[[], bool], what: str) -> None:
     while not there():
         assert time.monotonic() < end, what
         time.sleep(0.02)
+
+
+def as_text(document: Document, width: int, view: View = "usual", color: bool = False) -> str:
+    """A document as a terminal of that width shows it."""
+    return "".join(map(str, render("table", document, Screen(width, color, view))))
 
 
 def network_of(yaml: str) -> Network:

@@ -18,10 +18,10 @@ from mnsim.pipeline import analyze
 from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan
 from mnsim.program.rates import rates_of
-from mnsim.report.table import estimate_table
+from mnsim.report.analysis import analysis_document
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Engine, Hardware, Network
-from tests.helpers import NETWORKS, ROOT, chain, layer, seed_with
+from tests.helpers import NETWORKS, ROOT, as_text, chain, layer, seed_with
 from tests.test_tiling_oracle import networks
 
 SEED = load_hardware("seed")
@@ -322,5 +322,6 @@ def test_vgg16_layer_by_layer() -> None:
     ],
 )
 def test_the_sram_is_named_where_it_sets_the_higher_bound(sram: str, sentence: str | None) -> None:
-    lines = estimate_table(analyze("mobilenet_v1", seed_with(f"internal_memory.capacity={sram}")), 80, False).splitlines()
+    found = analyze("mobilenet_v1", seed_with(f"internal_memory.capacity={sram}"))
+    lines = as_text(analysis_document(found), 80).splitlines()
     assert [line for line in lines if "layer after layer" in line] == ([sentence] if sentence else [])

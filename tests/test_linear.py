@@ -20,11 +20,11 @@ from mnsim.program.lower import lower
 from mnsim.program.occupancy import occupancy
 from mnsim.program.progress import part
 from mnsim.program.timeline import layer_times
-from mnsim.report.table import estimate_table
-from mnsim.report.text import estimate_csv
+from mnsim.render.formats import Screen, render
+from mnsim.report.analysis import analysis_document
 from mnsim.report.trace import trace_json
 from mnsim.spec.load import load_hardware
-from tests.helpers import chain
+from tests.helpers import as_text, chain
 
 FEW = 144  # tiles; and then four times as many
 MOST_GROWTH = 1.3  # of the calls for one command
@@ -144,8 +144,8 @@ def test_a_table_costs_no_more_than_its_numbers() -> None:
         estimate = analyze(network)
         steps: dict[str, Callable[[], object]] = {
             "analyze": lambda network=network: analyze(network),  # type: ignore[misc]
-            "csv": lambda estimate=estimate: estimate_csv(estimate),  # type: ignore[misc]
-            "table": lambda estimate=estimate: estimate_table(estimate, 400, color=True, verbosity=1),  # type: ignore[misc]
+            "csv": lambda estimate=estimate: [*render("csv", analysis_document(estimate), Screen(400, False, "usual"))],  # type: ignore[misc]
+            "table": lambda estimate=estimate: as_text(analysis_document(estimate), 400, "more", color=True),  # type: ignore[misc]
         }
         found.append({name: calls(step) / count for name, step in steps.items()})
     few, many = found

@@ -33,7 +33,7 @@ from mnsim.plan.tiles import is_legal
 from mnsim.plan.tiling import crossing_whole, input_strips, is_ring, make_geometry, working_bytes
 from mnsim.program.check import check
 from mnsim.program.lower import lower
-from mnsim.report.programs import program_json
+from mnsim.report.plain import as_dict
 from mnsim.spec.records import Hardware
 from tests.generators import KINDS, RENAMES, networks
 from tests.helpers import KINDS_OF_NETWORKS, run, seed_with
@@ -251,7 +251,7 @@ def judge(graph: Graph, plan: Plan, hardware: Hardware) -> Record:
     """Lower a plan, and hold its schedule against the rules and against the closed forms. The schedule."""
     program = lower(graph, plan)
     check(program, hardware)
-    schedule: Record = json.loads("".join(program_json(program)))
+    schedule: Record = as_dict(program)
     assert faults(schedule) == []
     if plan.policy == "overlap":
         assert needless_waits(schedule) == []
@@ -351,7 +351,7 @@ def altered(schedule: Record, place: int, **fields: Any) -> Record:
 def test_every_single_wait_is_needed_and_missed() -> None:
     """Policy overlap waits for nothing in vain: without any one of its waits, two commands race."""
     graph, _, plan = plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=16 KiB"), "overlap", 0.25)
-    schedule = json.loads("".join(program_json(lower(graph, plan))))
+    schedule = as_dict(lower(graph, plan))
     commands = schedule["commands"]
     waits = [(command["id"], other) for command in commands for other in command["depends_on"]]
     for place, other in Random(1).sample(waits, 25):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mnsim import analyze
-from mnsim.report.table import estimate_table
-from tests.helpers import ROOT, run
+from mnsim.report.analysis import analysis_document
+from tests.helpers import ROOT, as_text, run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MNSIM = str(Path(sys.executable).with_name("mnsim"))
@@ -87,7 +87,7 @@ def test_the_picture_is_what_the_program_prints() -> None:
     (picture,) = blocks("console")
     command, _, shown = picture.partition("\n")
     assert command == "$ mnsim analyze mobilenet_cifar"
-    assert shown == estimate_table(analyze("mobilenet_cifar"), 100, False)
+    assert shown == as_text(analysis_document(analyze("mobilenet_cifar")), 100)
 
 
 def test_the_python_example_runs() -> None:

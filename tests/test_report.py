@@ -10,9 +10,9 @@ import pytest
 
 from mnsim import analyze
 from mnsim.interpreters.cost import Estimate
+from mnsim.report.analysis import analysis_document
 from mnsim.report.derive import derive
-from mnsim.report.table import estimate_table
-from tests.helpers import NETWORKS, chain, run, seed_with
+from tests.helpers import NETWORKS, as_text, chain, run, seed_with
 
 LAYER = [
     "index", "name", "type", "stride", "kernel", "inputs", "output", "macs", "vector_ops", "parameters", "weight_bytes",
@@ -130,7 +130,7 @@ def test_markdown_is_one_table_of_equal_rows() -> None:
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_no_table_is_wider_than_its_terminal(network: str, width: int) -> None:
-    lines = estimate_table(analyze(network), width, False).splitlines()
+    lines = as_text(analysis_document(analyze(network)), width).splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
     assert sum(line.startswith(("dw", " 1 ", "conv1", " 0 ")) or "dw1 " in line for line in lines) >= 2

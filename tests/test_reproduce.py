@@ -16,7 +16,7 @@ from mnsim.papers.reproduce import Reproduction, apply_to, reproduce
 from mnsim.spec import paper as papers
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.paper import Convention, Publication, Rule, load_paper, paper_names
-from tests.helpers import ROOT, run
+from tests.helpers import ROOT, as_text, run
 
 SEED = load_hardware("seed")
 RULED = {"mobile-applications": 190, "pardhi": 128, "singh": 190}
@@ -284,14 +284,17 @@ def test_mistakes(arguments: list[str], phrase: str) -> None:
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_no_cell_is_cut(width: int) -> None:
-    from mnsim.report.paper_table import papers_table
+    from mnsim.report.papers import papers_document
+
+    def papers_table(found: list[Reproduction]) -> str:
+        return as_text(papers_document(found), width)
 
     notes = load_paper("mobilenet-notes")
     assert isinstance(notes, Publication)
-    text = papers_table([reproduce(convention(name), SEED) for name in RULED], width)
-    others = [papers_table([reproduce_publication(notes)], width)]
-    others += [papers_table([reproduce(convention(name), SEED, with_slips=False)], width) for name in RULED]
-    others += [papers_table([apply_to(convention(name), build_graph(load_network("mobilenet_v1")), SEED)], width) for name in RULED]
+    text = papers_table([reproduce(convention(name), SEED) for name in RULED])
+    others = [papers_table([reproduce_publication(notes)])]
+    others += [papers_table([reproduce(convention(name), SEED, with_slips=False)]) for name in RULED]
+    others += [papers_table([apply_to(convention(name), build_graph(load_network("mobilenet_v1")), SEED)]) for name in RULED]
     for each in (text, *others):
         assert "…" not in each
         assert max(map(len, each.splitlines())) <= width

@@ -13,11 +13,10 @@ from mnsim.program.rates import rates_of
 from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.weights import random_weights
-from mnsim.report.columns import layer_columns
+from mnsim.report.analysis import analysis_document, derivation_document
 from mnsim.report.derive import derive
 from mnsim.report.records import as_dict
-from mnsim.report.text import estimate_csv, estimate_markdown
-from tests.helpers import network_of
+from tests.helpers import as_text, network_of
 
 NETWORK = """
 name: pairs
@@ -68,11 +67,12 @@ def test_two_operators_in_a_segment_go_through_every_report() -> None:
     assert homes["a"] == ("a", "b")
     assert homes["b"] == ("a", "pool1")
     json.dumps(record)
-    assert len(estimate_csv(found).splitlines()) == 6
-    assert "| a " in estimate_markdown(found)
-    assert len(layer_columns(found, verbose=True)) > 10
+    for view in ("bare", "usual", "more", "page"):
+        assert "pool1" in as_text(analysis_document(found), 160, view)
     for row in found.layers:
-        (step,) = [step for step in derive(found, row.index).steps if step.figure == "sram_bytes"]
+        derivation = derive(found, row.index)
+        assert "sram_bytes" in as_text(derivation_document(derivation), 160)
+        (step,) = [step for step in derivation.steps if step.figure == "sram_bytes"]
         assert (step.value, eval(step.numbers)) == (row.sram_bytes, row.sram_bytes)
 
 

@@ -104,11 +104,8 @@ def test_what_analyze_says(case: Planned) -> None:
         assert is_amount(match[1], total["capacity_bound_time_s"])
     assert len(sram) == (total["capacity_bound_time_s"] >= 1.001 * total["bound_time_s"])
     check_costly(costly, record)
-    assert (
-        headline(found)
-        .splitlines()[-1]
-        .endswith(f"SRAM reserved {total['reserved_sram_bytes']:,} of {case.hardware.sram_capacity_bytes:,} B")
-    )
+    reserved = f"SRAM reserved {total['reserved_sram_bytes']:,} of {case.hardware.sram_capacity_bytes:,} B"
+    assert headline(found)[-1].endswith(reserved)
 
 
 def check_bound(sentence: str, record: dict[str, Any], found: Estimate) -> None:
@@ -166,7 +163,7 @@ def test_what_a_layer_says(case: Planned) -> None:
     """Formulas give their figures; what is said of memory, of engines and of what stays is so."""
     found = estimate(case.graph, case.plan, case.hardware)
     record = as_dict(found)
-    cuts = next(column for column in layer_columns(found, True) if column.heading == "cut")
+    cuts = next(column for column in layer_columns(found, record, True) if column.heading == "cut")
     for row, layer, segment in zip(found.layers, record["layers"], record["plan"]["segments"], strict=True):
         derivation = derive(found, row.index)
         steps = {step.figure: step for step in derivation.steps}
@@ -190,7 +187,7 @@ def test_what_a_layer_says(case: Planned) -> None:
             assert layer["busiest"] in (None, "bus")
         stays = segment["tiling"]["stays"]
         assert re.findall(r"what stays: (\w+)", facts) == ([] if stays is None else [stays])
-        assert re.findall(r"(\w+) stay", cuts.cell(layer)) == ([] if stays is None else [stays])
+        assert re.findall(r"(\w+) stay", cuts.cells[row.index]) == ([] if stays is None else [stays])
         assert stays == held_between_two_tiles(found, row.index)
 
 
@@ -238,7 +235,7 @@ def test_what_simulate_says(case: Planned) -> None:
     for engine, share in ((match[1], match[2]), (match[3], match[4]), (match[5], match[6])):
         assert is_share(share, engines[ENGINES[engine]]["busy_s"], end_s)
         assert engines[ENGINES[engine]]["busy_s"] <= engines[total["busiest"]]["busy_s"] * (1 + 1e-9)
-    peak = headline(simulated.estimate, total["peak_sram_bytes"]).splitlines()[-1]
+    peak = headline(simulated.estimate, total["peak_sram_bytes"])[-1]
     assert peak.endswith(f"SRAM peak {total['peak_sram_bytes']:,} of {case.hardware.sram_capacity_bytes:,} B")
     assert (total["busiest"], total["bound_by"]) == (simulated.estimate.total.busiest, simulated.estimate.total.bound_by)
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from mnsim.document.blocks import Chart, Interval, Steps
 from mnsim.pipeline import analyze, plan_network
 from mnsim.program.lower import lower
-from mnsim.report.chart import axis, engine_rows, layer_bar, sram_row
+from mnsim.render.chart import axis, bar_line, track_line
 from mnsim.report.derive import derive
-from mnsim.report.simulation_table import simulation_table
+from mnsim.report.simulation_table import simulation_document
 from mnsim.spec.load import load_hardware
-from tests.helpers import NETWORKS, ROOT, run
+from tests.helpers import NETWORKS, ROOT, as_text, run
 from tests.programs import played
 
 TOTAL = {
@@ -86,7 +87,7 @@ def test_policies_side_by_side(form: str) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("width", [80, 160])
 def test_no_line_is_wider_than_the_terminal(network: str, width: int) -> None:
-    text = simulation_table(played(network), width, False)
+    text = as_text(simulation_document(played(network)), width)
     assert max(map(len, text.splitlines())) <= width
     assert "wait: data" in text
     assert " room" in text
@@ -134,17 +135,18 @@ def test_quiet_is_the_bare_table() -> None:
 
 def test_the_charts_say_what_ran() -> None:
     simulated = played("mobilenet_v1", "serial")
-    rows = engine_rows(simulated.program, simulated.timeline, 40)
+    blocks = simulation_document(simulated).blocks("usual")
+    (chart,) = (block for block in blocks if isinstance(block, Chart))
+    rows = {track.label: track_line(track, chart.end_s, 40) for track in chart.tracks}
     assert {len(row) for row in rows.values()} == {40}
     assert rows["bus"][-5:-1] == "█" * 4  # fc1's weights
     assert sum(row[20] != " " for row in rows.values()) >= 1
-    assert layer_bar([(0.0, 0.5, "bus"), (0.5, 0.75, "matrix")], 1.0, 8) == "────██"
-    assert layer_bar([], 1.0, 8) == ""
-    assert axis(1e-3, 40, "us", 1e-6) == "0         250       500         1,000 us"
-    assert axis(1e-3, 60, "us", 1e-6).split() == ["0", "250", "500", "750", "1,000", "us"]
-    from mnsim.program.occupancy import Occupancy
-
-    assert sram_row(Occupancy((0.0, 1.0, 2.0), (50, 100, 0)), 100, 4, 4.0) == "▄█  "
+    assert bar_line([Interval(0.0, 0.5, is_thick=False), Interval(0.5, 0.75)], 1.0, 8) == "────██"
+    assert bar_line([], 1.0, 8) == ""
+    scale = Chart((), 1e-3, "us", 1e-6)
+    assert axis(scale, 40) == "0         250       500         1,000 us"
+    assert axis(scale, 60).split() == ["0", "250", "500", "750", "1,000", "us"]
+    assert track_line(Steps("SRAM", (0.0, 1.0, 2.0), (50, 100, 0), 100, ""), 4.0, 4) == "▄█  "
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from mnsim.cli.main import main
 from mnsim.explore.points import points_of
 from mnsim.explore.select import Selection, select
 from mnsim.explore.sweep import Means, columns_for, run_sweep
-from mnsim.report.sweep_table import sweep_table
+from mnsim.report.sweep import sweep_document
 from mnsim.spec.sweep import Asked, read_sweep
-from tests.helpers import ROOT, run
+from tests.helpers import ROOT, as_text, run
 from tests.test_sweep import FAST, rows_of
 
 
@@ -26,7 +26,7 @@ def test_a_table_never_loses_what_tells_rows_apart(width: int, tmp_path: Path) -
     asked = Asked(("mobilenet_cifar",), hardware=f"seed,{tmp_path / 'other.yaml'}", alpha="0.25,0.5", sram="30B,1MiB")
     points = points_of(read_sweep(asked))
     rows = run_sweep(points, columns_for(points, "analytical"), Means("analytical"))
-    table = sweep_table(rows, select(rows, Selection()), width, -1)
+    table = as_text(sweep_document(rows, select(rows, Selection()), "grid", False), width, "bare")
     assert table.split()[0] == "alpha"
     assert [line.split()[0] for line in table.splitlines()[2:]] == ["0.25"] * 4 + ["0.5"] * 4
     if width >= 80:

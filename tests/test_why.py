@@ -28,9 +28,9 @@ from mnsim.interpreters.recurrence import recur
 from mnsim.pipeline import Planned, plan_network
 from mnsim.program.lower import lower
 from mnsim.program.rates import rates_of
-from mnsim.report.why import why_sentences, why_table
+from mnsim.report.why import why_document, why_sentences
 from mnsim.spec.records import Engine, Hardware
-from tests.helpers import KINDS_OF_NETWORKS, chain, run, seed_with
+from tests.helpers import KINDS_OF_NETWORKS, as_text, chain, run, seed_with
 
 LATENCIES = (
     "external_memory.latency=100 ns",
@@ -235,7 +235,7 @@ def test_a_resource_without_end_and_a_tie_are_said() -> None:
     assert found.gains[0].resource == "bandwidth"
     assert (found.gains[0].worth_up_to_factor, found.then) == (None, None)
     assert "a millionfold and beyond" in why_sentences(found)[0]
-    assert ">1e6x" in why_table(found, 80)
+    assert ">1e6x" in as_text(why_document(found), 80)
     alone = replace(found, gains=tuple(replace(gain, saved_by_25_percent_s=0.0) for gain in found.gains))
     assert why_sentences(alone)[0] == "25 % more of any one resource saves less than 0.1 %: several set the time together."
     assert why_sentences(alone)[1].startswith("Bandwidth (1 B/s): 25 % more saves nothing, twice as much saves 50.0 %")
@@ -279,7 +279,7 @@ def test_every_network_has_a_verdict_in_80_columns(network: str, policy: Any) ->
     found = sensitivity(plan_network(network, seed_with(), policy))
     first = "SRAM" if network in ("squeezenet", "mobilenet_v1_shallow") else "bandwidth"
     assert why_sentences(found)[0].startswith(f"Buy {first} next: 25 % more saves ")
-    text = why_table(found, 80)
+    text = as_text(why_document(found), 80)
     assert max(map(len, text.splitlines())) <= 80
     assert "-0.0" not in text
     assert not [line for line in text.splitlines() if line.startswith("%")]
@@ -288,7 +288,7 @@ def test_every_network_has_a_verdict_in_80_columns(network: str, policy: Any) ->
 def test_all_seven_rows_fit_80_columns() -> None:
     found = sensitivity(plan_network("mobilenet_v1", seed_with(*LATENCIES, "vector_unit.throughput=123.4 GFLOPS")))
     assert len(found.gains) == 7
-    assert max(map(len, why_table(found, 80).splitlines())) <= 80
+    assert max(map(len, as_text(why_document(found), 80).splitlines())) <= 80
 
 
 def test_formats_say_the_same() -> None:

@@ -1,8 +1,5 @@
 """`mnsim analyze`."""
 
-import sys
-from typing import TYPE_CHECKING
-
 import click
 
 from mnsim.cli.options import (
@@ -18,11 +15,8 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
-from mnsim.cli.terminal import PIPE_WIDTH, emit, wants_color, width_of
+from mnsim.cli.show import show
 from mnsim.cli.words import LayerName
-
-if TYPE_CHECKING:
-    from mnsim.interpreters.cost import Estimate
 
 
 @click.command("analyze", cls=FileCommand)
@@ -39,33 +33,15 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     moved, time of the bus, the matrix and the vector unit for each layer, one thing at a time, and a lower bound for any
     schedule. `mnsim explain counting` says what is counted.
     """
-    chosen = output.chosen  # a wrong suffix is found before any work is done
+    output.check()
     loaded, hardware = load_both(network, machine)
     from mnsim.pipeline import analyze
+    from mnsim.report.analysis import analysis_document, derivation_document
 
     estimate = analyze(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
-    text = _layer_text(estimate, layer, chosen) if layer is not None else _estimate_text(estimate, chosen, output, talk)
-    emit(text, output.output, talk.quiet)
-
-
-def _estimate_text(estimate: "Estimate", chosen: str, output: Output, talk: Talk) -> str:
-    from mnsim.report import text
-
-    if chosen == "csv":
-        return text.estimate_csv(estimate)
-    if chosen == "json":
-        return text.estimate_json(estimate)
-    if chosen == "markdown":
-        return text.estimate_markdown(estimate)
-    from mnsim.report.table import estimate_table  # rich is worth its import only for a table
-
-    width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
-    color = wants_color(talk.color, sys.stdout) and (output.to_screen or talk.color == "always")
-    return estimate_table(estimate, width, color, talk.verbosity)
-
-
-def _layer_text(estimate: "Estimate", name: str, chosen: str) -> str:
+    if layer is None:
+        show(analysis_document(estimate), output, talk)
+        return
     from mnsim.report.derive import derive
-    from mnsim.report.derived_text import derivation_text
 
-    return derivation_text(derive(estimate, find_layer(estimate.graph, name)), chosen)
+    show(derivation_document(derive(estimate, find_layer(estimate.graph, layer))), output, talk)

@@ -1,8 +1,9 @@
 """Options that commands share, each group gathered into one record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,18 +13,17 @@ from mnsim.cli.main import TALK_OPTIONS
 from mnsim.cli.places import OutputName, SpecName
 from mnsim.cli.words import Setting
 from mnsim.errors import Location, SpecError, did_you_mean, shown
+from mnsim.render.formats import FORMATS
 from mnsim.spec.records import DTYPES, POLICIES
 
 if TYPE_CHECKING:
+    from mnsim.document.model import View
     from mnsim.graph.model import Graph
     from mnsim.spec.records import Hardware, Network
 
     NumberType = click.ParamType[Fraction]
 else:  # generic from click 8.4 on only
     NumberType = click.ParamType
-
-FORMATS = ("table", "csv", "json", "markdown")
-_SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
 
 Function = Callable[..., Any]
 
@@ -68,27 +68,42 @@ class Output(NamedTuple):
     output: str | None
 
     @classmethod
-    def known_suffixes(cls) -> dict[str, str]:
-        """The format that each suffix names."""
-        return _SUFFIXES
+    def formats(cls) -> tuple[str, ...]:
+        """The formats that the command has."""
+        return tuple(FORMATS)
 
     @property
     def to_screen(self) -> bool:
         return self.output in (None, "-")
 
+    def check(self) -> None:
+        """Before any work: raises UsageError for an unknown suffix or bytes on a screen, SpecError S404."""
+        name = self.chosen
+        if FORMATS[name].is_binary:
+            if self.to_screen:
+                raise click.UsageError(f"{name.capitalize()} needs a file; say where with --output FILE{FORMATS[name].suffixes[0]}")
+            import_module(FORMATS[name].module).require(self.output)
+
     @property
     def chosen(self) -> str:
-        """The format as said, else as the file's suffix says, else a table."""
+        """The format as said, else as the file's suffix says, else the command's first."""
         if self.format:
             return self.format
         if self.output is None or self.to_screen:
-            return "table"
+            return self.formats()[0]
+        suffixes = {suffix: name for name in self.formats() for suffix in FORMATS[name].suffixes}
         suffix = Path(self.output).suffix.lower()
-        if suffix not in self.known_suffixes():
-            ends = ", ".join(self.known_suffixes())
-            message = f"{shown(self.output, 100)} has no suffix that names a format; end it in one of {ends}, or say --format"
+        if suffix not in suffixes:
+            message = (
+                f"{shown(self.output, 100)} has no suffix that names a format; end it in one of {', '.join(suffixes)}, or say --format"
+            )
             raise click.BadParameter(message, param_hint="--output", param=click.Option(["--output", "-o"]))
-        return self.known_suffixes()[suffix]
+        return suffixes[suffix]
+
+    @property
+    def aspect(self) -> str:
+        """Which aspect of a document the chosen format writes."""
+        return FORMATS[self.chosen].aspect
 
 
 class Colour(NamedTuple):
@@ -112,8 +127,8 @@ class Talk(NamedTuple):
     verbose: bool
 
     @property
-    def verbosity(self) -> int:
-        return -1 if self.quiet else int(self.verbose)
+    def view(self) -> "View":
+        return "bare" if self.quiet else "more" if self.verbose else "usual"
 
 
 def gather(name: str, record: type[tuple[Any, ...]], *options: Callable[[Function], Function]) -> Callable[[Function], Function]:
@@ -152,32 +167,33 @@ machine_options = gather(
 )
 
 
-def only_formats(*formats: str) -> type[Output]:
-    """The kind of output that has these formats only."""
+def formats_but(*absent: str) -> tuple[str, ...]:
+    """The formats of text without these: what a command has unless it names its own."""
+    return tuple(name for name, each in FORMATS.items() if not each.is_binary and name not in absent)
 
-    class Fewer(Output):
-        """Where the result goes, in one of a few formats."""
+
+def output_with(*formats: str) -> Callable[[Function], Function]:
+    """The options of where the result goes, in one of these formats."""
+
+    class Chosen(Output):
+        """Where the result goes, in one of a command's formats."""
 
         @classmethod
-        def known_suffixes(cls) -> dict[str, str]:
-            """The format that each suffix names."""
-            return {suffix: name for suffix, name in super().known_suffixes().items() if name in formats}
+        def formats(cls) -> tuple[str, ...]:
+            """The formats that the command has."""
+            return formats
 
-    return Fewer
-
-
-def output_with(record: type[Output], formats: Sequence[str]) -> Callable[[Function], Function]:
-    """The options of where the result goes, in one of these formats."""
-    ends = ", ".join(end for end in record.known_suffixes() if end != ".markdown")
+    ends = ", ".join(FORMATS[name].suffixes[0] for name in formats)
+    words = f"Format of the result; {formats[0]} unless --output's suffix says."
     return gather(
         "output",
-        record,
-        click.option("--format", type=click.Choice(formats), help="Format of the result; table unless --output's suffix says."),
+        Chosen,
+        click.option("--format", type=click.Choice(formats), help=words),
         click.option("-o", "--output", type=OutputName(), metavar="FILE", help=f"Write the result to a file ({ends})."),
     )
 
 
-output_options = output_with(Output, FORMATS)
+output_options = output_with(*formats_but())
 talk_options = gather("talk", Talk, *TALK_OPTIONS)
 quiet_options = gather("talk", Quiet, *TALK_OPTIONS[:2])
 color_options = gather("talk", Colour, TALK_OPTIONS[0])

@@ -17,12 +17,13 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
+from mnsim.cli.show import rendered
 from mnsim.cli.terminal import STEP, emit, progress, within
 from mnsim.cli.words import LayerName
+from mnsim.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from mnsim.pipeline import Planned
-    from mnsim.program.model import Program
 
 LONG = 20_000  # commands: more than a second of work
 
@@ -41,9 +42,11 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     names the bytes that it reads and writes. The program is checked before it is shown: the exit code is 1 if it breaks a rule.
     `mnsim explain program` says how to read it, and how to check it yourself.
     """
-    chosen = output.chosen
-    if layer is not None and chosen == "json":
-        raise click.UsageError("--layer cannot be part of json, which is the whole program; use table, csv or markdown")
+    output.check()
+    if layer is not None and output.aspect == "record":
+        *others, last = (name for name in output.formats() if FORMATS[name].aspect != "record")
+        message = f"--layer cannot be part of {output.chosen}, which is the whole program; use {', '.join(others)} or {last}"
+        raise click.UsageError(message)
     loaded, hardware = load_both(network, machine)
     from mnsim.pipeline import plan_network
 
@@ -52,30 +55,19 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
         find_layer(planned.graph, layer)
     from mnsim.program.check import check
     from mnsim.program.lower import count_commands, lower
+    from mnsim.report.programs import program_document
 
     is_long = count_commands(planned.graph, planned.plan) > LONG and not talk.quiet
     with progress("making the program", 3 * STEP, is_long) as bar:
         program = lower(planned.graph, planned.plan, within(bar))
         check(program, hardware, within(bar, "checking it       "))
         within(bar, "writing it        ")
-        text = _text(program, _about(planned), layer, chosen, talk)
+        parts = list(rendered(program_document(program, _about(planned), layer), output, talk))
         bar.update(STEP)
-    emit(text, output.output, talk.quiet)
+    emit(parts, output.output, talk.quiet)
 
 
 def _about(planned: "Planned") -> str:
     graph = planned.graph
     shape = " x ".join(map(str, graph.maps[0].shape))
     return f"alpha {float(graph.alpha):.4g}, rho {float(graph.rho):.4g}, input {shape}, {graph.dtype}, on {planned.hardware.name}"
-
-
-def _text(program: "Program", about: str, layer: str | None, chosen: str, talk: Talk) -> str:
-    if chosen == "table":
-        from mnsim.program.dump import dump
-
-        return "".join(dump(program, about, layer, talk.verbosity))
-    from mnsim.report import programs
-
-    if chosen == "json":
-        return "".join(programs.program_json(program))
-    return programs.program_csv(program, layer) if chosen == "csv" else programs.program_markdown(program, layer)

@@ -1,6 +1,5 @@
 """`mnsim reproduce`."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,7 +7,7 @@ from click.core import ParameterSource
 
 from mnsim.cli.options import Machine, Multiplier, Output, Talk, machine_options, output_options, talk_options
 from mnsim.cli.places import FileCommand, SpecName
-from mnsim.cli.terminal import PIPE_WIDTH, emit, width_of
+from mnsim.cli.show import show
 from mnsim.cli.words import TextType
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def command(  # noqa: PLR0913 - an option each
     Without PAPER, all of them. Each cell is exact, exact through a slip (a place where the paper leaves its own rule), or differs; the
     exit code is 1 when one differs (not with --without-slips, which is about the differences).
     """
-    chosen = output.chosen
+    output.check()
     _refuse_idle_hardware(paper)
     if network is None and (alpha, rho) != (1, 1):
         raise click.UsageError("--alpha and --rho need a --network to apply to")
@@ -59,7 +58,9 @@ def command(  # noqa: PLR0913 - an option each
         from mnsim.spec.paper import paper_names
 
         found = [_reproduce(name, hardware, not without_slips) for name in ([paper] if paper is not None else paper_names())]
-    emit(_text(found, chosen, output, talk), output.output, talk.quiet)
+    from mnsim.report.papers import papers_document
+
+    show(papers_document(found), output, talk)
     differs = any(not cell.is_exact for each in found for cell in each.checked)
     return int(differs and not without_slips)
 
@@ -100,18 +101,3 @@ def _apply(name: str | None, network: str, alpha: Any, rho: Any, hardware: "Hard
     if not isinstance(paper, Convention):
         raise click.UsageError(f"'{name}' has no rule of time to apply: it prints mult-adds and parameters")
     return apply_to(paper, build_graph(load_network(network), alpha, rho), hardware)
-
-
-def _text(found: "list[Reproduction]", chosen: str, output: Output, talk: Talk) -> str:
-    from mnsim.report import papers, text
-
-    if chosen == "json":
-        return text.to_json(papers.as_record(found))
-    if chosen == "csv":
-        return text.to_csv(papers.flat_cells(found))
-    if chosen == "markdown":
-        return papers.to_markdown(found)
-    from mnsim.report.paper_table import papers_table
-
-    width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
-    return papers_table(found, width, talk.verbosity)

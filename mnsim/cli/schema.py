@@ -21,4 +21,4 @@ def command(kind: Any, output: str | None, talk: Quiet) -> None:
     """
     from mnsim.spec.load import json_schema
 
-    emit(json_schema(kind), output, talk.quiet)
+    emit([json_schema(kind)], output, talk.quiet)

@@ -1,7 +1,7 @@
 """`mnsim simulate`."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -18,11 +18,9 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.places import FileCommand, OutputName, SpecName
-from mnsim.cli.terminal import PIPE_WIDTH, STEP, emit, printable, progress, wants_color, width_of, within
+from mnsim.cli.show import show
+from mnsim.cli.terminal import STEP, printable, progress, within
 from mnsim.spec.records import POLICIES
-
-if TYPE_CHECKING:
-    from mnsim.pipeline import Simulated
 
 LONG = 20_000  # commands: more than a second of work
 
@@ -52,7 +50,7 @@ def command(  # noqa: PLR0913 - an option each
     command on the bus, the matrix unit and the vector unit, each with its own queue. The time stands beside what no schedule beats
     and what one thing at a time takes.
     """
-    chosen = output.chosen
+    output.check()
     given = click.get_current_context().get_parameter_source
     if compare_policies and given("policy") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--compare-policies runs both policies; leave --policy out")
@@ -73,41 +71,12 @@ def command(  # noqa: PLR0913 - an option each
     with progress("simulating", len(plans) * STEP, is_long) as bar:
         for planned in plans:
             runs.append(run(planned, within(bar)))
-    text = _comparison(runs, chosen) if compare_policies else _text(runs[0], chosen, output, talk)
     if trace is not None:
         from mnsim.cli.trace_file import write_trace
 
         write_trace(trace, runs[0].program, runs[0].timeline, runs[0].estimate.graph.name, trace_unit)
         if not talk.quiet:
             sys.stderr.write(f"wrote {printable(trace)}: open it at ui.perfetto.dev\n")
-    emit(text, output.output, talk.quiet)
+    from mnsim.report.simulation_table import comparison_document, simulation_document
 
-
-def _text(simulated: "Simulated", chosen: str, output: Output, talk: Talk) -> str:
-    from mnsim.report import simulation
-    from mnsim.report.text import to_csv, to_json
-
-    if chosen == "json":
-        return to_json(simulation.simulation_record(simulated))
-    if chosen == "csv":
-        return to_csv(simulation.layer_rows(simulation.simulation_record(simulated)))
-    from mnsim.report.simulation_table import simulation_markdown, simulation_table
-
-    if chosen == "markdown":
-        return simulation_markdown(simulated)
-    width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
-    color = wants_color(talk.color, sys.stdout) and (output.to_screen or talk.color == "always")
-    return simulation_table(simulated, width, color, talk.verbosity)
-
-
-def _comparison(runs: "list[Simulated]", chosen: str) -> str:
-    from mnsim.report.simulation import simulation_record, total_row
-    from mnsim.report.simulation_table import comparison_text
-    from mnsim.report.text import to_csv, to_json
-
-    records = [simulation_record(simulated) for simulated in runs]
-    if chosen == "json":
-        return to_json({"policies": {record["policy"]: record for record in records}})
-    if chosen == "csv":
-        return to_csv([total_row(record) for record in records])
-    return comparison_text(records, is_markdown=chosen == "markdown")
+    show(comparison_document(runs) if compare_policies else simulation_document(runs[0]), output, talk)

@@ -10,27 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mnsim.cli.options import FORMATS, Output, Talk, gather, output_with, talk_options
+from mnsim.cli.options import Output, Talk, gather, output_with, talk_options
 from mnsim.cli.places import FileCommand, FileName, SchedulerName, SpecName, SpecNames, StoreName, refuse_overwriting
-from mnsim.cli.terminal import PIPE_WIDTH, emit_parts, emit_with, width_of
+from mnsim.cli.show import rendered, show
 from mnsim.cli.words import Condition, Objectives, OneOf, Setting
+from mnsim.render.formats import FORMATS
 from mnsim.spec.records import DTYPES, POLICIES
 
 if TYPE_CHECKING:
+    from mnsim.document.model import Document
     from mnsim.explore.points import Points
     from mnsim.explore.rows import Columns, Rows
-    from mnsim.explore.select import Selected, Selection
+    from mnsim.explore.select import Selection
     from mnsim.explore.sweep import Listener
     from mnsim.spec.sweep import Asked
-
-
-class RowsOutput(Output):
-    """Where the rows go; Parquet too."""
-
-    @classmethod
-    def known_suffixes(cls) -> dict[str, str]:
-        """The format that each suffix names."""
-        return {**super().known_suffixes(), ".parquet": "parquet"}
 
 
 class Levels(NamedTuple):
@@ -124,17 +117,15 @@ choice_options = gather(
 @levels_options
 @run_options
 @choice_options
-@output_with(RowsOutput, (*FORMATS, "parquet"))
+@output_with(*FORMATS)
 @talk_options
-def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice, output: RowsOutput, talk: Talk) -> int:
+def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice, output: Output, talk: Talk) -> int:
     """Run many points: networks, multipliers, data types, policies and hardware, in every combination.
 
     LEVELS are values with commas between, and ranges: linear(a, b, n) and log(a, b, n) with both ends. A point that fails is a row
     with its error, and the exit code is 1 then. `mnsim explain sweep` has the columns.
     """
-    chosen = output.chosen
-    if chosen == "parquet":
-        _check_parquet(output)
+    output.check()
     if how.dry_run and any((choice.where, choice.pareto, choice.sort, choice.top)):
         raise click.UsageError("--dry-run lists points; --where, --pareto, --sort and --top are of results")
     if how.scheduler is not None and how.jobs is not None:
@@ -150,29 +141,26 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     columns = columns_for(points, how.fidelity, choice.pareto is not None)
     selection = _selection(choice, columns)
     if how.dry_run:
-        return _list_points(points, columns, how, (sweep.mode, output, talk))
-    rows = _run(points, columns, how, sweep.mode, talk)
+        show(_points_document(points, columns, how, sweep.mode, talk), output, talk)
+        return 0
+    if sys.stderr.isatty() and not talk.quiet:
+        announced = rendered(_points_document(points, columns, how._replace(store=None), sweep.mode, talk), Output(None, None), talk)
+        sys.stderr.write(f"{''.join(map(str, announced))}\n")
+    rows = _run(points, columns, how, talk)
     from mnsim.explore.rows import failures
     from mnsim.explore.select import select
+    from mnsim.report.sweep import sweep_document
 
     selected = select(rows, selection)
-    _show(rows, selected, sweep.mode, output, talk)
+    show(sweep_document(rows, selected, sweep.mode, not output.to_screen), output, talk)
     failed = failures(rows)
     if not talk.quiet:
         from mnsim.report.sweep_words import failed_sentence, not_compared_sentences
 
-        apart = not_compared_sentences(rows, selected) if chosen in ("csv", "json", "parquet") else []  # tables say it themselves
+        apart = [] if output.aspect == "blocks" else not_compared_sentences(rows, selected)  # blocks say it themselves
         for sentence in [*apart, *([failed_sentence(rows)] if len(failed) else [])]:
             sys.stderr.write(f"{sentence}\n")
     return int(len(failed) > 0)
-
-
-def _check_parquet(output: RowsOutput) -> None:
-    from mnsim.report.parquet import require_pyarrow
-
-    if output.to_screen:
-        raise click.UsageError("Parquet needs a file; say where with --output FILE.parquet")
-    require_pyarrow(str(output.output))
 
 
 def _asked(networks: tuple[str, ...], levels: Levels) -> "Asked":
@@ -193,57 +181,27 @@ def _selection(choice: Choice, columns: "Columns") -> "Selection":
     return Selection(conditions, objectives, sort, choice.top)
 
 
-def _list_points(points: "Points", columns: "Columns", how: Run, shown: tuple[str, RowsOutput, Talk]) -> int:
-    """The axes, and how many of the points a store has; or in the other formats every point."""
-    mode, output, talk = shown
-    if output.chosen == "table":
-        from mnsim.explore.sweep import count_stored
-        from mnsim.report.sweep_table import listing
+def _points_document(points: "Points", columns: "Columns", how: Run, mode: str, talk: Talk) -> "Document":
+    from mnsim.explore.select import Selection, select
+    from mnsim.explore.sweep import count_stored, unrun
+    from mnsim.report.sweep import points_document, sweep_document
 
+    def each() -> "Document":
+        rows = unrun(points, columns)
+        return sweep_document(rows, select(rows, Selection()), mode, True)
+
+    def stored() -> int | None:
         there, news = (None, []) if how.store is None else count_stored(points, how.fidelity, how.store)
         sys.stderr.writelines(f"{sentence}\n" for sentence in news if not talk.quiet)
-        emit_parts([listing(points, mode, there)], output.output, talk.quiet)
-        return 0
-    from mnsim.explore.select import Selection, select
-    from mnsim.explore.sweep import unrun
+        return there
 
-    rows = unrun(points, columns)
-    _show(rows, select(rows, Selection()), mode, output, talk)
-    return 0
+    return points_document(points, mode, each, stored)
 
 
-def _show(rows: "Rows", selected: "Selected", mode: str, output: RowsOutput, talk: Talk) -> None:
-    from mnsim.report import sweep
-
-    chosen = output.chosen
-    if chosen == "parquet":
-        from mnsim.report.parquet import write_parquet
-
-        emit_with(lambda file: write_parquet(file, rows, rows.names, selected.numbers), str(output.output), talk.quiet)
-        return
-    if chosen == "csv":
-        parts = sweep.sweep_csv(rows, rows.names, selected.numbers)
-    elif chosen == "json":
-        parts = sweep.sweep_json(rows, rows.names, selected, mode)
-    else:
-        from mnsim.report.sweep_table import sweep_markdown, sweep_table
-
-        width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
-        if chosen == "markdown":
-            parts = iter([sweep_markdown(rows, selected)])
-        else:
-            parts = iter([sweep_table(rows, selected, width, talk.verbosity, not output.to_screen)])
-    emit_parts(parts, output.output, talk.quiet)
-
-
-def _run(points: "Points", columns: "Columns", how: Run, mode: str, talk: Talk) -> "Rows":
+def _run(points: "Points", columns: "Columns", how: Run, talk: Talk) -> "Rows":
     from mnsim.explore.sweep import Means, run_sweep
     from mnsim.explore.workers import cores
 
-    if sys.stderr.isatty() and not talk.quiet:
-        from mnsim.report.sweep_table import listing
-
-        sys.stderr.write(f"{listing(points, mode)}\n")
     means = Means(how.fidelity, how.jobs or cores(), how.scheduler, how.store, how.fail_fast)
     before = signal(SIGTERM, default_int_handler)  # a batch system's way to say that time is up: end as on Ctrl-C
     try:

@@ -68,31 +68,26 @@ def within(bar: "ProgressBar[int]", label: str = "") -> Callable[[int, int], Non
     return tell
 
 
-def emit(text: str, output: str | None, quiet: bool) -> None:
-    """The result to its file, with a word on stderr unless quiet; or to stdout when there is none."""
-    emit_parts([text], output, quiet)
-
-
-def emit_parts(parts: Iterable[str], output: str | None, quiet: bool) -> None:
-    """As emit does, part by part: for results that are too long to hold twice."""
-    if output in (None, "-"):
+def emit(parts: Iterable[str | bytes], output: str | None, quiet: bool) -> None:
+    """The result, part by part, to its file, with a word on stderr unless quiet; or to stdout when there is none."""
+    if output is None or output == "-":
         for part in parts:
+            assert isinstance(part, str)  # bytes are for files
             write_stdout(part)
         return
-    emit_with(lambda file: file.writelines(part.encode("utf-8", "backslashreplace") for part in parts), str(output), quiet)
-
-
-def emit_with(fill: Callable[[IO[bytes]], object], output: str, quiet: bool) -> None:
-    """Let `fill` write the result's file, with a word on stderr unless quiet."""
-    write_with(output, fill)
+    write_with(output, lambda file: file.writelines(map(encoded, parts)))
     if not quiet:
         sys.stderr.write(f"wrote {printable(output)}\n")
 
 
+def encoded(part: str | bytes) -> bytes:
+    """A part of a file."""
+    return part if isinstance(part, bytes) else part.encode("utf-8", "backslashreplace")
+
+
 def write_file(name: str, text: str, option: str = "--output") -> None:
     """Write a text atomically, as write_with does."""
-    content = text.encode("utf-8", "backslashreplace")
-    write_with(name, lambda file: file.write(content), option)
+    write_with(name, lambda file: file.write(encoded(text)), option)
 
 
 def write_bytes(name: str, content: bytes) -> None:

@@ -1,6 +1,5 @@
 """`mnsim verify`."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -11,19 +10,19 @@ from mnsim.cli.options import (
     Output,
     Talk,
     Variant,
+    formats_but,
     load_both,
     machine_options,
-    only_formats,
     output_with,
     talk_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
-from mnsim.cli.terminal import STEP, emit, progress, within
+from mnsim.cli.show import show
+from mnsim.cli.terminal import STEP, progress, within
 
 if TYPE_CHECKING:
     from mnsim.proof import Verified
 
-FORMATS = ("table", "json")  # what was proved is words and a few numbers
 LONG = 5_000  # commands: more than a second or two of work
 
 
@@ -32,7 +31,7 @@ LONG = 5_000  # commands: more than a second or two of work
 @proved_options
 @machine_options
 @material_options
-@output_with(only_formats(*FORMATS), FORMATS)
+@output_with(*formats_but("csv", "markdown"))  # what was proved is words and a few numbers
 @talk_options
 def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Talk) -> int:
     """Prove the plan: run its program on real bytes, and compare every map with plain inference.
@@ -41,7 +40,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
     a memory of exactly the SRAM's size. int8 results must be identical, bit for bit. float32 sums are rounded once on both sides,
     but where the plan splits a sum its parts are rounded too: the distance is reported. The exit code is 1 when a result differs.
     """
-    chosen = output.chosen
+    output.check()
     refuse_idle_options(material)
     loaded, hardware = load_both(network, machine)
     from mnsim.pipeline import plan_network
@@ -56,10 +55,9 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
         with computing(material):
             found = verify(planned, weights, images[0], images if material.images else (), within(bar))
         bar.update(STEP)
-    from mnsim.report.proof import proof_record, proof_text
+    from mnsim.report.proof import proof_document
 
-    text = json.dumps(proof_record(found), indent=2) + "\n" if chosen == "json" else proof_text(found)
-    emit(text, output.output, talk.quiet)
+    show(proof_document(found), output, talk)
     return _exit_code(found)
 
 

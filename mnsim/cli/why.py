@@ -1,7 +1,5 @@
 """`mnsim why`."""
 
-import sys
-
 import click
 
 from mnsim.cli.options import (
@@ -16,7 +14,8 @@ from mnsim.cli.options import (
     variant_options,
 )
 from mnsim.cli.places import FileCommand, SpecName
-from mnsim.cli.terminal import PIPE_WIDTH, emit, progress, width_of
+from mnsim.cli.show import show
+from mnsim.cli.terminal import progress
 
 
 @click.command("why", cls=FileCommand)
@@ -32,23 +31,14 @@ def command(network: str, variant: Variant, machine: Machine, output: Output, ta
     overheads: what 25 % more of each saves of the simulated time, what twice as much does, what any amount could, up to where
     doubling it pays, and how much SRAM is enough. `mnsim explain why` says how.
     """
-    chosen = output.chosen
+    output.check()
     loaded, hardware = load_both(network, machine)
     from mnsim.explore.why import most_sizes_of_sram, sensitivity
     from mnsim.pipeline import plan_network
-    from mnsim.report import why
-    from mnsim.report.text import to_csv, to_json
+    from mnsim.report.why import why_document
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
     with progress("simulating", most_sizes_of_sram(planned), not talk.quiet) as bar:
         found = sensitivity(planned, lambda: bar.update(1))
         bar.update(max(0, (bar.length or 0) - bar.pos))  # not all sizes were needed
-    if chosen == "json":
-        text = to_json(why.why_record(found))
-    elif chosen == "csv":
-        text = to_csv(why.why_record(found)["resources"])
-    elif chosen == "markdown":
-        text = why.why_markdown(found)
-    else:
-        text = why.why_table(found, width_of(sys.stdout) if output.to_screen else PIPE_WIDTH, talk.verbosity)
-    emit(text, output.output, talk.quiet)
+    show(why_document(found), output, talk)

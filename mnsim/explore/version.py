@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 
 from mnsim import __version__
 
-SHOWING = ("cli", "report")  # what only asks for results and shows them; every other file counts, new ones too
+SHOWING = ("cli", "document", "render", "report")  # what only asks for results and shows them; every other file counts, new ones too
 
 
 @cache

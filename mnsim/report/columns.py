@@ -1,38 +1,15 @@
-"""The columns of the tables that people read: what each shows, in which unit, and which are kept when there is little room."""
+"""The columns of the table of layers: what each shows, in which unit, and which are kept when there is little room."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mnsim.document.blocks import Column, Table
 from mnsim.interpreters.cost import Estimate
 from mnsim.plan.model import Cut, cuts_of
 from mnsim.plan.tiling import tile_counts, what_stays
 from mnsim.report.records import Record
 
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its heading, how a layer's record fills it, how the totals do, and its rank (the last go first when room is short)."""
-
-    heading: str
-    cell: Callable[[Record], str]
-    total: Callable[[Record], str]
-    rank: int
-    is_text: bool = False
-
-
-def _nothing(total: Record) -> str:
-    return ""
-
-
-def _count(key: str) -> Callable[[Record], str]:
-    return lambda record: f"{record[key]:,}"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.3f}"
 
 
 def _window(layer: Record) -> str:
@@ -57,52 +34,59 @@ def time_unit(longest_s: float) -> tuple[str, float]:
     return next(((name, scale) for name, scale in _TIME_UNITS if longest_s >= 10 * scale), _TIME_UNITS[-1])
 
 
-def energy_column() -> Column:
+def energy_column(record: Record) -> Column:
     """Microjoules, where the hardware file says energies."""
-    return Column("energy uJ", lambda layer: f"{layer['energy_j'] * 1e6:,.2f}", lambda total: f"{total['energy_j'] * 1e6:,.2f}", 3)
+    joules = [layer["energy_j"] for layer in (*record["layers"], record["total"])]
+    *cells, total = (f"{amount * 1e6:,.2f}" for amount in joules)
+    return Column("energy uJ", cells, 3, total=total)
 
 
-def layer_columns(estimate: Estimate, verbose: bool = False) -> list[Column]:
+def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Column, ...]:
     """The columns of the table of layers; `verbose` adds how each layer is cut."""
-    serial_s = estimate.total.serial_time_s
-    unit, scale = time_unit(max(row.time_s for row in estimate.layers))
+    layers, totals = record["layers"], record["total"]
+    serial_s = totals["serial_time_s"]
+    cuts = cuts_of(estimate.plan) if verbose else {}
+    unit, scale = time_unit(max(layer["time_s"] for layer in layers))
 
-    def time(key: str, total_key: str) -> tuple[Callable[[Record], str], Callable[[Record], str]]:
-        return lambda layer: f"{layer[key] / scale:,.1f}", lambda total: f"{total[total_key] / scale:,.1f}"
+    def column(heading: str, show: Callable[[Record], str], rank: int, total: str = "", is_text: bool = False) -> Column:
+        return Column(heading, tuple(map(show, layers)), rank, is_text, total)
+
+    def count(heading: str, key: str, rank: int, total: int) -> Column:
+        return column(heading, lambda layer: f"{layer[key]:,}", rank, f"{total:,}")
+
+    def moved(heading: str, part: str) -> Column:
+        key = f"{part}_traffic_bytes"
+        return count(heading, key, 9, sum(layer[key] for layer in layers))
+
+    def time(engine: str, key: str, rank: int, total_key: str) -> Column:
+        return column(f"{engine} {unit}", lambda layer: f"{layer[key] / scale:,.1f}", rank, f"{totals[total_key] / scale:,.1f}")
 
     def share(layer: Record) -> str:
         return f"{100 * layer['time_s'] / serial_s:.1f}" if serial_s else "0.0"
 
-    def moved(part: str) -> tuple[Callable[[Record], str], Callable[[Record], str]]:
-        key = f"{part}_traffic_bytes"
-        rows_sum = sum(getattr(row.traffic, f"{part}_bytes") for row in estimate.layers)
-        return _count(key), lambda total: f"{rows_sum:,}"
-
-    columns = [
-        Column("#", lambda layer: str(layer["index"]), _nothing, 12),
-        Column("layer", lambda layer: layer["name"], lambda total: "total", 0, True),
-        Column("type", lambda layer: layer["type"], _nothing, 6, True),
-        Column("window", _window, _nothing, 10, True),
-        Column("output", _shape, _nothing, 5, True),
-        Column("at", _home, _nothing, 11),
-        Column("M MACs", lambda layer: _millions(layer["macs"]), lambda total: _millions(total["macs"]), 4),
-        Column("weights B", *moved("weight"), 9),
-        Column("maps in B", *moved("input"), 9),
-        Column("maps out B", *moved("output"), 9),
-        Column("moved B", _count("traffic_bytes"), _count("traffic_bytes"), 2),
-        Column("SRAM B", _count("sram_bytes"), _count("reserved_sram_bytes"), 8),
-        Column(f"bus {unit}", *time("transfer_time_s", "transfer_time_s"), 7),
-        Column(f"matrix {unit}", *time("matrix_time_s", "matrix_time_s"), 7),
-        Column(f"vector {unit}", *time("vector_time_s", "vector_time_s"), 7),
-        Column(f"time {unit}", *time("time_s", "serial_time_s"), 0),
-        Column("%", share, lambda total: "100.0", 3),
-        *([energy_column()] if estimate.energies is not None else []),
-        Column("busiest", lambda layer: layer["busiest"] or "", lambda total: total["busiest"], 1, True),
-    ]
-    if not verbose:
-        return columns
-    cuts = cuts_of(estimate.plan)
-    return [*columns, Column("cut", lambda layer: _pieces(cuts[layer["index"]]), _nothing, 4, True)]
+    return (
+        column("#", lambda layer: str(layer["index"]), 12),
+        column("layer", lambda layer: layer["name"], 0, "total", True),
+        column("type", lambda layer: layer["type"], 6, is_text=True),
+        column("window", _window, 10, is_text=True),
+        column("output", _shape, 5, is_text=True),
+        column("at", _home, 11),
+        column("M MACs", lambda layer: f"{layer['macs'] / 1e6:,.3f}", 4, f"{totals['macs'] / 1e6:,.3f}"),
+        moved("weights B", "weight"),
+        moved("maps in B", "input"),
+        moved("maps out B", "output"),
+        count("moved B", "traffic_bytes", 2, totals["traffic_bytes"]),
+        count("SRAM B", "sram_bytes", 8, totals["reserved_sram_bytes"]),
+        *(
+            time(engine, f"{key}_time_s", 7, f"{key}_time_s")
+            for engine, key in (("bus", "transfer"), ("matrix", "matrix"), ("vector", "vector"))
+        ),
+        time("time", "time_s", 0, "serial_time_s"),
+        column("%", share, 3, "100.0"),
+        *([energy_column(record)] if estimate.energies is not None else []),
+        column("busiest", lambda layer: layer["busiest"] or "", 1, totals["busiest"], True),
+        *([column("cut", lambda layer: _pieces(cuts[layer["index"]]), 4, is_text=True)] if verbose else []),
+    )
 
 
 def _pieces(cut: Cut) -> str:
@@ -114,8 +98,8 @@ def _pieces(cut: Cut) -> str:
     return f"{'x'.join(map(str, counts))}{held}"
 
 
-def type_rows(record: Record) -> tuple[list[str], list[list[str]]]:
-    """Shares by type of layer: headings and rows, the type that takes most time first."""
+def type_table(record: Record) -> Table:
+    """Shares by type of layer, the type that takes most time first."""
     types: dict[str, dict[str, Any]] = {}
     keys = ("macs", "parameters", "traffic_bytes", "time_s")
     for layer in record["layers"]:
@@ -123,11 +107,14 @@ def type_rows(record: Record) -> tuple[list[str], list[list[str]]]:
         row["layers"] += 1
         for key in keys:
             row[key] += layer[key]
-    totals = {key: sum(row[key] for row in types.values()) for key in keys}
-    ordered = sorted(types, key=lambda name: -types[name]["time_s"])
-    headings = ["type", "layers", "MACs %", "parameters %", "moved %", "time %"]
-    return headings, [[name, str(types[name]["layers"]), *_shares(types[name], totals, keys)] for name in ordered]
+    ordered = dict(sorted(types.items(), key=lambda each: -each[1]["time_s"]))
+    rows = list(ordered.values())
+    headings = ("MACs %", "parameters %", "moved %", "time %")
+    shares = (Column(heading, _shares([row[key] for row in rows])) for heading, key in zip(headings, keys, strict=True))
+    counts = Column("layers", [str(row["layers"]) for row in rows])
+    return Table((Column("type", list(ordered), is_text=True), counts, *shares), narrower=Table(()))
 
 
-def _shares(row: dict[str, Any], totals: dict[str, Any], keys: Sequence[str]) -> list[str]:
-    return [f"{100 * row[key] / totals[key]:.1f}" if totals[key] else "0.0" for key in keys]
+def _shares(amounts: Sequence[float]) -> list[str]:
+    total = sum(amounts)
+    return [f"{100 * amount / total:.1f}" if total else "0.0" for amount in amounts]

@@ -1,12 +1,62 @@
-"""Reproductions of papers as JSON, CSV and tables: printed values beside computed ones, slips in words, totals side by side."""
+"""`mnsim reproduce`: printed values beside computed ones, slips in words, totals side by side."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from mnsim.document.blocks import Block, Column, Lines, Section, Table, Words
+from mnsim.document.model import Document, View
 from mnsim.papers.reproduce import Cell, Reproduction, SlipEffect, as_number
-from mnsim.report.records import Record
-from mnsim.report.text import to_markdown as markdown_table
+from mnsim.report.records import Record, rows_of
 from mnsim.units import format_scaled
+
+
+def papers_document(found: Sequence[Reproduction]) -> Document:
+    """Each paper's tables, its slips and claims, the totals of all, and how many cells came out."""
+    return Document(lambda: as_record(found), lambda: rows_of(flat_cells(found)), lambda view: list(_blocks(found, view)))
+
+
+def _blocks(found: Sequence[Reproduction], view: View) -> Iterator[Block]:
+    """A computed value stands beside a printed one of other digits where the width allows."""
+    for each in found:
+        yield Section(each.paper, f"{each.title}; {each.network}")
+        yield from _tables(each, view == "page")
+        lines = slip_lines(each)
+        if view == "page" or (lines and view != "bare"):
+            yield Words(tuple(lines), are_items=True, are_hanging=True, are_prose=True)
+    if view != "bare":
+        if any(each.totals for each in found):
+            yield total_table(found)
+        if view == "page" or any(cell.printed for each in found for cell in each.cells):
+            yield Words((legend(found),), are_prose=True)
+    for line in closing(found):
+        yield Lines((f"{line}\n",))
+
+
+def _tables(found: Reproduction, is_page: bool) -> Iterator[Table]:
+    """The paper's tables; on a screen that is too narrow for one, with shorter cells, then without the names of layers."""
+    for table in dict.fromkeys(cell.table for cell in found.cells):
+        cells = [cell for cell in found.cells if cell.table == table]
+        title = f"{found.paper}, {table}" if table else found.paper
+        if is_page:
+            yield Table(_columns(cells, True, is_page), title)
+        else:
+            short = _columns(cells, False, is_page)
+            narrow = Table(short, title, narrower=Table((short[0], *short[2:]), title))
+            yield Table(_columns(cells, True, is_page), title, narrower=narrow)
+
+
+def _columns(cells: Sequence[Cell], both: bool, is_page: bool) -> tuple[Column, ...]:
+    """Rows in which each cell is marked; `both` adds computed values that look different."""
+    by_row: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        by_row.setdefault(cell.row, {})[cell.quantity] = cell
+    layers = Column("layer", [next(iter(line.values())).layer for line in by_row.values()], is_text=True)
+    quantities = dict.fromkeys(cell.quantity for cell in cells)
+    shown = (
+        Column(name, [_shown(line[name], both) if name in line else "" for line in by_row.values()], is_text=not is_page)
+        for name in quantities
+    )
+    return Column("row", list(by_row)), layers, *shown
 
 
 def legend(found: Sequence[Reproduction]) -> str:
@@ -52,7 +102,7 @@ def cell_record(cell: Cell) -> Record:
 
 
 def flat_cells(found: Sequence[Reproduction]) -> list[Record]:
-    """All cells of all papers for CSV; several slips are joined with `;`."""
+    """All cells of all papers; several slips are joined with `;`."""
     records = ({"paper": each.paper, **cell_record(cell)} for each in found for cell in each.cells)
     return [{**record, "slips": ";".join(map(str, record["slips"]))} for record in records]
 
@@ -88,21 +138,6 @@ def count(found: Sequence[Reproduction]) -> tuple[int, int, int]:
     return sum(cell.is_exact for cell in checked), len(checked), wrong
 
 
-def tables_of(found: Reproduction, both: bool) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """The paper's tables: a title, headings, and rows in which each cell is marked; `both` adds computed values that look different."""
-    for table in dict.fromkeys(cell.table for cell in found.cells):
-        cells = [cell for cell in found.cells if cell.table == table]
-        columns = list(dict.fromkeys(cell.quantity for cell in cells))
-        by_row: dict[str, dict[str, Cell]] = {}
-        for cell in cells:
-            by_row.setdefault(cell.row, {})[cell.quantity] = cell
-        rows = []
-        for row, line in by_row.items():
-            layer = next(iter(line.values())).layer
-            rows.append([row, layer, *(_shown(line[column], both) if column in line else "" for column in columns)])
-        yield f"{found.paper}, {table}" if table else found.paper, ["row", "layer", *columns], rows
-
-
 def _shown(cell: Cell, both: bool) -> str:
     value = as_number(cell.computed)
     digits = 7 if both else 4  # a narrow table has room for fewer
@@ -128,15 +163,15 @@ def _effect(slip: SlipEffect) -> str:
     return f" (changes {slip.cells} {'cell' if slip.cells == 1 else 'cells'}{total})"
 
 
-def total_rows(found: Sequence[Reproduction]) -> tuple[list[str], list[list[str]]]:
+def total_table(found: Sequence[Reproduction]) -> Table:
     """The papers' totals, their rules', and the physical model's, side by side."""
     with_totals = [each for each in found if each.totals]
     names = list(dict.fromkeys(name for each in with_totals for name, _ in each.totals))
-    rows = []
-    for name in names:
-        values = [dict(each.totals).get(name) for each in with_totals]
-        rows.append([name, *("none" if value is None else format_scaled(value, "s", 7) for value in values)])
-    return ["", *(f"{each.paper}" for each in with_totals)], rows
+    columns = [Column("", names, is_text=True)]
+    for each in with_totals:
+        values = [dict(each.totals).get(name) for name in names]
+        columns.append(Column(each.paper, ["none" if value is None else format_scaled(value, "s", 7) for value in values]))
+    return Table(tuple(columns))
 
 
 def verdict(found: Sequence[Reproduction]) -> str:
@@ -155,17 +190,3 @@ def closing(found: Sequence[Reproduction]) -> list[str]:
         return []
     lines = [f"{each.paper}: {verdict([each])}" for each in published] if ruled else [verdict(published)]
     return [*lines, verdict(found)] if ruled else lines
-
-
-def to_markdown(found: Sequence[Reproduction]) -> str:
-    """The tables, slips and totals in markdown."""
-    parts = []
-    for each in found:
-        parts.append(f"## {each.paper}\n\n{each.title}; {each.network}\n")
-        for title, headings, rows in tables_of(each, True):
-            parts.append(f"### {title}\n\n" + markdown_table(headings, rows, [False, True, *[False] * (len(headings) - 2)]))
-        parts.append("".join(f"- {line}\n" for line in slip_lines(each)))
-    headings, rows = total_rows(found)
-    if rows:
-        parts.append(markdown_table(headings, rows, [True, *[False] * (len(headings) - 1)]))
-    return "\n".join([*parts, f"{legend(found)}\n", *(f"{line}\n" for line in closing(found))])

@@ -1,6 +1,5 @@
 """Any result as plain data."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
@@ -10,7 +9,7 @@ from mnsim.errors import Location, SpecError, shown
 from mnsim.interpreters.cost import Estimate
 from mnsim.program.model import Program
 from mnsim.report import records
-from mnsim.report.programs import program_json
+from mnsim.report.programs import command_record, program_listing
 from mnsim.report.records import Record
 from mnsim.spec.records import Hardware
 
@@ -25,7 +24,8 @@ def as_dict(result: object) -> Record:
     if isinstance(result, Estimate):
         return records.as_dict(result)
     if isinstance(result, Program):
-        return dict(json.loads("".join(program_json(result))))
+        listing = program_listing(result)
+        return {**listing.before, listing.name: [command_record(command) for command in result.commands], **listing.after}
     if isinstance(result, Hardware):
         return records.hardware_fields(result)
     if not type(result).__module__.startswith("mnsim.") or not (is_dataclass(result) or hasattr(result, "_fields")):

@@ -1,26 +1,41 @@
-"""A program as JSON, CSV and markdown. The names are a public contract: a schedule can be checked from its JSON alone."""
+"""`mnsim program`. The names are a public contract: a schedule can be checked from its record alone."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
-from mnsim.program.dump import amount_of, kind_of, regions_text, rows_of
+from mnsim.document.blocks import Block, Column, Lines, Table
+from mnsim.document.model import Document, Listing, View
+from mnsim.program.dump import HEADINGS, amount_of, dump, kind_of, regions_text, rows_of
 from mnsim.program.model import Command, Program, Region, engine_of
+from mnsim.report import records
 from mnsim.report.records import Record
-from mnsim.report.text import to_csv, to_markdown
 
 COLUMNS = ("id", "kind", "engine", "layer", "bytes", "macs", "vector_ops", "depends_on", "room", "reads", "writes")
+_VERBOSITY = {"bare": -1, "usual": 0, "more": 1}
 
 
-def program_json(program: Program) -> Iterator[str]:
-    """The program as JSON in pieces, a command on a line of its own: memories, commands in issue order, what lies outside."""
-    yield f'{{"memories": {json.dumps({"sram": program.sram_bytes, "external": program.external_bytes})},\n "commands": ['
-    separator = "\n  "
-    for command in program.commands:
-        yield separator + json.dumps(command_record(command))
-        separator = ",\n  "
+def program_document(program: Program, about: str, layer: str | None = None) -> Document:
+    """A row a command, those of one layer or all; the record is the whole program. `about` is the network in a few words."""
+    commands = [command for command in program.commands if layer in (None, command.layer)]
+
+    def blocks(view: View) -> Sequence[Block]:
+        if view != "page":
+            return [Lines(list(dump(program, about, layer, _VERBOSITY[view])))]
+        cells = list(zip(*rows_of(program, layer), strict=True)) or [()] * len(HEADINGS)
+        return [
+            Table(tuple(Column(name, column, is_text=name not in ("id", "amount")) for name, column in zip(HEADINGS, cells, strict=True)))
+        ]
+
+    return Document(lambda: program_listing(program), lambda: records.rows_of(list(map(_flat, commands)), COLUMNS), blocks)
+
+
+def program_listing(program: Program) -> Listing:
+    """Memories, commands in issue order, and what lies outside."""
+    memories = {"sram": program.sram_bytes, "external": program.external_bytes}
     ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
     external = {name: [_region_record(region) for region in regions] for name, regions in ends}
-    yield f'],\n "external": {json.dumps(external)}}}\n'
+    commands = partial(map, command_record, program.commands)
+    return Listing({"memories": memories}, "commands", commands, {"external": external}, is_compact=True)
 
 
 def command_record(command: Command) -> Record:
@@ -52,21 +67,9 @@ def _region_record(region: Region) -> Record:
     }
 
 
-def program_csv(program: Program, layer: str | None = None) -> str:
-    """One row a command, those of one layer or all: ids joined with `;`, regions in the notation of the text."""
-    rows = [_flat(command) for command in program.commands if layer in (None, command.layer)]
-    return to_csv(rows) if rows else f"{','.join(COLUMNS)}\n"
-
-
 def _flat(command: Command) -> Record:
+    """Ids joined with `;`, regions in the notation of the text."""
     record = command_record(command)
     texts = {"reads": regions_text(command.reads), "writes": regions_text(command.writes)}
     ids = {key: ";".join(map(str, record[key])) for key in ("depends_on", "room")}
     return {key: (texts | ids).get(key, record[key]) for key in COLUMNS}
-
-
-def program_markdown(program: Program, layer: str | None = None) -> str:
-    """One row a command, those of one layer or all."""
-    headings: Sequence[str] = ("id", "engine", "command", "layer", "amount", "reads -> writes", "waits")
-    is_text = [heading not in ("id", "amount") for heading in headings]
-    return to_markdown(headings, rows_of(program, layer), is_text)

@@ -1,9 +1,18 @@
 """What `mnsim verify` proved, as data and in words."""
 
+from mnsim.document.blocks import Lines
+from mnsim.document.model import Document
 from mnsim.program.dump import regions_text
 from mnsim.proof import Verified, moved_bytes
-from mnsim.report.records import Record
+from mnsim.report.records import Record, rows_of
 from mnsim.report.words import headline
+
+
+def proof_document(found: Verified) -> Document:
+    """The verdict in sentences; its numbers are a row."""
+    record = proof_record(found)
+    numbers = {name: value for name, value in record.items() if name != "first_difference"}
+    return Document(lambda: record, lambda: rows_of([numbers]), lambda view: [Lines([f"{line}\n" for line in proof_lines(found)])])
 
 
 def proof_record(found: Verified) -> Record:
@@ -35,13 +44,13 @@ def proof_record(found: Verified) -> Record:
     }
 
 
-def proof_text(found: Verified) -> str:
+def proof_lines(found: Verified) -> list[str]:
     """The verdict in sentences."""
     program, estimate = found.simulated.program, found.simulated.estimate
     moved, analysed = moved_bytes(program), estimate.total.traffic_bytes
     agrees = "as analysed" if moved == analysed else f"but the analysis says {analysed:,} B"
     lines = [
-        headline(estimate, found.peak_sram_bytes),
+        *headline(estimate, found.peak_sram_bytes),
         "",
         f"Ran {len(program.commands):,} commands (policy {program.policy}) in simulated time order.",
         f"{moved:,} B crossed the bus, {agrees}.",
@@ -57,7 +66,7 @@ def proof_text(found: Verified) -> str:
         lines.append(f"{found.differing_elements:,} of {found.output_elements:,} output elements differ: by {distance}.")
     if found.first_difference is not None:
         lines += _first_difference(found)
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _first_difference(found: Verified) -> list[str]:

@@ -1,9 +1,10 @@
-"""An estimate as plain data: the JSON of `mnsim analyze --format json`, and its rows for CSV. The names are a public contract."""
+"""An estimate as plain data: the record of `mnsim analyze`, and a flat row a layer. The names are a public contract."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from mnsim.document.model import Rows, Values
 from mnsim.graph.model import Operator
 from mnsim.interpreters.cost import Estimate, LayerCost
 from mnsim.plan.model import Cut, Home, lifetime
@@ -11,6 +12,18 @@ from mnsim.plan.tiling import what_stays
 from mnsim.spec.records import Hardware
 
 Record = dict[str, Any]
+
+
+def rows_of(records: Sequence[Record], names: Sequence[str] = ()) -> Rows:
+    """Flat records as rows, in the columns of the first record unless others are named."""
+    columns = tuple(names or records[0])
+
+    def parts(size: int) -> Iterator[list[Values]]:
+        for first in range(0, len(records), size):
+            part = records[first : first + size]
+            yield [Values([record.get(name) for record in part]) for name in columns]
+
+    return Rows(columns, parts)
 
 
 def as_dict(estimate: Estimate) -> Record:
@@ -120,7 +133,7 @@ def _plan_record(estimate: Estimate) -> Record:
 
 
 def flat_rows(record: Mapping[str, Any]) -> list[Record]:
-    """One flat row a layer, for CSV: a shape is 28x28x3, several inputs are joined with `;`, external memory is an empty address."""
+    """One flat row a layer: a shape is 28x28x3, several inputs are joined with `;`, external memory is an empty address."""
     rows = []
     for layer in record["layers"]:
         flat: Record = {}

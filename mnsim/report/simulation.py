@@ -1,4 +1,4 @@
-"""A simulated run as plain data: the JSON of `mnsim simulate`, and its rows for CSV. The names are a public contract."""
+"""A simulated run as plain data: the record of `mnsim simulate`, and its flat rows. The names are a public contract."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -88,7 +88,7 @@ def _layers(simulated: Simulated) -> list[Record]:
 
 
 def layer_rows(record: Mapping[str, Any]) -> list[Record]:
-    """One flat row a layer, for CSV: `busy_s` and `wait_s` become a column for each engine and each cause."""
+    """One flat row a layer: `busy_s` and `wait_s` become a column for each engine and each cause."""
     rows = []
     for layer in record["layers"]:
         flat: Record = {}

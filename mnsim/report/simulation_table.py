@@ -1,99 +1,103 @@
-"""A simulated run for a terminal: the layers with what they waited for, the engines over time, and the sentences."""
+"""`mnsim simulate`: the layers with what they waited for, the engines over time, and the sentences; runs side by side."""
 
 from collections.abc import Callable, Sequence
 
+from mnsim.document.blocks import Bars, Block, Busy, Chart, Column, Headline, Interval, Steps, Table, Words
+from mnsim.document.model import Document, View
 from mnsim.pipeline import Simulated
 from mnsim.program.model import ENGINES, EngineName, engine_of
-from mnsim.report.chart import axis, engine_rows, layer_bar, sram_row
-from mnsim.report.columns import Column, energy_column, time_unit
-from mnsim.report.records import Record
-from mnsim.report.simulation import simulation_record, sram_of, total_row
-from mnsim.report.table import fitted, render
-from mnsim.report.text import to_aligned, to_markdown
+from mnsim.report.columns import energy_column, time_unit
+from mnsim.report.records import Record, rows_of
+from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
 from mnsim.report.words import ENGINE_WORDS, headline, taken_out
 from mnsim.units import format_scaled
 
-MOST_COLUMNS, LEAST_BAR, WIDE_BAR = 120, 12, 48
 _ROUNDING = 1e-9  # of sums of durations, in another order
 
 
-def simulation_table(simulated: Simulated, width: int, color: bool, verbosity: int = 0) -> str:
-    """The table of layers, the charts and the sentences; verbosity -1 gives the table alone."""
-    record = simulation_record(simulated)
-    columns = _columns(record, verbosity > 0)
-    taken = sum(max(len(column.heading), *(len(column.cell(layer)) for layer in record["layers"])) + 2 for column in columns)
-    bar = min(MOST_COLUMNS, max(LEAST_BAR, width - taken))
-    columns.append(_when(simulated, bar))
-    table, hidden = fitted(columns, record["layers"], record["total"], width)
-    if verbosity < 0:
-        return render([table], width, color)
-    note = ["(when: ─ mostly on the bus, █ mostly computing)"] if bar <= WIDE_BAR else []
-    note += [f"({hidden} more columns in a wider terminal; every figure: --format csv)"] if hidden else []
-    note = [*(taken_out(simulated.estimate.graph) if verbosity > 0 else ()), *note]
-    charts = charts_of(simulated, record, min(MOST_COLUMNS, width))
-    words = "\n".join([*simulation_sentences(record), *note])
-    return render([headline(simulated.estimate, record["total"]["peak_sram_bytes"]), table, charts, words], width, color)
+def simulation_document(simulated: Simulated) -> Document:
+    """The table of layers, the charts and the sentences."""
+
+    def record() -> Record:
+        return simulation_record(simulated)
+
+    return Document(record, lambda: rows_of(layer_rows(record())), lambda view: _blocks(simulated, record(), view))
 
 
-def _columns(record: Record, verbose: bool = False) -> list[Column]:
+def comparison_document(runs: Sequence[Simulated]) -> Document:
+    """Runs side by side: a row for each figure, a column for each run."""
+    records = [simulation_record(simulated) for simulated in runs]
+    rows = [total_row(record) for record in records]
+    keys = [key for key in rows[0] if key != "policy"]
+    columns = (Column(row["policy"], [_figure(key, row[key]) for key in keys]) for row in rows)
+    table = Table((Column("figure", keys, is_text=True), *columns))
+    return Document(lambda: {"policies": {record["policy"]: record for record in records}}, lambda: rows_of(rows), lambda view: [table])
+
+
+def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]:
+    layers = Table(
+        _columns(record, view == "more"),
+        has_totals=True,
+        bars=_bars(simulated, record) if view != "page" else None,
+        elsewhere="--format csv",
+    )
+    if view == "bare":
+        return [layers]
+    lines = Headline(headline(simulated.estimate, record["total"]["peak_sram_bytes"]))
+    more = taken_out(simulated.estimate.graph) if view == "more" else ()
+    return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *more), are_items=True)]
+
+
+def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
     """The figures of a layer; `verbose` tells the three engines apart that it waits for. Waits of queues overlap: no sum over layers."""
-    unit, scale = time_unit(record["total"]["simulated_time_s"])
+    layers, total = record["layers"], record["total"]
+    unit, scale = time_unit(total["simulated_time_s"])
 
-    def time(read: Callable[[Record], float]) -> Callable[[Record], str]:
-        return lambda layer: f"{read(layer) / scale:,.1f}"
+    def time(heading: str, read: Callable[[Record], float], rank: int, total_s: float | None = None) -> Column:
+        total = "" if total_s is None else f"{total_s / scale:,.1f}"
+        return Column(heading, [f"{read(layer) / scale:,.1f}" for layer in layers], rank, total=total)
 
-    def summed(read: Callable[[Record], float]) -> Callable[[Record], str]:
-        return lambda total: f"{sum(map(read, record['layers'])) / scale:,.1f}"
-
-    def nothing(total: Record) -> str:
-        return ""
-
-    def column(heading: str, read: Callable[[Record], float], rank: int) -> Column:
-        return Column(f"{heading} {unit}", time(read), summed(read), rank)
+    def busy(engine: EngineName) -> Column:
+        return time(f"{engine} {unit}", lambda layer: layer["busy_s"][engine], 5, sum(layer["busy_s"][engine] for layer in layers))
 
     def wait(heading: str, *causes: str) -> Column:
-        return Column(heading, time(lambda layer: sum(layer["wait_s"][cause] for cause in causes)), nothing, 3)
+        return time(heading, lambda layer: sum(layer["wait_s"][cause] for cause in causes), 3)
 
-    engines = [wait(f"{engine} queue", engine) for engine in ENGINES] if verbose else [wait("engine", *ENGINES)]
-
-    columns = [
-        Column("#", lambda layer: str(layer["index"]), nothing, 9),
-        Column("layer", lambda layer: layer["name"], lambda total: "total", 0, True),
-        Column("type", lambda layer: layer["type"], nothing, 6, True),
-        Column(f"start {unit}", time(lambda layer: layer["start_s"]), nothing, 2),
-        Column(f"end {unit}", time(lambda layer: layer["end_s"]), lambda total: f"{total['simulated_time_s'] / scale:,.1f}", 1),
-        *(column(engine, lambda layer, engine=engine: layer["busy_s"][engine], 5) for engine in ENGINES),  # type: ignore[misc]
+    return (
+        Column("#", [str(layer["index"]) for layer in layers], 9),
+        Column("layer", [layer["name"] for layer in layers], 0, True, "total"),
+        Column("type", [layer["type"] for layer in layers], 6, True),
+        time(f"start {unit}", lambda layer: layer["start_s"], 2),
+        time(f"end {unit}", lambda layer: layer["end_s"], 1, total["simulated_time_s"]),
+        *map(busy, ENGINES),
         wait("wait: data", "data"),
         wait("room", "room"),
-        *engines,
-        Column("moved B", lambda layer: f"{layer['traffic_bytes']:,}", lambda total: f"{total['traffic_bytes']:,}", 8),
-    ]
-    if "energy_j" in record["total"]:
-        columns.append(energy_column())
-    return columns
+        *([wait(f"{engine} queue", engine) for engine in ENGINES] if verbose else [wait("engine", *ENGINES)]),
+        Column("moved B", [f"{layer['traffic_bytes']:,}" for layer in layers], 8, total=f"{total['traffic_bytes']:,}"),
+        *([energy_column(record)] if "energy_j" in total else []),
+    )
 
 
-def _when(simulated: Simulated, columns: int) -> Column:
-    """A bar for each layer: on the bus, or computing."""
+def _bars(simulated: Simulated, record: Record) -> Bars:
+    """When each layer is on the bus, or computes."""
     program, timeline = simulated.program, simulated.timeline
-    intervals: dict[str, list[tuple[float, float, EngineName]]] = {}
+    intervals: dict[str, list[Interval]] = {layer["name"]: [] for layer in record["layers"]}
     for command in program.commands:
-        times = timeline.starts_s[command.id], timeline.ends_s[command.id], engine_of(command)
-        intervals.setdefault(command.layer, []).append(times)
-    heading = "when (─ mostly on the bus, █ mostly computing)" if columns > WIDE_BAR else "when"
-    return Column(heading, lambda layer: layer_bar(intervals.get(layer["name"], ()), timeline.end_s, columns), lambda total: "", 4, True)
+        is_thick = engine_of(command) != "bus"
+        intervals[command.layer].append(Interval(timeline.starts_s[command.id], timeline.ends_s[command.id], is_thick))
+    return Bars("when", list(intervals.values()), timeline.end_s, 4, "mostly on the bus", "mostly computing")
 
 
-def charts_of(simulated: Simulated, record: Record, width: int) -> str:
-    """A line for each engine and one for the SRAM, over the run, with its share or peak behind."""
-    program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
-    sram, capacity = sram_of(simulated), estimate.hardware.sram_capacity_bytes
-    columns = max(10, width - len("matrix  ") - len("  100.0 % peak"))
-    engines = engine_rows(program, timeline, columns)
-    lines = [f"{engine:<8}{engines[engine]}  {100 * record['engines'][engine]['utilization']:5.1f} % busy" for engine in ENGINES]
-    lines.append(f"{'SRAM':<8}{sram_row(sram, capacity, columns, timeline.end_s)}  {100 * sram.peak_bytes / capacity:5.1f} % peak")
-    lines.append(f"{'':8}{axis(timeline.end_s, columns, *time_unit(timeline.end_s))}")
-    return "\n".join(lines)
+def _chart(simulated: Simulated, record: Record) -> Chart:
+    """A track for each engine and one for the SRAM, over the run, with its share or peak behind."""
+    timeline, sram, capacity = simulated.timeline, sram_of(simulated), simulated.estimate.hardware.sram_capacity_bytes
+    busy: dict[EngineName, list[Interval]] = {engine: [] for engine in ENGINES}
+    for command in simulated.program.commands:
+        busy[engine_of(command)].append(Interval(timeline.starts_s[command.id], timeline.ends_s[command.id]))
+    shares = {engine: 100 * record["engines"][engine]["utilization"] for engine in ENGINES}
+    tracks = (Busy(engine, busy[engine], f"{shares[engine]:5.1f} % busy") for engine in ENGINES)
+    peak = Steps("SRAM", sram.times_s, sram.in_use_bytes, capacity, f"{100 * sram.peak_bytes / capacity:5.1f} % peak")
+    return Chart((*tracks, peak), timeline.end_s, *time_unit(timeline.end_s))
 
 
 def simulation_sentences(record: Record) -> tuple[str, ...]:
@@ -132,25 +136,6 @@ def _against_serial(record: Record) -> str:
     overheads = machine["external_latency_s"], machine["matrix"]["launch_overhead_s"], machine["vector"]["launch_overhead_s"]
     why = ": latency and launch overhead cost more than overlap gains" if any(overheads) else ""
     return f"{taken}, which is less{why}. Use --policy serial."
-
-
-def simulation_markdown(simulated: Simulated) -> str:
-    """The full table of layers with its totals, and the sentences."""
-    record = simulation_record(simulated)
-    columns = _columns(record)
-    rows = [[column.cell(layer) for column in columns] for layer in record["layers"]]
-    rows.append([column.total(record["total"]) for column in columns])
-    layers = to_markdown([column.heading for column in columns], rows, [column.is_text for column in columns])
-    words = "".join(f"- {sentence}\n" for sentence in simulation_sentences(record))
-    return f"{headline(simulated.estimate, record['total']['peak_sram_bytes']).replace(chr(10), '; ')}\n\n{layers}\n{words}"
-
-
-def comparison_text(records: Sequence[Record], is_markdown: bool) -> str:
-    """Runs side by side: a row for each figure, a column for each run."""
-    rows = [total_row(record) for record in records]
-    lines = [[key, *(_figure(key, row[key]) for row in rows)] for key in rows[0] if key != "policy"]
-    aligned = to_markdown if is_markdown else to_aligned
-    return aligned(["figure", *(row["policy"] for row in rows)], lines, [True] + [False] * len(rows))
 
 
 def _figure(key: str, value: float | str) -> str:

@@ -1,58 +1,73 @@
-"""The rows of a sweep as CSV, JSON and markdown, a part at a time. The names are a public contract."""
+"""`mnsim sweep`: its rows by columns, a part at a time. The names are a public contract."""
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
+from mnsim.document import model
+from mnsim.document.model import Document, Kind, Listing, Values
 from mnsim.explore.points import Numbers, Points
-from mnsim.explore.rows import Rows, encoded, json_cell
+from mnsim.explore.rows import TEXTS, WHOLE, Rows, amounts, shared_values
 from mnsim.explore.select import Selected
 from mnsim.explore.version import model_version
+from mnsim.program.model import ENGINES
+from mnsim.report.records import Record
 from mnsim.report.sweep_words import goals_record
 
-PART = 8_192  # rows at a time
+
+def sweep_document(rows: Rows, selected: Selected, mode: str, is_file: bool) -> Document:
+    """The rows and what stands out; a file has all rows, a screen as many as anybody reads."""
+    from mnsim.report.sweep_table import sweep_blocks
+
+    def columns() -> model.Rows:
+        return _by_columns(rows, selected.numbers)
+
+    return Document(
+        lambda: Listing({"sweep": _about(rows, selected, mode)}, "rows", columns(), {}),
+        columns,
+        lambda view: sweep_blocks(rows, selected, view, is_file),
+    )
 
 
-def sweep_csv(rows: Rows, names: Sequence[str], numbers: Numbers) -> Iterator[str]:
-    """A line a row, as pandas reads it; an empty field where there is nothing."""
-    yield ",".join(names) + "\n"
-    for cells in _parts(rows, names, numbers, _csv_cell):
-        yield "\n".join(map(",".join, cells)) + "\n"
+def points_document(points: Points, mode: str, each: Callable[[], Document], stored: Callable[[], int | None]) -> Document:
+    """What is going to run: on a screen the axes and how many points are stored, else `each` point."""
+    from mnsim.report.sweep_table import listing_blocks
+
+    return Document(
+        lambda: each().record(),
+        lambda: each().rows(),
+        lambda view: each().blocks(view) if view == "page" else listing_blocks(points, mode, stored()),
+    )
 
 
-def _csv_cell(value: Any) -> str:
-    if type(value) in (float, int):
-        return repr(value)
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow([value])
-    return stream.getvalue().removesuffix('""') if not value else stream.getvalue()
+def _about(rows: Rows, selected: Selected, mode: str) -> Record:
+    """What was asked for."""
+    axes = {axis.name: list(axis.words) for axis in rows.points.axes}
+    about = {"mode": mode, "points": rows.points.count, "rows": len(selected.numbers), "model": model_version(), "axes": axes}
+    return {**about, "pareto": goals_record(rows, selected)} if selected.selection.objectives else about
 
 
-def sweep_json(rows: Rows, names: Sequence[str], selected: Selected, mode: str) -> Iterator[str]:
-    """What was asked for, and an object a row; null where there is nothing."""
-    numbers = selected.numbers
-    head = {"mode": mode, "points": rows.points.count, "rows": len(numbers), "model": model_version(), "axes": axes_record(rows.points)}
-    if selected.selection.objectives:
-        head["pareto"] = goals_record(rows, selected)
-    yield f'{{\n  "sweep": {json.dumps(head)},\n  "rows": ['
-    separator = "\n    "
-    for cells in _parts(rows, names, numbers, json_cell):
-        keyed = (", ".join(f'"{name}": {cell}' for name, cell in zip(names, line, strict=True)) for line in cells)
-        yield separator + ",\n    ".join(f"{{{line}}}" for line in keyed)
-        separator = ",\n    "
-    yield "\n  ]\n}\n" if len(numbers) else "]\n}\n"
+def _by_columns(rows: Rows, numbers: Numbers) -> model.Rows:
+    def parts(size: int) -> Iterator[list[Values]]:
+        for first in range(0, len(numbers), size):
+            yield [_values(rows, name, numbers[first : first + size]) for name in rows.names]
+
+    return model.Rows(rows.names, parts, lambda: tuple(_kind(rows, name) for name in rows.names))
 
 
-def axes_record(points: Points) -> dict[str, list[str]]:
-    """Each axis's levels as they were written."""
-    return {axis.name: list(axis.words) for axis in points.axes}
+def _values(rows: Rows, name: str, numbers: Numbers) -> Values:
+    if name in rows.flags:
+        return Values(rows.flags[name][numbers].tolist())
+    if name in rows.named:
+        return Values([*ENGINES, None], (rows.named[name][numbers] % (len(ENGINES) + 1)).tolist())
+    if not rows.is_shared(name):
+        return Values([value if value == value else None for value in amounts(rows, name, numbers).tolist()])
+    values, places = shared_values(rows, name, numbers)
+    return Values(values, places.tolist())
 
 
-def _parts(rows: Rows, names: Sequence[str], numbers: Numbers, encode: Any) -> Iterator[Iterator[tuple[str, ...]]]:
-    for first in range(0, len(numbers), PART):
-        part = numbers[first : first + PART]
-        yield zip(*(encoded(rows, name, part, encode) for name in names), strict=True)
+def _kind(rows: Rows, name: str) -> Kind:
+    if name in TEXTS:
+        return "text"
+    if name in rows.flags:
+        return "flag"
+    is_whole = name in WHOLE and all(abs(shared.get(name) or 0) < 2**63 for shared in rows.shared)
+    return "whole" if is_whole else "number"

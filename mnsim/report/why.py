@@ -1,13 +1,14 @@
 """What to buy next: as plain data, as a table, in words."""
 
 import re
-from textwrap import fill
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from mnsim.document.blocks import Block, Column, Headline, Table, Words
+from mnsim.document.model import Document, View
 from mnsim.explore.why import COSTS, RESOURCES, Gain, Resource, Sensitivity
 from mnsim.report.columns import time_unit
-from mnsim.report.records import Record, hardware_record, network_record
-from mnsim.report.text import to_aligned, to_markdown
+from mnsim.report.records import Record, hardware_record, network_record, rows_of
 from mnsim.report.words import headline, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
 
@@ -74,36 +75,32 @@ def _gain_record(gain: Gain, total_s: float) -> Record:
     }
 
 
-def why_table(found: Sensitivity, width: int, verbosity: int = 0) -> str:
-    """The network and the machine, the table of resources, and the sentences; verbosity -1 gives the table alone."""
-    headings, rows, is_text = _cells(found)
-    table = to_aligned(headings, rows, is_text)
-    if verbosity < 0:
-        return table
-    words = "".join(f"{_wrapped(sentence, width)}\n" for sentence in why_sentences(found))
-    lines = "".join(f"{_wrapped(line, width)}\n" for line in headline(found.estimate).splitlines())
-    return f"{lines}\nSimulated time {format_scaled(found.simulated_time_s, 's')}, and what is saved of it:\n\n{table}\n{words}"
+def why_document(found: Sensitivity) -> Document:
+    """The network and the machine, the table of resources, and the sentences."""
+    return Document(lambda: why_record(found), lambda: rows_of(why_record(found)["resources"]), lambda view: _blocks(found, view))
 
 
-def why_markdown(found: Sensitivity) -> str:
-    """The table of resources and the sentences."""
-    words = "".join(f"- {sentence}\n" for sentence in why_sentences(found))
-    total = format_scaled(found.simulated_time_s, "s")
-    return f"{headline(found.estimate).replace(chr(10), ' ')}; simulated time {total}\n\n{to_markdown(*_cells(found))}\n{words}"
+def _blocks(found: Sensitivity, view: View) -> Sequence[Block]:
+    lines, total, columns = headline(found.estimate), format_scaled(found.simulated_time_s, "s"), _columns(found)
+    if view == "bare":
+        return [Table(columns)]
+    sentences = why_sentences(found)
+    if view == "page":
+        return [Words((f"{' '.join(lines)}; simulated time {total}",)), Table(columns), Words(sentences, are_items=True)]
+    title = f"Simulated time {total}, and what is saved of it:"
+    return [Headline(tuple(map(_unbroken, lines))), Table(columns, title), Words(tuple(map(_unbroken, sentences)))]
 
 
-def _wrapped(text: str, width: int) -> str:
-    """Lines of at most this width, in which a number and its unit stay together."""
-    whole = re.sub(r"(?<=[0-9]) ", "\u00a0", text)
-    return fill(whole, width, break_long_words=False, break_on_hyphens=False).replace("\u00a0", " ")
+def _unbroken(text: str) -> str:
+    """The text with its numbers bound to their units."""
+    return re.sub(r"(?<=[0-9]) ", "\u00a0", text)
 
 
-def _cells(found: Sensitivity) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Headings, rows, and which columns are text."""
+def _columns(found: Sensitivity) -> tuple[Column, ...]:
     unit, scale = time_unit(found.simulated_time_s)
-    headings = ["resource", "now", f"by 25 % {unit}", "%", "by 2x %", "most %", "worth", "enough"]
+    headings = ("resource", "now", f"by 25 % {unit}", "%", "by 2x %", "most %", "worth", "enough")
     rows = [
-        [
+        (
             _WORDS[gain.resource].short,
             _amount(gain.resource, gain.now),
             _number(gain.saved_by_25_percent_s / scale),
@@ -112,10 +109,11 @@ def _cells(found: Sensitivity) -> tuple[list[str], list[list[str]], list[bool]]:
             _number(100 * gain.saved_at_most_s / found.simulated_time_s),
             ">1e6x" if gain.worth_up_to_factor is None else f"{gain.worth_up_to_factor:.0f}x",
             "" if gain.enough_amount is None else _size(gain.enough_amount),
-        ]
+        )
         for gain in found.gains
     ]
-    return headings, rows, [True, *[False] * 7]
+    columns = zip(headings, zip(*rows, strict=True), strict=True)
+    return tuple(Column(heading, cells, is_text=heading == "resource") for heading, cells in columns)
 
 
 def _number(value: float) -> str:

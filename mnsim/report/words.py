@@ -19,7 +19,7 @@ def sentence_case(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
+def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> tuple[str, ...]:
     """The network, the machine, and the totals that have no column: three lines.
 
     The SRAM is what the plan reserves, or the most that a run has in use where that is given.
@@ -38,7 +38,7 @@ def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> str:
     total = estimate.total
     sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} B weights"
     used = f"reserved {total.reserved_sram_bytes:,}" if peak_sram_bytes is None else f"peak {peak_sram_bytes:,}"
-    return f"{network}\non {hardware.name}: {machine}\n{sums}, SRAM {used} of {hardware.sram_capacity_bytes:,} B"
+    return network, f"on {hardware.name}: {machine}", f"{sums}, SRAM {used} of {hardware.sram_capacity_bytes:,} B"
 
 
 def sentences(estimate: Estimate) -> tuple[str, ...]:
