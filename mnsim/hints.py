@@ -1,4 +1,6 @@
-"""The words that a mistyped one may have been: only such as are truly near, for a wrong hint is worse than none."""
+"""The words that a mistyped one may have been: only such as are truly near, for a wrong hint is worse than
+none.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +11,9 @@ LONGEST = 100  # letters of a word that is compared
 def near_words(word: str, known: Sequence[str]) -> list[str]:
     """The known words that a word may stand for.
 
-    The one that differs in case, hyphens and underscores alone; else those that it is the beginning of, or whole parts of (`pool`
-    of `max_pool`); else the one that takes the fewest slips (a letter too many, too few, another, two swapped): one slip in a word
-    of three letters, two in six, three in ten.
+    The one that differs in case, hyphens and underscores alone; else those that it is the beginning of, or
+    whole parts of (`pool` of `max_pool`); else the one that takes the fewest slips (a letter too many, too
+    few, another, two swapped): one slip in a word of three letters, two in six, three in ten.
     """
     folded = fold(word[:LONGEST])
     if not folded:
@@ -37,7 +39,8 @@ def fold(word: str) -> str:
 
 
 def slips_between(one: str, other: str, most: int) -> int:
-    """Letters added, left out or replaced, and neighbours swapped, that make one word of the other; `most` + 1 for more than that.
+    """Letters added, left out or replaced, and neighbours swapped, that make one word of the other; `most` +
+    1 for more than that.
 
     The optimal string alignment distance.
     """

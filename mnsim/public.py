@@ -1,6 +1,8 @@
-"""The Python interface: what each argument of a public function may be, and errors in words of these arguments.
+"""The Python interface: what each argument of a public function may be, and errors in words of these
+arguments.
 
-The functions themselves speak to the command line, whose options their errors name; here such an error is made to name the argument.
+The functions themselves speak to the command line, whose options their errors name; here such an error is
+made to name the argument.
 """
 
 import re
@@ -83,8 +85,9 @@ def _is_levels(value: object) -> bool:
 
 
 def public(function: Function) -> Function:
-    """The function as the package offers it: it checks its arguments by name, takes names where it needs what they stand for, and its
-    errors name arguments. Raises SpecError U009 for an argument that is missing, unknown or of another kind, else what the function does.
+    """The function as the package offers it: it checks its arguments by name, takes names where it needs what
+    they stand for, and its errors name arguments. Raises SpecError U009 for an argument that is missing,
+    unknown or of another kind, else what the function does.
     """
     form = signature(function)
 

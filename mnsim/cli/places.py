@@ -1,4 +1,6 @@
-"""Files on a command line: what a parameter reads or writes, and that a command writes to nothing that it reads."""
+"""Files on a command line: what a parameter reads or writes, and that a command writes to nothing that it
+reads.
+"""
 
 import os
 import sys
@@ -125,7 +127,9 @@ class _Used(NamedTuple):
 
 
 class FileCommand(click.Command):
-    """A command that writes to no file that it reads, to none twice, and where it may: said before it does anything."""
+    """A command that writes to no file that it reads, to none twice, and where it may: said before it does
+    anything.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing and args and any(args[-1] in param.opts and not getattr(param, "is_flag", True) for param in self.params):
@@ -141,7 +145,8 @@ class FileCommand(click.Command):
 
 
 def refuse_overwriting(ctx: click.Context, also_read: Iterable[tuple[str, str]] = ()) -> None:
-    """Raises BadParameter where an output is an input, another output, or one of the files `also_read` (what each is, and its path).
+    """Raises BadParameter where an output is an input, another output, or one of the files `also_read` (what
+    each is, and its path).
 
     Links to one file are that file; devices and pipes are none.
     """
@@ -176,7 +181,9 @@ def _what(param: click.Parameter) -> str:
 
 
 def _identity(path: str) -> object:
-    """What two paths to one file have in common, whether it is there already or not; None for what is no file."""
+    """What two paths to one file have in common, whether it is there already or not; None for what is no
+    file.
+    """
     try:
         found = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)  # noqa: PTH116
     except FileNotFoundError:

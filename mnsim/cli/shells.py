@@ -4,8 +4,9 @@ import os
 
 from click.shell_completion import BashComplete, FishComplete, ZshComplete, add_completion_class, split_arg_string
 
-# bash cuts a word at `=` and `:`. So the line goes to mnsim as it was typed up to the cursor, with the part of the word that
-# bash would replace; and files are added to the names, for bash's own way (-o default) is for when there are no names at all.
+# bash cuts a word at `=` and `:`. So the line goes to mnsim as it was typed up to the cursor, with the part
+# of the word that bash would replace; and files are added to the names, for bash's own way (-o default) is
+# for when there are no names at all.
 _BASH = r"""%(complete_func)s() {
     local IFS=$'\n' response type value part=${COMP_WORDS[COMP_CWORD]}
     [[ $part == [=:] ]] && part=
@@ -36,7 +37,9 @@ class Bash(BashComplete):
         return words, word[:-1]
 
     def complete(self) -> str:
-        """The answer, a line each: values without what stands before the part of the word that bash replaces."""
+        """The answer, a line each: values without what stands before the part of the word that bash
+        replaces.
+        """
         words, word = self.get_completion_args()
         part = os.environ["COMP_PART"]
         before = word[: len(word) - len(part)] if word.endswith(part) else ""

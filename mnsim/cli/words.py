@@ -1,4 +1,6 @@
-"""Words on a command line that the shell can complete: layers, keys of the hardware file, columns of a sweep."""
+"""Words on a command line that the shell can complete: layers, keys of the hardware file, columns of a
+sweep.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any

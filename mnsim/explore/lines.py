@@ -1,4 +1,6 @@
-"""A row as a line of a store: a JSON object that starts with the row's key and ends with a checksum of all before it."""
+"""A row as a line of a store: a JSON object that starts with the row's key and ends with a checksum of all
+before it.
+"""
 
 import json
 from binascii import unhexlify
@@ -20,7 +22,9 @@ def line_of(key: str, row: str) -> bytes:
 
 
 def key_of(line: bytes) -> bytes | None:
-    """The key of a whole line; None for a line without a checksum. Raises ValueError with what is wrong with a damaged line."""
+    """The key of a whole line; None for a line without a checksum. Raises ValueError with what is wrong with
+    a damaged line.
+    """
     body = line[:-_LENGTH]
     if line[-_LENGTH:] == _END % crc32(body) and body[_KEY.stop : _KEY.stop + 1] == b'"' and body.startswith(START):
         return unhexlify(body[_KEY])
@@ -31,7 +35,9 @@ def key_of(line: bytes) -> bytes | None:
 
 
 def is_torn(line: bytes) -> bool:
-    """Whether the last line of a file is the beginning of a row, as a kill leaves it, or zeros, as a power loss does."""
+    """Whether the last line of a file is the beginning of a row, as a kill leaves it, or zeros, as a power
+    loss does.
+    """
     return not line.endswith(b"\n") and (line[: len(START)] == START[: len(line)] or not line.strip(b"\0"))
 
 

@@ -1,4 +1,6 @@
-"""The energy of a plan, where the hardware file says what a byte and an operation take: in closed form, from its classes of tiles."""
+"""The energy of a plan, where the hardware file says what a byte and an operation take: in closed form, from
+its classes of tiles.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,10 +25,11 @@ class Amounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LayerEnergy:
-    """Bytes that a layer's commands read and write in each memory, their operations (2 a MAC), and the joules of all that.
+    """Bytes that a layer's commands read and write in each memory, their operations (2 a MAC), and the joules
+    of all that.
 
-    assumption: a tile reads each byte of its operands from SRAM once, and registers inside the units are a part of the energy of
-    an operation; time costs nothing (no leakage), for no file says what it would.
+    assumption: a tile reads each byte of its operands from SRAM once, and registers inside the units are a
+    part of the energy of an operation; time costs nothing (no leakage), for no file says what it would.
     """
 
     external_bytes: int
@@ -49,14 +52,18 @@ def layer_amounts(graph: Graph, plan: Plan) -> tuple[Amounts, ...]:
 
 
 def joules(amounts: Amounts, each_j: tuple[Number, Number, Number, Number]) -> Number:
-    """The amounts times the joules of each byte and operation, in the order of `Amounts`: numbers, or arrays of many settings."""
+    """The amounts times the joules of each byte and operation, in the order of `Amounts`: numbers, or arrays
+    of many settings.
+    """
     external, sram, matrix, vector = each_j
     moved = amounts.external_bytes * external + amounts.sram_bytes * sram
     return moved + amounts.matrix_ops * matrix + amounts.vector_ops * vector
 
 
 def _amounts(graph: Graph, plan: Plan, cut: Cut) -> Amounts:
-    """A layer's amounts: a transfer reads its bytes in one memory and writes them in the other, a tile reads and writes SRAM."""
+    """A layer's amounts: a transfer reads its bytes in one memory and writes them in the other, a tile reads
+    and writes SRAM.
+    """
     operator = graph.operators[cut.operator]
     moved = layer_traffic(graph, cut).total_bytes
     worked = sum(each.steps * _tile_bytes(plan, operator, cut, each) for each in tile_classes(cut.geometry, cut.tiling))

@@ -47,13 +47,17 @@ class Options(Protocol):
 
 
 def same_padding(extent: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: the output is ceil(extent / stride), an odd padding puts the extra row at the end."""
+    """TensorFlow's SAME: the output is ceil(extent / stride), an odd padding puts the extra row at the
+    end.
+    """
     total = max((ceil(extent / stride) - 1) * stride + kernel - extent, 0)
     return total // 2, total - total // 2
 
 
 def make_window(layer: Options, x: Shape) -> tuple[Window, int, int]:
-    """The window with its padding in numbers, and the output's height and width. Raises ShapeError when the kernel does not fit."""
+    """The window with its padding in numbers, and the output's height and width. Raises ShapeError when the
+    kernel does not fit.
+    """
     kernel, stride = layer.kernel or (1, 1), layer.stride or (1, 1)
     padding, rule = _padding(layer.padding, x, kernel, stride)
     height = (x[0] + padding[0] + padding[1] - kernel[0]) // stride[0] + 1

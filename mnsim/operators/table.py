@@ -1,7 +1,8 @@
-"""The operator table: what each kind of operator is. To add one, add a row here and a kernel of its name in `reference/kernels.py`.
+"""The operator table: what each kind of operator is. To add one, add a row here and a kernel of its name in
+`reference/kernels.py`.
 
-Shapes are (height, width, channels). Counting rules are those of `mnsim explain counting`; 1 MAC = 2 FLOP, and one vector
-operation is one scalar arithmetic operation.
+Shapes are (height, width, channels). Counting rules are those of `mnsim explain counting`; 1 MAC = 2 FLOP,
+and one vector operation is one scalar arithmetic operation.
 """
 
 from collections.abc import Callable
@@ -86,8 +87,9 @@ def _show(shape: Shape) -> str:
 class MatrixWork(NamedTuple):
     """What the matrix unit does for an operator.
 
-    `macs` counts the multiply-accumulates from the layer, the input's shape, the output's, and the groups; `filter_shape` gives the
-    filters' layout in memory from the same. `labels` are what people call the operator, and the efficiencies that it can have.
+    `macs` counts the multiply-accumulates from the layer, the input's shape, the output's, and the groups;
+    `filter_shape` gives the filters' layout in memory from the same. `labels` are what people call the
+    operator, and the efficiencies that it can have.
     """
 
     macs: Callable[[Options, Shape, Shape, int], int]
@@ -98,16 +100,19 @@ class MatrixWork(NamedTuple):
 class OperatorRule(NamedTuple):
     """What a kind of operator is.
 
-    `shape` infers the output (raises ShapeError); `ops_per_output` are the vector unit's operations for one output element, given
-    the window and the number of inputs. `memory` says what becomes of its input's bytes: `reads` makes a new map, `in_place` may
-    overwrite the input, `renames` is the same bytes under another name or as a part of a larger map.
+    `shape` infers the output (raises ShapeError); `ops_per_output` are the vector unit's operations for one
+    output element, given the window and the number of inputs. `memory` says what becomes of its input's
+    bytes: `reads` makes a new map, `in_place` may overwrite the input, `renames` is the same bytes under
+    another name or as a part of a larger map.
 
-    `int8` says how the operator computes on int8: `sums` requantises exact sums, `table` looks each element up in 256 results of
-    its float kernel, `same_scale` moves or compares bytes that share one scale, `own` has arithmetic of its own.
+    `int8` says how the operator computes on int8: `sums` requantises exact sums, `table` looks each element
+    up in 256 results of its float kernel, `same_scale` moves or compares bytes that share one scale, `own`
+    has arithmetic of its own.
 
-    `is_word`: a layer of this kind needs no value. `is_activation`: it may follow another operator as its `activation`. `is_clamp`: it
-    only holds each element within bounds, so that what lies beyond them need not be kept in what it reads, and int8 may round that to the
-    range of what it writes. `about` is a sentence for editors.
+    `is_word`: a layer of this kind needs no value. `is_activation`: it may follow another operator as its
+    `activation`. `is_clamp`: it only holds each element within bounds, so that what lies beyond them need not
+    be kept in what it reads, and int8 may round that to the range of what it writes. `about` is a sentence
+    for editors.
     """
 
     shape: Callable[[Options, tuple[Shape, ...]], Shaped]
@@ -122,7 +127,9 @@ class OperatorRule(NamedTuple):
 
 
 def conv_macs(kernel: Pair, in_channels: int, groups: int, output: Shape) -> int:
-    """k_h * k_w * (C_in / groups) * C_out * H_out * W_out (MobileNets, section 3.1; depthwise has groups = C_in)."""
+    """k_h * k_w * (C_in / groups) * C_out * H_out * W_out (MobileNets, section 3.1; depthwise has groups =
+    C_in).
+    """
     return prod(kernel) * (in_channels // groups) * prod(output)
 
 
@@ -148,7 +155,9 @@ def _dense_filters(layer: Options, x: Shape, output: Shape, groups: int) -> tupl
 
 
 def _per_window(window: Window | None, inputs: int) -> int:
-    """k_h * k_w operations an output; with the window as large as the map this is H * W a channel (global pooling)."""
+    """k_h * k_w operations an output; with the window as large as the map this is H * W a channel (global
+    pooling).
+    """
     return prod(window.kernel) if window else 0
 
 
@@ -165,7 +174,9 @@ def _activation(ops: int, about: str, is_clamp: bool = False) -> OperatorRule:
 
 
 def _pooling(int8: Literal["same_scale", "own"], about: str = "") -> OperatorRule:
-    """A window on each channel, or with a sentence about it, which a layer without a value has, the whole of each channel."""
+    """A window on each channel, or with a sentence about it, which a layer without a value has, the whole of
+    each channel.
+    """
     return OperatorRule(_global_pool if about else _pool, int8, None, _per_window, is_word=bool(about), about=about)
 
 

@@ -1,4 +1,6 @@
-"""The remedy of a memory that is too small: amounts for which the whole network was planned, so that following it works."""
+"""The remedy of a memory that is too small: amounts for which the whole network was planned, so that
+following it works.
+"""
 
 from dataclasses import replace
 
@@ -38,7 +40,9 @@ def _try(graph: Graph, hardware: Hardware, policy: Policy, capacity: int) -> Pla
 
 
 def _smallest(graph: Graph, hardware: Hardware, policy: Policy, low: int) -> Plan:
-    """A plan for little SRAM, by bisection between too little and what every layer needs with all its maps in external memory."""
+    """A plan for little SRAM, by bisection between too little and what every layer needs with all its maps in
+    external memory.
+    """
     high = max(streamed_bytes(graph, operator) for operator in graph.operators)
     found = find_plan(graph, replace(hardware, sram_capacity_bytes=high), policy)
     while found.sram_capacity_bytes - low > max(1, found.sram_capacity_bytes // PRECISION):

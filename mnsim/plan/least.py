@@ -11,10 +11,11 @@ def streamed_bytes(graph: Graph, operator: Operator) -> int:
 
 
 def needed_bytes(graph: Graph, operator: Operator) -> int:
-    """The bytes of SRAM without which no plan has room for the operator, however it is cut and wherever its maps are.
+    """The bytes of SRAM without which no plan has room for the operator, however it is cut and wherever its
+    maps are.
 
-    A map that the operator reads several times streams into as many strips, so it can be smaller as a whole. What one map adds
-    does not depend on where another is: each is decided by itself.
+    A map that the operator reads several times streams into as many strips, so it can be smaller as a whole.
+    What one map adds does not depend on where another is: each is decided by itself.
     """
     external = set(range(len(graph.storages)))
     least, resident = streamed_bytes(graph, operator), 0

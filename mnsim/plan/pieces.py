@@ -11,7 +11,9 @@ Span = tuple[int, int]  # half-open
 
 
 class Strip(NamedTuple):
-    """A strip of output rows, the input rows that its windows cover, and those that its buffer holds (rows between windows too)."""
+    """A strip of output rows, the input rows that its windows cover, and those that its buffer holds (rows
+    between windows too).
+    """
 
     rows: Span
     covered: Span
@@ -29,8 +31,9 @@ class Cuts(NamedTuple):
 class TileClass(NamedTuple):
     """Steps that are alike: `steps` of them, each with the same output rows and channels.
 
-    `covered_rows` are the input rows that the windows cover, `in_channels` the input channels that one step sums, of `groups` groups.
-    `is_first` and `is_last` say whether the sum over input channels begins and ends in the step.
+    `covered_rows` are the input rows that the windows cover, `in_channels` the input channels that one step
+    sums, of `groups` groups. `is_first` and `is_last` say whether the sum over input channels begins and ends
+    in the step.
     """
 
     steps: int

@@ -17,9 +17,10 @@ from mnsim.spec.records import Hardware
 def as_dict(result: object) -> Record:
     """A result of the library as dictionaries, lists, numbers and strings, ready for JSON.
 
-    Of an Estimate and a Program that is the JSON of `mnsim analyze` and `mnsim program`; of a Hardware its part of them; of a Network,
-    Graph, Plan, Timeline (times in seconds, by the commands' ids) or what `check` finds, the fields by their names. Shapes are
-    [height, width, channels]; address null is external; alpha and rho are numbers. Raises SpecError U009 for what is no result.
+    Of an Estimate and a Program that is the JSON of `mnsim analyze` and `mnsim program`; of a Hardware its
+    part of them; of a Network, Graph, Plan, Timeline (times in seconds, by the commands' ids) or what `check`
+    finds, the fields by their names. Shapes are [height, width, channels]; address null is external; alpha
+    and rho are numbers. Raises SpecError U009 for what is no result.
     """
     if isinstance(result, Estimate):
         return records.as_dict(result)
@@ -37,7 +38,9 @@ def as_dict(result: object) -> Record:
 
 
 def _plain(value: Any) -> Any:
-    """Records by their fields, tuples as lists, fractions as numbers; where a layer stands in its file is no part of it."""
+    """Records by their fields, tuples as lists, fractions as numbers; where a layer stands in its file is no
+    part of it.
+    """
     if is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "location"}
     if hasattr(value, "_fields"):

@@ -1,4 +1,6 @@
-"""What stands out in a sweep, in words: of all points that ran or that `--where` keeps, however few of them are shown."""
+"""What stands out in a sweep, in words: of all points that ran or that `--where` keeps, however few of them
+are shown.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +15,8 @@ from mnsim.units import format_scaled
 
 
 def sweep_sentences(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
-    """Fastest and slowest, what is busiest and what bounds, the front, and what is not on it for want of a value.
+    """Fastest and slowest, what is busiest and what bounds, the front, and what is not on it for want of a
+    value.
 
     They speak of the points that meet the conditions. `shown` are those in the table, which may be fewer.
     """
@@ -71,7 +74,9 @@ def _engines(rows: Rows, selected: Selected) -> str:
 
 
 def _tally(counts: Mapping[EngineName, int], does: str) -> str:
-    """`the bus is busiest 668 times, the matrix unit 332`; without a number where it is always the same one."""
+    """`the bus is busiest 668 times, the matrix unit 332`; without a number where it is always the same
+    one.
+    """
     first, *others = counts
     if not others:
         return f"{ENGINE_WORDS[first]} {does}"
@@ -96,7 +101,9 @@ def _front(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
 
 
 def not_compared_sentences(rows: Rows, selected: Selected) -> list[str]:
-    """How many points with a result the front leaves out, for want of what, and whether the fastest is one of them."""
+    """How many points with a result the front leaves out, for want of what, and whether the fastest is one of
+    them.
+    """
     if not selected.selection.objectives:
         return []
     found = left_out(rows, selected.selection.objectives, selected.candidates)
@@ -118,7 +125,9 @@ def failed_sentence(rows: Rows) -> str:
 
 
 def goals_record(rows: Rows, selected: Selected) -> dict[str, Any]:
-    """The front as data: what it is for, how many points were compared, and how many not for want of which column."""
+    """The front as data: what it is for, how many points were compared, and how many not for want of which
+    column.
+    """
     objectives: Sequence[Objective] = selected.selection.objectives
     found = left_out(rows, objectives, selected.candidates)
     return {

@@ -1,4 +1,5 @@
-"""Words of PyTorch, Keras, TensorFlow Lite, ONNX and Caffe that mnsim writes otherwise or has none for, and what to write instead.
+"""Words of PyTorch, Keras, TensorFlow Lite, ONNX and Caffe that mnsim writes otherwise or has none for, and
+what to write instead.
 
 Looked up without case, hyphens and underscores, and only to compose an error.
 """
@@ -160,7 +161,9 @@ def operator_instead(word: str) -> str:
 
 
 def key_instead(word: str, siblings: Collection[str]) -> str:
-    """What to write for another framework's key where only the siblings may stand; '' for a word that none has."""
+    """What to write for another framework's key where only the siblings may stand; '' for a word that none
+    has.
+    """
     meant = _meant(word, _KEYS)
     if meant:
         return f"did you mean '{meant}'?" if meant in siblings else ""

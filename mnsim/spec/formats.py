@@ -1,4 +1,6 @@
-"""Files of other tools that come in a specification's place, told by their first bytes, else by their names."""
+"""Files of other tools that come in a specification's place, told by their first bytes, else by their
+names.
+"""
 
 import re
 from pathlib import PurePath
@@ -27,8 +29,8 @@ _STARTS = (  # none of them is how a text can start
     (re.compile(rb"\x89HDF\r\n\x1a\n"), _HDF5),
     (re.compile(rb".{4}\0{4}\{", re.DOTALL), _SAFETENSORS),
     (re.compile(rb"GGUF.\0"), _GGUF),
-    # onnx.ModelProto as exporters write it: the version of the format (1 to 99), then who made it, where it belongs or what it is
-    # (texts), the model's own version, or at once the graph or the operator sets.
+    # onnx.ModelProto as exporters write it: the version of the format (1 to 99), then who made it, where it
+    # belongs or what it is (texts), the model's own version, or at once the graph or the operator sets.
     (re.compile(rb"\x08[\x01-\x63](?:[\x12\x1a\x22\x32](?:\0|.{1,2}?[\x20-\x7e]{2})|\x28.|[\x3a\x42])", re.DOTALL), _ONNX),
 )
 _FIRST_MEMBERS = (
@@ -54,7 +56,9 @@ _LOOKED_AT = 4096
 
 
 def foreign_format(name: str, content: bytes) -> Foreign | None:
-    """What of another tool's a file is, by its first bytes, or by its name where they are no text; None for what may be YAML."""
+    """What of another tool's a file is, by its first bytes, or by its name where they are no text; None for
+    what may be YAML.
+    """
     start = content[:_LOOKED_AT]
     member = _first_member(start)
     patterns, text = (_STARTS, start) if member is None else (_FIRST_MEMBERS, member)

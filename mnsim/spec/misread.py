@@ -1,7 +1,9 @@
-"""What a person meant where a text is not YAML, or is YAML that says something else: the line at fault, in plain words.
+"""What a person meant where a text is not YAML, or is YAML that says something else: the line at fault, in
+plain words.
 
-A parser stops where it cannot go on, which is often a line or more behind the mistake, and speaks of tokens. Each function here
-knows one kind of mistake by the lines around that place, and gives None where it is not that.
+A parser stops where it cannot go on, which is often a line or more behind the mistake, and speaks of tokens.
+Each function here knows one kind of mistake by the lines around that place, and gives None where it is not
+that.
 """
 
 import re
@@ -75,7 +77,9 @@ def _open_quote(text: Text, context: Any, about: str) -> SpecError | None:
 
 
 def _open_bracket(text: Text, mark: Any, context: Any, about: str) -> SpecError | None:
-    """A bracket that is not closed in its line; within the line, another bracket that closes it, or a comma that is missing."""
+    """A bracket that is not closed in its line; within the line, another bracket that closes it, or a comma
+    that is missing.
+    """
     opening = _line(text, context.line)[context.column : context.column + 1] if context else ""
     if "flow" not in about or opening not in _BRACKETS:
         return None
@@ -103,7 +107,9 @@ def _glued_colon(text: Text, number: int) -> SpecError | None:
 
 
 def _no_colon(text: Text, mark: Any, context: Any, what: str) -> SpecError | None:
-    """A line that was to be a key, and has no colon: the parser names it, or takes it for the start of the next line's key."""
+    """A line that was to be a key, and has no colon: the parser names it, or takes it for the start of the
+    next line's key.
+    """
     if "could not find expected ':'" in what and context:
         line = context.line
     elif "mapping values are not allowed" in what and (word := _KEY_AND_BRACKET.match(_line(text, mark.line))):
@@ -157,7 +163,9 @@ def _second_colon(text: Text, mark: Any, what: str) -> SpecError | None:
 
 
 def _behind_the_end(text: Text, mark: Any, what: str) -> SpecError | None:
-    """A bracket that closes nothing, and what follows a closing quote; an earlier quote that is not closed may have opened it."""
+    """A bracket that closes nothing, and what follows a closing quote; an earlier quote that is not closed
+    may have opened it.
+    """
     line = _line(text, mark.line)
     stop, before = line[mark.column : mark.column + 1], line[: mark.column].rstrip()
     if "did not find expected" not in what and "expected <block end>" not in what:
@@ -209,7 +217,9 @@ def _forbidden(text: Text, mark: Any, what: str) -> SpecError | None:
 
 
 def _plainly(text: Text, mark: Any, context: Any, what: str) -> SpecError:
-    """Where the parser stopped, in its words; if that is past the last character, what is not closed there is to blame, else that."""
+    """Where the parser stopped, in its words; if that is past the last character, what is not closed there is
+    to blame, else that.
+    """
     remedy = "check indentation, quotes, brackets and colons here"
     for each in (mark, context):
         if each and "".join(text.lines[each.line :])[each.column :].strip():
@@ -219,10 +229,11 @@ def _plainly(text: Text, mark: Any, context: Any, what: str) -> SpecError:
 
 
 def slip(text: Text, place: Location, written: str, alone: bool) -> tuple[Location, str, str] | None:
-    """Of a value or key that is wrong: the place, message and remedy where a colon, a space or a dash is missing in it, or None.
+    """Of a value or key that is wrong: the place, message and remedy where a colon, a space or a dash is
+    missing in it, or None.
 
-    YAML takes `- conv 8` for one word, and lines that follow a value without a colon or a dash for more of that value. `alone` says
-    that what is written cannot be a text, so that its first line is looked at, too.
+    YAML takes `- conv 8` for one word, and lines that follow a value without a colon or a dash for more of
+    that value. `alone` says that what is written cannot be a text, so that its first line is looked at, too.
     """
     known, start = _words_of_files(), place.line - 1
     if _line(text, start)[place.column - 1 : place.column] in tuple("'\"|>&*!"):
