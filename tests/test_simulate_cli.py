@@ -11,7 +11,7 @@ import pytest
 
 from mnsim.document.blocks import Chart, Interval, Steps
 from mnsim.pipeline import analyze, plan_network
-from mnsim.program.lower import lower
+from mnsim.program.lower import MOST_COMMANDS, lower
 from mnsim.render.chart import axis, bar_line, track_line
 from mnsim.report.derive import derive
 from mnsim.report.simulation_table import simulation_document
@@ -124,6 +124,8 @@ def test_a_program_that_is_too_long_is_refused() -> None:
     ran = run("simulate", "mobilenet_v1", "--sram", "1300 B")
     assert ran.code == 1
     assert "P002" in ran.err
+    assert f"more than {MOST_COMMANDS:,}" in ran.err
+    assert f"{MOST_COMMANDS:,}" in run("explain", "P002").out
     assert run("analyze", "mobilenet_v1", "--sram", "1300 B").code == 0
 
 

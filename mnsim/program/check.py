@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mnsim.errors import ProgramError
 from mnsim.program.atoms import Atoms, Geometry, extents, geometry_of, in_one_piece
+from mnsim.program.collector import collector_paused
 from mnsim.program.form import check_form, shown
 from mnsim.program.model import ENGINES, Command, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
 from mnsim.program.progress import Progress, telling, untold
@@ -37,6 +38,7 @@ class Checked:
     sram_touched_bytes: int
 
 
+@collector_paused()
 def check(program: Program, hardware: Hardware, progress: Progress = untold) -> Checked:
     """Find a program right, or raise ProgramError at its first fault: of any command's form, else in the run of the commands.
 
