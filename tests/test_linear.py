@@ -12,8 +12,8 @@ from mnsim import analyze
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.interpreters.simulate import simulate
-from mnsim.plan.model import Buffer, Home, Plan, Segment, Tiling
-from mnsim.plan.tiling import is_ring, make_geometry, working_bytes
+from mnsim.plan.model import Buffer, Cut, Home, Plan, Segment, Tiling
+from mnsim.plan.tiling import crossing_whole, is_ring, make_geometry, working_bytes
 from mnsim.program.check import check
 from mnsim.program.dump import dump
 from mnsim.program.lower import lower
@@ -40,7 +40,7 @@ def planned(graph: Graph, tilings: Sequence[Tiling], is_streamed: bool) -> Plan:
     for storage in graph.storages:
         starts.append(cursor)
         cursor += storage.size_bytes
-    homes = [Home(None if is_streamed else starts[slot.storage] + slot.offset_bytes, 0, len(graph.operators)) for slot in graph.slots]
+    homes = [Home(None if is_streamed else starts[slot.storage] + slot.offset_bytes, 0, len(graph.operators) - 1) for slot in graph.slots]
     segments = []
     for operator, tiling in zip(graph.operators, tilings, strict=True):
         geometry = make_geometry(graph, operator, external)
@@ -48,9 +48,10 @@ def planned(graph: Graph, tilings: Sequence[Tiling], is_streamed: bool) -> Plan:
         for name, size in working_bytes(geometry, tiling):
             single = name == "partial sums" or (name.startswith("input") and is_ring(geometry, tiling))
             for _ in range(1 if single else 2):
-                buffers.append(Buffer(name, cursor, size))
+                buffers.append(Buffer(name, cursor, size, operator.index))
                 cursor += size
-        segments.append(Segment((operator.index,), tiling, tuple(buffers)))
+        cut = Cut(operator.index, geometry, tiling, *crossing_whole(graph, operator, external))
+        segments.append(Segment((cut,), tuple(buffers)))
     return Plan("overlap", cursor, (), tuple(segments), tuple(homes))
 
 

@@ -64,7 +64,7 @@ def without(line: bytes, column: str) -> bytes:
 DAMAGE = {
     "edited time": (lambda line: changed(line, "simulated_time_s", 1.0), "its checksum is "),
     "edited count": (lambda line: line.replace(b'"macs": ', b'"macs": 1'), "its checksum is "),
-    "edited word": (lambda line: changed(line, "bound", "vector" if b'"bound": "bus"' in line else "bus"), "its checksum is "),
+    "edited word": (lambda line: changed(line, "busiest", "vector" if b'"busiest": "bus"' in line else "bus"), "its checksum is "),
     "error made up": (lambda line: changed(line, "error", "C001: no"), "its checksum is "),
     "no time": (lambda line: without(line, "simulated_time_s"), "its checksum is "),
     "no error column": (lambda line: line.replace(b'"error"', b'"errr"'), "its checksum is "),
@@ -127,7 +127,7 @@ def test_a_line_is_json_with_the_checksum_of_all_before_it() -> None:
     ("good", "bad"),
     [
         (b'"error": null', b'"errr": null'),
-        (b'"bound": "', b'"bound": "x'),
+        (b'"busiest": "', b'"busiest": "x'),
         (b'"macs": ', b'"macs": [], "x": '),
         (b'"serial_time_s": ', b'"serial_time_s": "x", "y": '),
         (b'"simulated_time_s": ', b'"simulated": '),

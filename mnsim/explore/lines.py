@@ -52,12 +52,12 @@ def _fault(line: bytes) -> str | None:
         return f"it does not start with a key of {DIGITS} digits"
     if not line.endswith(b"}\n"):
         return "it is cut short"
-    if b'"crc32"' not in line:
-        return None
     try:
         json.loads(line)
     except (ValueError, RecursionError):
         return "it is not JSON"
+    if b'"crc32"' not in line:
+        return None
     if not line[-_LENGTH:].startswith(_MARK):
         return "it does not end with its checksum"
     said = line[-_LENGTH + len(_MARK) : -3].decode("ascii", "replace")
