@@ -17,9 +17,10 @@ from simpy import Environment, Event
 
 from mnsim.interpreters.recurrence import recur, simulated_times_s
 from mnsim.interpreters.simulate import simulate
+from mnsim.operators.quantities import RATES
 from mnsim.pipeline import plan_network
 from mnsim.program.lower import lower
-from mnsim.program.rates import Rates, rates_of
+from mnsim.program.rates import make_rates, rates_of
 
 TURNS, SETTINGS = 15, 100_000
 LEAST_SPEED, MOST_S = 0.2, 10.0
@@ -54,9 +55,10 @@ def main() -> int:
     same = timeline == recur(program, rates_of(planned.hardware))
     print(f"{network}: both clocks give the same times to the last bit: {same}")
     random = np.random.default_rng(1)
-    columns = [scale * 10 ** random.uniform(-1, 1, SETTINGS) for scale in (1e9, 1e-9, 1e12, 1e-9, 1e10, 1e-9)]
+    scales = {"B/s": 1e9, "s": 1e-9, "FLOPS": 1e11}
+    columns = {rate.column: scales[rate.unit] * 10 ** random.uniform(-1, 1, SETTINGS) for rate in RATES}
     start = process_time()
-    simulated_times_s(program, Rates(*columns))
+    simulated_times_s(program, make_rates(columns))
     spent_s = process_time() - start
     print(f"{network}: {SETTINGS:,} hardware settings by the recurrence in {spent_s:.2f} s of CPU (limit {MOST_S:.0f})")
     return int(speed < LEAST_SPEED or spent_s > MOST_S or not same)

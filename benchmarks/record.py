@@ -97,10 +97,11 @@ def in_process() -> Iterator[tuple[str, int, Callable[[], object]]]:
     from mnsim.graph.build import build_graph
     from mnsim.interpreters.recurrence import recur, simulated_times_s
     from mnsim.interpreters.simulate import simulate
+    from mnsim.operators.quantities import RATES
     from mnsim.plan.residency import make_plan
     from mnsim.program.check import check
     from mnsim.program.lower import lower
-    from mnsim.program.rates import Rates, rates_of
+    from mnsim.program.rates import make_rates, rates_of
     from mnsim.spec.load import load_hardware, load_network
 
     graph, hardware = build_graph(load_network("mobilenet_v1")), load_hardware("seed")
@@ -108,13 +109,14 @@ def in_process() -> Iterator[tuple[str, int, Callable[[], object]]]:
     program, rates = lower(graph, plan), rates_of(hardware)
     count = len(program.commands)
     random = np.random.default_rng(1)
-    columns = [scale * 10 ** random.uniform(-1, 1, 10_000) for scale in (1e9, 1e-9, 1e12, 1e-9, 1e10, 1e-9)]
+    scales = {"B/s": 1e9, "s": 1e-9, "FLOPS": 1e11}
+    columns = {rate.column: scales[rate.unit] * 10 ** random.uniform(-1, 1, 10_000) for rate in RATES}
     yield "plan mobilenet_v1", 0, lambda: make_plan(graph, hardware)
     yield "lower mobilenet_v1", count, lambda: lower(graph, plan)
     yield "check mobilenet_v1", count, lambda: check(program, hardware)
     yield "simulate mobilenet_v1", count, lambda: simulate(program, hardware)
     yield "recurrence of mobilenet_v1", count, lambda: recur(program, rates)
-    yield "10,000 settings by the recurrence", 0, lambda: simulated_times_s(program, Rates(*columns))
+    yield "10,000 settings by the recurrence", 0, lambda: simulated_times_s(program, make_rates(columns))
 
 
 def sweep() -> float:

@@ -15,13 +15,14 @@ from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import capacity_bound_time_s, estimate
 from mnsim.interpreters.recurrence import recur, simulated_times_s
 from mnsim.interpreters.simulate import simulate
+from mnsim.operators.quantities import RATES
 from mnsim.pipeline import plan_network, run
 from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.lower import lower
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, Vector
 from mnsim.program.occupancy import occupancy
-from mnsim.program.rates import Rates, rates_of
+from mnsim.program.rates import make_rates, rates_of
 from mnsim.program.timeline import Timeline, busy_times_s, command_waits_s, layer_times
 from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Engine, Hardware
@@ -97,11 +98,13 @@ def test_how_near_the_bound(network: str, most: float) -> None:
 def test_many_settings_at_once_are_each_setting_alone() -> None:
     program = played("mobilenet_cifar").program
     random = np.random.default_rng(7)
-    columns = [10 ** random.uniform(low, low + 3, 5000) for low in (8, -9, 11, -9, 9, -9)]
-    columns[1][::2] = 0
-    many = simulated_times_s(program, Rates(*columns, {"conv": 0.5}, {"relu": 0.25}))
+    low = {"B/s": 8, "s": -9, "FLOPS": 9}
+    columns = {rate.column: 10 ** random.uniform(low[rate.unit], low[rate.unit] + 3, 5000) for rate in RATES}
+    columns["external_latency_s"][::2] = 0
+    shares = {"matrix_efficiency_conv": 0.5, "vector_efficiency_relu": 0.25}
+    many = simulated_times_s(program, make_rates(columns | shares))
     for place in (0, 1, 2047, 2048, 4999):
-        alone = Rates(*(float(column[place]) for column in columns), {"conv": 0.5}, {"relu": 0.25})
+        alone = make_rates({name: float(column[place]) for name, column in columns.items()} | shares)
         assert recur(program, alone).end_s == many[place]
 
 

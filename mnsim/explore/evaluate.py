@@ -17,13 +17,14 @@ from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate, plain_sum, total_times
 from mnsim.interpreters.energy import joules, layer_amounts
 from mnsim.interpreters.recurrence import Array, simulated_times_s
+from mnsim.operators.quantities import ENERGIES, TIMED
 from mnsim.plan.model import Policy
 from mnsim.plan.residency import find_plan
 from mnsim.program.check import check
 from mnsim.program.lower import lower
 from mnsim.program.model import Program
-from mnsim.program.rates import Rates
-from mnsim.spec.records import Energies, Hardware, Network
+from mnsim.program.rates import Rates, make_rates
+from mnsim.spec.records import Energies, Hardware, Network, own_rates, with_amount
 
 Fidelity = Literal["simulated", "analytical"]
 FIDELITIES: tuple[Fidelity, ...] = ("simulated", "analytical")
@@ -40,6 +41,7 @@ TIMES = (
     "capacity_bound_time_s",
     "energy_j",
 )
+_SAYS_NOTHING = {"throughput": 1.0, "overhead": 0.0, "efficiency": ()}
 NAMED = ("busiest", "bound_by")  # columns that name an engine, each a number in ENGINES
 
 
@@ -126,17 +128,9 @@ def _first_largest(*engines: Array) -> NDArray[np.int8]:
 def _without_rates(structure: Structure) -> Structure:
     """The structure with rates that say nothing, so that a plan is found again whatever the rates are."""
     hardware = structure.hardware
-    plain = replace(
-        hardware,
-        name="",
-        title="",
-        external_kind="",
-        external_latency_s=0.0,
-        bus_bandwidth_bytes_per_s=1.0,
-        matrix=replace(hardware.matrix, throughput_per_s=1.0, launch_overhead_s=0.0, efficiency=()),
-        vector=replace(hardware.vector, throughput_per_s=1.0, launch_overhead_s=0.0, efficiency=()),
-        energies=None,
-    )
+    plain = replace(hardware, name="", title="", external_kind="", energies=None)
+    for quantity in TIMED:
+        plain = with_amount(plain, quantity, _SAYS_NOTHING[quantity.role])
     return replace(structure, hardware=plain)
 
 
@@ -161,31 +155,13 @@ def _graph(network: Network, alpha: Fraction, rho: Fraction, dtype: Dtype) -> Gr
 def rates_with(hardware: Hardware, columns: Mapping[str, Array], count: int) -> Rates[Array]:
     """The hardware's rates as arrays, with those columns put in that are given."""
 
-    def rate(column: str, value: float) -> Array:
-        return columns[column] if column in columns else np.full(count, value)
-
-    def shares(prefix: str, own: tuple[tuple[str, float], ...]) -> dict[str, Array | float]:
-        given = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
-        return {**dict(own), **given}
-
-    return Rates(
-        rate("bus_bandwidth_bytes_per_s", hardware.bus_bandwidth_bytes_per_s),
-        rate("external_latency_s", hardware.external_latency_s),
-        rate("matrix_throughput_per_s", hardware.matrix.throughput_per_s),
-        rate("matrix_launch_overhead_s", hardware.matrix.launch_overhead_s),
-        rate("vector_throughput_per_s", hardware.vector.throughput_per_s),
-        rate("vector_launch_overhead_s", hardware.vector.launch_overhead_s),
-        shares("matrix_efficiency_", hardware.matrix.efficiency),
-        shares("vector_efficiency_", hardware.vector.efficiency),
-    )
+    return make_rates({**{name: np.full(count, value) for name, value in own_rates(hardware).items()}, **columns})
 
 
 def _energies_j(found: Estimate, energies: Energies, batch: Batch) -> Array:
     """Joules of the whole run, layer by layer added up as an estimate's are."""
 
-    def each(column: str) -> Array:
-        return batch.rates[column] if column in batch.rates else np.full(batch.count, getattr(energies, column))
-
-    each_j = each("external_j_per_byte"), each("sram_j_per_byte"), each("matrix_j_per_op"), each("vector_j_per_op")
+    own = {quantity.column: getattr(energies, quantity.column) for quantity in ENERGIES}
+    each_j = [batch.rates[name] if name in batch.rates else np.full(batch.count, value) for name, value in own.items()]
     layers = (joules(amounts, each_j) for amounts in layer_amounts(found.graph, found.plan))
     return plain_sum(layers, np.zeros(batch.count))

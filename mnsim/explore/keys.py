@@ -10,17 +10,13 @@ import numpy as np
 
 from mnsim.explore.evaluate import Structure
 from mnsim.explore.points import Array
-from mnsim.explore.rows import own_rates
 from mnsim.explore.version import model_version
-from mnsim.spec.hardware import MatrixEfficiencySpec, VectorEfficiencySpec
-from mnsim.spec.records import contents
-from mnsim.spec.settings import fields_of
+from mnsim.operators import quantities
+from mnsim.operators.quantities import kind_column
+from mnsim.spec.records import amount_of, contents, own_rates
 
 DIGITS = 32  # hexadecimal: 128 bits
-EFFICIENCIES = (
-    *(f"matrix_efficiency_{kind}" for kind in fields_of(MatrixEfficiencySpec)),
-    *(f"vector_efficiency_{kind}" for kind in fields_of(VectorEfficiencySpec)),
-)
+EFFICIENCIES = tuple(kind_column(quantity, kind) for quantity in quantities.EFFICIENCIES for kind in quantity.kinds)
 
 
 def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> list[str]:
@@ -36,7 +32,7 @@ def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> lis
         "model": model_version(),
         "network": asdict(contents(structure.network)),
         "variant": [structure.alpha, structure.rho, structure.dtype, structure.policy, structure.fidelity],
-        "hardware": [hardware.name, hardware.external_capacity_bytes, hardware.sram_capacity_bytes, hardware.fused],
+        "hardware": [hardware.name, *(amount_of(hardware, quantity) for quantity in quantities.CAPACITIES), hardware.fused],
         "rates": names,
     }
     prefix = sha256(json.dumps(planned, sort_keys=True, default=_plain).encode())

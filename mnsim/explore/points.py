@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.spec.axes import Axis, drawn, rate_column
+from mnsim.operators.quantities import rate_column
+from mnsim.spec.axes import Axis, drawn
 from mnsim.spec.sweep import Sweep
 
 Numbers = NDArray[np.int64]

@@ -10,21 +10,18 @@ from numpy.typing import NDArray
 from mnsim.errors import MnsimError, ShapeError
 from mnsim.explore.evaluate import COUNTS, NAMED, TIMES, Fidelity, Outcome
 from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
+from mnsim.operators.quantities import CAPACITIES, EFFICIENCIES, RATES, rate_column
 from mnsim.papers.accuracy import published_accuracy
 from mnsim.program.model import ENGINES, EngineName
-from mnsim.spec.axes import ENERGIES, RATES, rate_column
-from mnsim.spec.records import Hardware
+from mnsim.spec.axes import KEYS
+from mnsim.spec.records import Hardware, amount_of, own_rates
 
-PLANNED = ("network", "alpha", "rho", "dtype", "policy", "hardware", "sram_capacity_bytes", "external_capacity_bytes", "fused")
+PLANNED = ("network", "alpha", "rho", "dtype", "policy", "hardware", *KEYS.values())
 PUBLISHED = ("published_accuracy", "published_in")
-KEYS = {
-    "internal_memory.capacity": "sram_capacity_bytes",
-    "external_memory.capacity": "external_capacity_bytes",
-    "matrix_unit.fused": "fused",
-}
 TEXTS = ("network", "dtype", "policy", "hardware", "fused", *NAMED, "published_in", "error")
-WHOLE = ("sram_capacity_bytes", "external_capacity_bytes", *COUNTS)  # whole numbers
+WHOLE = (*(quantity.column for quantity in CAPACITIES), *COUNTS)  # whole numbers
 FLAGS = ("pareto",)
+_EFFICIENCIES = tuple(f"{quantity.column}_" for quantity in EFFICIENCIES)
 UNDONE = -1
 
 Shared = dict[str, Any]  # the columns that points of one plan share, by name
@@ -47,7 +44,7 @@ def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware],
     """The columns of a sweep over pieces of hardware, and `pareto` where the front is marked."""
     own = [own_rates(each) for each in hardware]
     planned = [{**rates, **_planned(each)} for rates, each in zip(own, hardware, strict=True)]
-    rates = dict.fromkeys([*RATES.values(), *(column for each in own for column in each), *points.rates])
+    rates = dict.fromkeys([*(quantity.column for quantity in RATES), *(column for each in own for column in each), *points.rates])
     has_energy = fidelity == "simulated" and any(each.energies is not None for each in hardware)
     absent = {*(() if fidelity == "simulated" else ("simulated_time_s", "commands")), *(() if has_energy else ("energy_j",))}
     times = tuple(name for name in TIMES if name not in absent)
@@ -79,7 +76,7 @@ def planned_columns(points: Points, columns: Columns, group: Group, hardware: Ha
     levels = level_values(points, group)
     network, alpha, rho = levels["network"], levels["alpha"], levels["rho"]
     accuracy = published_accuracy(network, alpha, rho)
-    efficiencies = [name for name in columns.point_names if name.startswith(("matrix_efficiency_", "vector_efficiency_"))]
+    efficiencies = [name for name in columns.point_names if name.startswith(_EFFICIENCIES)]
     return {
         "network": network.name,
         "alpha": float(alpha),
@@ -98,26 +95,9 @@ def planned_columns(points: Points, columns: Columns, group: Group, hardware: Ha
 def _planned(hardware: Hardware) -> Shared:
     """What of a piece of hardware plans depend on."""
     return {
-        "sram_capacity_bytes": hardware.sram_capacity_bytes,
-        "external_capacity_bytes": hardware.external_capacity_bytes,
+        **{quantity.column: amount_of(hardware, quantity) for quantity in CAPACITIES},
         "fused": "+".join(hardware.fused) or None,
     }
-
-
-def own_rates(hardware: Hardware) -> dict[str, float]:
-    """The hardware's rates, efficiencies and energies, by column."""
-    matrix, vector, energies = hardware.matrix, hardware.vector, hardware.energies
-    rates = {
-        "bus_bandwidth_bytes_per_s": hardware.bus_bandwidth_bytes_per_s,
-        "external_latency_s": hardware.external_latency_s,
-        "matrix_throughput_per_s": matrix.throughput_per_s,
-        "matrix_launch_overhead_s": matrix.launch_overhead_s,
-        "vector_throughput_per_s": vector.throughput_per_s,
-        "vector_launch_overhead_s": vector.launch_overhead_s,
-    }
-    rates |= {f"matrix_efficiency_{kind}": share for kind, share in matrix.efficiency}
-    rates |= {f"vector_efficiency_{kind}": share for kind, share in vector.efficiency}
-    return rates if energies is None else {**rates, **{column: getattr(energies, column) for column in ENERGIES.values()}}
 
 
 class Rows:

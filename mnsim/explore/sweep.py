@@ -20,8 +20,9 @@ from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_
 from mnsim.explore.store import Store, append, give_up, open_store, stored, survey
 from mnsim.explore.version import model_version
 from mnsim.explore.workers import run_here
+from mnsim.operators.quantities import ENERGIES
 from mnsim.program.model import ENGINES
-from mnsim.spec.axes import ENERGIES, hardware_at
+from mnsim.spec.axes import hardware_at
 from mnsim.spec.records import Hardware
 from mnsim.spec.sweep import PARTS, Asked, read_sweep
 
@@ -216,7 +217,7 @@ def _fill_in(
     What is published is read anew: it is no result. A line that is no row of this sweep, whatever its checksum says, is moved out.
     """
     there = np.array([key in store for key in keys])
-    has_energy = any(column in planned or column in rows.points.rates for column in ENERGIES.values())
+    has_energy = any(column in planned or column in rows.points.rates for column in (quantity.column for quantity in ENERGIES))
     counts = [name for name in rows.names if name in COUNTS]
     times = [name for name in rows.time_names if has_energy or name != "energy_j"]
     refused, shares = [], dict[tuple[object, ...], int]()

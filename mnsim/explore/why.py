@@ -4,24 +4,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain, pairwise
 from math import log
-from typing import Literal, assert_never
 
 import numpy as np
 
 from mnsim.graph.model import Graph
 from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.interpreters.recurrence import Array, simulated_times_s
+from mnsim.operators.quantities import RESOURCES
 from mnsim.pipeline import Planned
 from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
 from mnsim.program.lower import lower
 from mnsim.program.model import Program
-from mnsim.program.rates import Rates, rates_of
+from mnsim.program.rates import Rates, make_rates, rates_of
+from mnsim.spec import records
 from mnsim.spec.records import Hardware
 
-Resource = Literal["bandwidth", "sram", "matrix", "vector", "latency", "matrix_launch", "vector_launch"]
-RESOURCES: tuple[Resource, ...] = ("bandwidth", "sram", "matrix", "vector", "latency", "matrix_launch", "vector_launch")
-COSTS: tuple[Resource, ...] = ("latency", "matrix_launch", "vector_launch")  # less of them is better; 0 is a value that they can have
+Resource = str  # a name in RESOURCES
+COSTS = tuple(name for name, quantity in RESOURCES.items() if quantity.less_is_better)  # 0 is a value that they can have
+SIZES = tuple(name for name, quantity in RESOURCES.items() if quantity.role == "capacity")  # each amount has a plan of its own
+(_SRAM,) = SIZES
 MORE = 1.25  # times as much of a resource, or as little of a cost, is what they are ranked by
 PAYS = 0.05  # a doubling is worth its while when it saves this share of the time
 ENOUGH = 0.005  # a size of the SRAM is enough when the best one saves no more than this share of the time beyond it
@@ -69,7 +71,7 @@ class Sensitivity:
 
 def most_sizes_of_sram(planned: Planned) -> int:
     """How many sizes of the SRAM `sensitivity` makes a program for at most, before it looks beyond the first purchase."""
-    sizes = sorted({planned.hardware.sram_capacity_bytes, *map(_sram, _offers(planned.graph, planned.hardware, "sram"))})
+    sizes = sorted({planned.hardware.sram_capacity_bytes, *map(_sram, _offers(planned.graph, planned.hardware, _SRAM))})
     halvings = [((high - 1) // KIB - low // KIB).bit_length() for low, high in pairwise(sizes)]
     return len(sizes) + max(halvings)
 
@@ -88,7 +90,7 @@ def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Se
     gains = []
     for resource, offered in offers.items():
         found = [now_s, *(next(times) for _ in offered)]
-        if resource == "sram":
+        if resource in SIZES:
             tried = dict(zip(map(_sram, (hardware, *offered)), found, strict=True))
             gains.append(_gain_by_sram(hardware, found, sizes_between(bench, hardware, tried)))
         else:
@@ -105,44 +107,13 @@ def resources_of(hardware: Hardware) -> tuple[Resource, ...]:
 
 def amount_of(hardware: Hardware, resource: Resource) -> float:
     """How much of a resource there is: bytes/s, bytes, operations/s, seconds."""
-    match resource:
-        case "bandwidth":
-            return hardware.bus_bandwidth_bytes_per_s
-        case "sram":
-            return hardware.sram_capacity_bytes
-        case "matrix":
-            return hardware.matrix.throughput_per_s
-        case "vector":
-            return hardware.vector.throughput_per_s
-        case "latency":
-            return hardware.external_latency_s
-        case "matrix_launch":
-            return hardware.matrix.launch_overhead_s
-        case "vector_launch":
-            return hardware.vector.launch_overhead_s
-        case _:
-            assert_never(resource)
+    amount: float = records.amount_of(hardware, RESOURCES[resource])
+    return amount
 
 
 def with_amount(hardware: Hardware, resource: Resource, amount: float) -> Hardware:
     """The hardware with so much of a resource; SRAM has whole bytes."""
-    match resource:
-        case "bandwidth":
-            return replace(hardware, bus_bandwidth_bytes_per_s=amount)
-        case "sram":
-            return replace(hardware, sram_capacity_bytes=round(amount))
-        case "matrix":
-            return replace(hardware, matrix=replace(hardware.matrix, throughput_per_s=amount))
-        case "vector":
-            return replace(hardware, vector=replace(hardware.vector, throughput_per_s=amount))
-        case "latency":
-            return replace(hardware, external_latency_s=amount)
-        case "matrix_launch":
-            return replace(hardware, matrix=replace(hardware.matrix, launch_overhead_s=amount))
-        case "vector_launch":
-            return replace(hardware, vector=replace(hardware.vector, launch_overhead_s=amount))
-        case _:
-            assert_never(resource)
+    return records.with_amount(hardware, RESOURCES[resource], round(amount) if resource in SIZES else amount)
 
 
 def _scaled(hardware: Hardware, resource: Resource, multiplier: float) -> Hardware:
@@ -163,7 +134,7 @@ def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Ha
     SRAM ends with the first that holds all weights and maps at once.
     """
     yield _times_more(hardware, resource, MORE)
-    if resource != "sram":
+    if resource not in SIZES:
         yield from (_times_more(hardware, resource, 2**power) for power in range(1, DOUBLINGS + 1))
         yield _scaled(hardware, resource, 0 if resource in COSTS else ENDLESS)
         return
@@ -191,7 +162,7 @@ def _gain_by_rate(hardware: Hardware, resource: Resource, times: Sequence[float]
 def _gain_by_sram(hardware: Hardware, times: Sequence[float], tried: Mapping[int, float]) -> Gain:
     """The gain by more SRAM; `tried` has the time of each size that was simulated."""
     enough = _enough(tried)
-    gain = _gain(hardware, "sram", times, min(tried.values()))
+    gain = _gain(hardware, _SRAM, times, min(tried.values()))
     return replace(gain, enough_amount=enough, saved_by_enough_s=times[0] - tried[enough])
 
 
@@ -216,7 +187,7 @@ def sizes_between(bench: "_Bench", hardware: Hardware, tried: Mapping[int, float
         if first > last:
             return found
         middle = (first + last) // 2 * KIB
-        (found[middle],) = bench.times_s([with_amount(hardware, "sram", middle)])
+        (found[middle],) = bench.times_s([with_amount(hardware, _SRAM, middle)])
 
 
 def _worth(times: Sequence[float]) -> float:
@@ -275,14 +246,5 @@ class _Bench:
 
 
 def _stacked(rates: Sequence[Rates[float]]) -> Rates[Array]:
-    """The rates of several machines as arrays; their efficiencies are the same."""
-    return Rates(
-        np.array([each.bus_bandwidth_bytes_per_s for each in rates]),
-        np.array([each.external_latency_s for each in rates]),
-        np.array([each.matrix_throughput_per_s for each in rates]),
-        np.array([each.matrix_launch_overhead_s for each in rates]),
-        np.array([each.vector_throughput_per_s for each in rates]),
-        np.array([each.vector_launch_overhead_s for each in rates]),
-        rates[0].matrix_efficiency,
-        rates[0].vector_efficiency,
-    )
+    """The rates of several machines as arrays; they say the same efficiencies."""
+    return make_rates({name: np.array([each.columns[name] for each in rates]) for name in rates[0].columns})

@@ -17,7 +17,7 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Cut, Plan, segments_of
 from mnsim.plan.tiling import Traffic, tile_counts, tile_traffic
-from mnsim.program.rates import Number, Rates, rates_of
+from mnsim.program.rates import EngineRates, Number, Rates, rates_of
 from mnsim.spec.records import Hardware
 
 if TYPE_CHECKING:
@@ -158,11 +158,29 @@ def layer_works(graph: Graph, plan: Plan, fused: Sequence[str]) -> list[LayerWor
 
 def layer_times(work: LayerWork, rates: Rates[Number]) -> LayerTimes[Number]:
     """Seconds that a layer takes on each engine: the sums of its commands' durations."""
-    operator, traffic, tiles = work.operator, work.traffic, work.tiles
-    transfer_s = traffic.total_bytes / rates.bus_bandwidth_bytes_per_s + traffic.transfers * rates.external_latency_s
-    matrix_s = _matrix_busy_s(operator, rates) + bool(operator.macs) * tiles * work.in_blocks * rates.matrix_launch_overhead_s
-    vector_s = _vector_busy_s(work.vector_ops, rates) + len(work.vector_ops) * tiles * rates.vector_launch_overhead_s
-    return LayerTimes(transfer_s, matrix_s, vector_s)
+    operator, traffic, tiles, ops = work.operator, work.traffic, work.tiles, work.vector_ops
+    return LayerTimes(
+        _engine_s(rates.engines["bus"], [("", traffic.total_bytes)], traffic.transfers),
+        _engine_s(rates.engines["matrix"], _matrix_work(operator), bool(operator.macs) * tiles * work.in_blocks),
+        _engine_s(rates.engines["vector"], ops, len(ops) * tiles),
+    )
+
+
+def _engine_s(engine: EngineRates[Number], work: Iterable[tuple[str, int]], commands: int) -> Number:
+    """Seconds of so much work of each kind in so many commands."""
+    spent = _busy_s(engine, work)
+    for overhead in engine.overheads:
+        spent = spent + commands * overhead
+    return spent
+
+
+def _busy_s(engine: EngineRates[Number], work: Iterable[tuple[str, int]]) -> Number:
+    """Seconds of so much work of each kind, without what each command takes besides."""
+    return plain_sum((amount / engine.reached(kind) for kind, amount in work), 0.0 * engine.throughput)
+
+
+def _matrix_work(operator: Operator) -> list[tuple[str, int]]:
+    return [(operator.label, 2 * operator.macs)]
 
 
 def plain_sum(values: Iterable[Number], zero: Number) -> Number:
@@ -209,15 +227,6 @@ def _layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> L
     )
 
 
-def _matrix_busy_s(operator: Operator, rates: Rates[Number]) -> Number:
-    return 2 * operator.macs / (rates.matrix_throughput_per_s * rates.matrix_efficiency.get(operator.label, 1.0))
-
-
-def _vector_busy_s(work: Iterable[tuple[str, int]], rates: Rates[Number]) -> Number:
-    peak = rates.vector_throughput_per_s
-    return plain_sum((ops / (peak * rates.vector_efficiency.get(name, 1.0)) for name, ops in work), 0.0 * peak)
-
-
 def _largest(transfer_s: float, matrix_s: float, vector_s: float) -> "EngineName":
     largest = max(transfer_s, matrix_s, vector_s)
     return "bus" if largest == transfer_s else "matrix" if largest == matrix_s else "vector"
@@ -237,10 +246,11 @@ def bound_times(graph: Graph, hardware: Hardware, rates: Rates[Number]) -> tuple
     its kind reaches (copies do not count: they are this plan's, another might place its maps without). Whatever overlaps, the
     run cannot end before the busiest engine has done its share. Latency and launch overhead only add to that.
     """
-    bus_s = compulsory_bytes(graph) / rates.bus_bandwidth_bytes_per_s
-    matrix_s = plain_sum((_matrix_busy_s(operator, rates) for operator in graph.operators), 0.0 * bus_s)
+    bus, matrix, vector = (rates.engines[name] for name in ("bus", "matrix", "vector"))
+    bus_s = _busy_s(bus, [("", compulsory_bytes(graph))])
+    matrix_s = plain_sum((_busy_s(matrix, _matrix_work(operator)) for operator in graph.operators), 0.0 * bus_s)
     vector_work_of = (vector_work(operator, hardware.fused) for operator in graph.operators if not operator.copied)
-    vector_s = plain_sum((_vector_busy_s(work, rates) for work in vector_work_of), 0.0 * bus_s)
+    vector_s = plain_sum((_busy_s(vector, work) for work in vector_work_of), 0.0 * bus_s)
     return bus_s, matrix_s, vector_s
 
 
@@ -264,7 +274,7 @@ def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware, rates: R
     Left out, for they only add: room that maps take, what of k's own output crosses after E_k, whatever crosses twice, latency,
     launch overhead.
     """
-    bandwidth, capacity = rates.bus_bandwidth_bytes_per_s, hardware.sram_capacity_bytes
+    bandwidth, capacity = rates.engines["bus"].throughput, hardware.sram_capacity_bytes
     steps = _steps(graph, plan, hardware)
     weights_after, outputs_after = sum(step.weight_bytes for step in steps), sum(step.output_bytes for step in steps)
     bound_s = _maximum(*bound_times(graph, hardware, rates))
@@ -273,7 +283,7 @@ def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware, rates: R
     for step in steps:
         inputs += step.input_bytes
         needed += step.needed_bytes
-        matrix_s = plain_sum((_matrix_busy_s(operator, rates) for operator in step.matrix), 0.0 * bound_s)
+        matrix_s = plain_sum((_busy_s(rates.engines["matrix"], _matrix_work(operator)) for operator in step.matrix), 0.0 * bound_s)
         reached_s = _maximum(reached_s + matrix_s, (inputs + needed) / bandwidth, ahead_s + (needed - capacity) / bandwidth)
         ahead_s = _maximum(ahead_s, reached_s - needed / bandwidth)
         weights_after -= step.weight_bytes

@@ -2,12 +2,16 @@
 its classes of tiles.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import output_stage, vector_work
 from mnsim.interpreters.cost import layer_traffic
+from mnsim.operators.quantities import ENERGIES
 from mnsim.plan.model import Cut, Plan
 from mnsim.plan.pieces import TileClass, tile_classes
 from mnsim.program.rates import Number
@@ -41,7 +45,7 @@ class LayerEnergy:
 
 def layer_energies(graph: Graph, plan: Plan, energies: Energies) -> tuple[LayerEnergy, ...]:
     """The energy of every layer, in the order of the graph's operators."""
-    each_j = (energies.external_j_per_byte, energies.sram_j_per_byte, energies.matrix_j_per_op, energies.vector_j_per_op)
+    each_j = [getattr(energies, quantity.column) for quantity in ENERGIES]
     return tuple(LayerEnergy(*amounts, joules(amounts, each_j)) for amounts in layer_amounts(graph, plan))
 
 
@@ -51,13 +55,13 @@ def layer_amounts(graph: Graph, plan: Plan) -> tuple[Amounts, ...]:
     return tuple(found[operator.index] for operator in graph.operators)
 
 
-def joules(amounts: Amounts, each_j: tuple[Number, Number, Number, Number]) -> Number:
-    """The amounts times the joules of each byte and operation, in the order of `Amounts`: numbers, or arrays
-    of many settings.
+def joules(amounts: Amounts, each_j: Sequence[Number]) -> Number:
+    """The amounts times the joules of each byte and operation, which are numbers, or arrays of many settings.
+
+    Both are in the order of `Amounts`, which is the table's.
     """
-    external, sram, matrix, vector = each_j
-    moved = amounts.external_bytes * external + amounts.sram_bytes * sram
-    return moved + amounts.matrix_ops * matrix + amounts.vector_ops * vector
+    first, *others = (amount * each for amount, each in zip(amounts, each_j, strict=True))
+    return reduce(add, others, first)
 
 
 def _amounts(graph: Graph, plan: Plan, cut: Cut) -> Amounts:

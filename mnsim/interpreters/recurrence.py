@@ -1,14 +1,12 @@
 """The second clock: when each command ends, as a recurrence, for many rate settings at once."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.program.model import Command, Program, engine_of
-from mnsim.program.rates import Rates
+from mnsim.program.rates import Rates, make_rates
 from mnsim.program.timeline import Timeline
-from mnsim.program.timing import duration_s, work_of
+from mnsim.program.timing import Work, duration_s, work_of
 
 BATCH = 2048  # settings worked on together at most: their times fit the processor's cache
 MOST_BYTES = 1 << 26  # that a batch's times take
@@ -35,7 +33,7 @@ def simulated_times_s(program: Program, rates: Rates[Array]) -> Array:
 
     `rates` holds arrays of one length.
     """
-    count = len(rates.bus_bandwidth_bytes_per_s)
+    count = len(rates.engines["bus"].throughput)
     steps = _steps(program)
     times = np.zeros(count)
     size = max(1, min(BATCH, MOST_BYTES // (8 * len(steps) + 8)))
@@ -45,7 +43,7 @@ def simulated_times_s(program: Program, rates: Rates[Array]) -> Array:
     return times
 
 
-def _steps(program: Program) -> list[tuple[int, tuple[int, ...], tuple[str, str, int]]]:
+def _steps(program: Program) -> list[tuple[int, tuple[int, ...], Work]]:
     """For every command its engine's previous command (-1 for none), its dependencies, and its work."""
     last: dict[str, int] = {}
     steps = []
@@ -57,25 +55,14 @@ def _steps(program: Program) -> list[tuple[int, tuple[int, ...], tuple[str, str,
 
 
 def _part(rates: Rates[Array], batch: slice) -> Rates[Array]:
-    def cut(efficiency: Mapping[str, Array | float]) -> dict[str, Array | float]:
-        return {kind: share[batch] if isinstance(share, np.ndarray) else share for kind, share in efficiency.items()}
-
-    return Rates(
-        rates.bus_bandwidth_bytes_per_s[batch],
-        rates.external_latency_s[batch],
-        rates.matrix_throughput_per_s[batch],
-        rates.matrix_launch_overhead_s[batch],
-        rates.vector_throughput_per_s[batch],
-        rates.vector_launch_overhead_s[batch],
-        cut(rates.matrix_efficiency),
-        cut(rates.vector_efficiency),
-    )
+    columns = rates.columns.items()
+    return make_rates({name: values[batch] if isinstance(values, np.ndarray) else values for name, values in columns})
 
 
-def _batch(program: Program, steps: list[tuple[int, tuple[int, ...], tuple[str, str, int]]], rates: Rates[Array], count: int) -> Array:
+def _batch(program: Program, steps: list[tuple[int, tuple[int, ...], Work]], rates: Rates[Array], count: int) -> Array:
     commands: tuple[Command, ...] = program.commands
     ends = np.zeros((len(commands) + 1, count))  # the last row is the start of the run
-    durations: dict[tuple[str, str, int], Array] = {}
+    durations: dict[Work, Array] = {}
     for number, (previous, dependencies, work) in enumerate(steps):
         if work not in durations:
             durations[work] = duration_s(commands[number], rates)

@@ -8,7 +8,7 @@ from simpy import Environment, Event
 from mnsim.program.model import ENGINES, Command, Program, engine_of
 from mnsim.program.rates import rates_of
 from mnsim.program.timeline import Timeline
-from mnsim.program.timing import duration_s, work_of
+from mnsim.program.timing import Work, duration_s, work_of
 from mnsim.spec.records import Hardware
 
 
@@ -20,7 +20,7 @@ def simulate(program: Program, hardware: Hardware) -> Timeline:
     """
     played = _Played(program)
     rates = rates_of(hardware)
-    known: dict[tuple[str, str, int], float] = {}
+    known: dict[Work, float] = {}
     queues: dict[str, list[tuple[Command, float]]] = {engine: [] for engine in ENGINES}
     for command in program.commands:
         work = work_of(command)

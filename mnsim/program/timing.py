@@ -2,36 +2,34 @@
 
 from typing import assert_never
 
-from mnsim.program.model import Command, Load, Matrix, Store, Vector
+from mnsim.program.model import Command, EngineName, Load, Matrix, Store, Vector
 from mnsim.program.rates import Number, Rates
+
+Work = tuple[EngineName, str, int]  # the engine, the kind of operation, and its amount: bytes, FLOP, vector operations
 
 
 def duration_s(command: Command, rates: Rates[Number]) -> Number:
     """Seconds from a command's start to its end.
 
-    A transfer takes bytes / bandwidth and the external memory's latency, matrix work 2 * MACs / throughput (1 MAC = 2 FLOP), vector
-    work operations / throughput, each at its kind's efficiency and with its unit's launch overhead.
+    Its amount of work / what its kind reaches of its engine's throughput, and each of the engine's overheads: a transfer takes
+    bytes / bandwidth and the external memory's latency, matrix work 2 * MACs / throughput (1 MAC = 2 FLOP), vector work
+    operations / throughput.
     """
-    match command:
-        case Load() | Store():
-            return command.moved_bytes / rates.bus_bandwidth_bytes_per_s + rates.external_latency_s
-        case Matrix():
-            reached = rates.matrix_throughput_per_s * rates.matrix_efficiency.get(command.kernel.operation, 1.0)
-            return 2 * command.macs / reached + rates.matrix_launch_overhead_s
-        case Vector():
-            reached = rates.vector_throughput_per_s * rates.vector_efficiency.get(command.kernel.operation, 1.0)
-            return command.vector_ops / reached + rates.vector_launch_overhead_s
-        case _:
-            assert_never(command)
+    name, kind, amount = work_of(command)
+    engine = rates.engines[name]
+    spent = amount / engine.reached(kind)
+    for overhead in engine.overheads:
+        spent = spent + overhead
+    return spent
 
 
-def work_of(command: Command) -> tuple[str, str, int]:
+def work_of(command: Command) -> Work:
     """What a duration depends on beside the rates: commands with the same work take the same time."""
     match command:
         case Load() | Store():
             return "bus", "", command.moved_bytes
         case Matrix():
-            return "matrix", command.kernel.operation, command.macs
+            return "matrix", command.kernel.operation, 2 * command.macs
         case Vector():
             return "vector", command.kernel.operation, command.vector_ops
         case _:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.interpreters.cost import Estimate, LayerCost, sram_in_use
+from mnsim.operators.quantities import ENERGIES, OVERHEADS
 from mnsim.plan.model import Geometry, Tiling, cuts_of, lifetime, segments_of
 from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, what_stays, working_bytes
+from mnsim.spec.records import Hardware, amount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,18 +238,20 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
     geometry, tiling = _cut_of(estimate, operator)
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     formula, numbers = "traffic_bytes / bandwidth", f"{row.traffic_bytes} / {_number(hardware.bus_bandwidth_bytes_per_s)}"
-    if hardware.external_latency_s:
+    overheads = _overheads(hardware, "bus")
+    if overheads:
         yield _transfers(geometry, tiling, row)
-        formula, numbers = f"{formula} + transfers * latency", f"{numbers} + {row.traffic.transfers} * {hardware.external_latency_s!r}"
+    for name, seconds in overheads:
+        formula, numbers = f"{formula} + transfers * {name}", f"{numbers} + {row.traffic.transfers} * {seconds!r}"
     yield Step("transfer_time_s", row.transfer_time_s, "s", formula, numbers)
     share, rate = dict(hardware.matrix.efficiency).get(operator.label, 1.0), _number(hardware.matrix.throughput_per_s)
     formula, numbers = "2 * MACs / matrix throughput", f"2 * {row.macs} / {rate}"
     if share != 1:
         formula = f"2 * MACs / (matrix throughput * efficiency of {operator.label})"
         numbers = f"2 * {row.macs} / ({rate} * {share!r})"
-    if hardware.matrix.launch_overhead_s and operator.macs:
-        formula += " + tiles * launch overhead"
-        numbers += f" + {_times(strips, out_blocks, in_blocks)} * {hardware.matrix.launch_overhead_s!r}"
+    for name, seconds in _overheads(hardware, "matrix") if operator.macs else ():
+        formula += f" + tiles * {name}"
+        numbers += f" + {_times(strips, out_blocks, in_blocks)} * {seconds!r}"
     yield Step("matrix_time_s", row.matrix_time_s, "s", formula, numbers)
     yield _vector_time(estimate, operator, row, strips * out_blocks)
     parts = (row.transfer_time_s, row.matrix_time_s, row.vector_time_s)
@@ -260,12 +264,8 @@ def _energy_step(estimate: Estimate, row: LayerCost) -> Iterator[Step]:
         return
     found = estimate.energies[row.index]
     formula = "bytes of external memory, of SRAM (read and written), operations of the matrix and of the vector unit, each * its energy"
-    parts = (
-        (found.external_bytes, energies.external_j_per_byte),
-        (found.sram_bytes, energies.sram_j_per_byte),
-        (found.matrix_ops, energies.matrix_j_per_op),
-        (found.vector_ops, energies.vector_j_per_op),
-    )
+    amounts = (found.external_bytes, found.sram_bytes, found.matrix_ops, found.vector_ops)
+    parts = zip(amounts, (amount_of(estimate.hardware, quantity) for quantity in ENERGIES), strict=True)
     yield Step("energy_j", found.energy_j, "J", formula, " + ".join(f"{amount} * {each!r}" for amount, each in parts))
 
 
@@ -294,10 +294,16 @@ def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: 
         rate = _number(vector.throughput_per_s)
         terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")
         formulas.append(f"{name} ops / " + ("vector throughput" if share == 1 else f"(vector throughput * efficiency of {name})"))
-        if vector.launch_overhead_s:
-            terms.append(f"{tiles} * {vector.launch_overhead_s!r}")
-            formulas.append("tiles * launch overhead")
+        for overhead, seconds in _overheads(estimate.hardware, "vector"):
+            terms.append(f"{tiles} * {seconds!r}")
+            formulas.append(f"tiles * {overhead}")
     return Step("vector_time_s", row.vector_time_s, "s", " + ".join(formulas) or "none", " + ".join(terms) or "0.0")
+
+
+def _overheads(hardware: Hardware, engine: str) -> list[tuple[str, float]]:
+    """What each command of an engine takes besides its work: names and seconds, without those that are 0."""
+    found = ((quantity.name.replace("_", " "), amount_of(hardware, quantity)) for quantity in OVERHEADS if quantity.part == engine)
+    return [(name, seconds) for name, seconds in found if seconds]
 
 
 def _number(rate: float) -> str:

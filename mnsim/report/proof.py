@@ -2,6 +2,7 @@
 
 from mnsim.document.blocks import Lines
 from mnsim.document.model import Document
+from mnsim.operators.quantities import SRAM
 from mnsim.program.dump import regions_text
 from mnsim.proof import Verified, moved_bytes
 from mnsim.report.records import Record, rows_of
@@ -30,7 +31,7 @@ def proof_record(found: Verified) -> Record:
         "analysed_traffic_bytes": found.simulated.estimate.total.traffic_bytes,
         "sram_touched_bytes": found.sram_touched_bytes,
         "peak_sram_bytes": found.peak_sram_bytes,
-        "sram_capacity_bytes": program.sram_bytes,
+        SRAM.column: program.sram_bytes,
         "policy": program.policy,
         "first_difference": None
         if first is None

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from mnsim.document.model import Rows, Values
 from mnsim.graph.model import Operator
 from mnsim.interpreters.cost import Estimate, LayerCost
+from mnsim.operators.quantities import Quantity
 from mnsim.plan.model import Cut, Home, lifetime
 from mnsim.plan.tiling import what_stays
 from mnsim.spec.records import Hardware
@@ -61,7 +64,13 @@ def hardware_fields(hardware: Hardware) -> Record:
         del record["energies"]
     for unit in ("matrix", "vector"):
         record[unit]["efficiency"] = dict(record[unit]["efficiency"])
-    return {**record, "fused": list(record["fused"])}
+    more = record.pop("more")
+    return {**record, "fused": list(record["fused"]), **dict(more)}
+
+
+def number_of(machine: Record, quantity: Quantity) -> Any:
+    """A quantity of a piece of hardware, out of its record."""
+    return reduce(getitem, (quantity.field or quantity.column).split("."), machine)
 
 
 def _map_record(estimate: Estimate, index: int) -> Record:

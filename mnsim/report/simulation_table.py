@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 from mnsim.document.blocks import Bars, Block, Busy, Chart, Column, Headline, Interval, Steps, Table, Words
 from mnsim.document.model import Document, View
+from mnsim.operators.quantities import OVERHEADS
 from mnsim.pipeline import Simulated
 from mnsim.program.model import ENGINES, EngineName, engine_of
 from mnsim.report.columns import energy_column, time_unit
-from mnsim.report.records import Record, rows_of
+from mnsim.report.records import Record, number_of, rows_of
 from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
 from mnsim.report.words import ENGINE_WORDS, headline, taken_out
 from mnsim.units import format_scaled
@@ -132,8 +133,7 @@ def _against_serial(record: Record) -> str:
     taken = f"One thing at a time (--policy serial) it takes {format_scaled(serial_s, 's')}"
     if serial_s >= end_s * (1 - _ROUNDING):
         return f"{taken}: {serial_s / end_s if end_s else 1:.2f}x that."
-    machine = record["hardware"]
-    overheads = machine["external_latency_s"], machine["matrix"]["launch_overhead_s"], machine["vector"]["launch_overhead_s"]
+    overheads = [number_of(record["hardware"], quantity) for quantity in OVERHEADS]
     why = ": latency and launch overhead cost more than overlap gains" if any(overheads) else ""
     return f"{taken}, which is less{why}. Use --policy serial."
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mnsim.explore.points import Numbers
 from mnsim.explore.rows import TEXTS, Rows, records
+from mnsim.operators.quantities import QUANTITIES
 from mnsim.units import format_binary, format_peak
 
 Show = Callable[[Any], str]
@@ -21,15 +22,8 @@ _POINT: dict[str, tuple[str, Show]] = {
     "dtype": ("dtype", str),
     "policy": ("policy", str),
     "hardware": ("hardware", str),
-    "sram_capacity_bytes": ("SRAM", format_binary),
-    "external_capacity_bytes": ("external", format_binary),
     "fused": ("fused", str),
-    "bus_bandwidth_bytes_per_s": ("bandwidth", _rate("B/s")),
-    "external_latency_s": ("latency", _rate("s")),
-    "matrix_throughput_per_s": ("matrix", _rate("FLOPS")),
-    "matrix_launch_overhead_s": ("matrix launch", _rate("s")),
-    "vector_throughput_per_s": ("vector", _rate("FLOPS")),
-    "vector_launch_overhead_s": ("vector launch", _rate("s")),
+    **{each.column: (each.heading, format_binary if each.unit == "B" else _rate(each.unit)) for each in QUANTITIES if each.heading},
 }
 
 

@@ -7,6 +7,7 @@ from mnsim.document.model import View
 from mnsim.explore.points import Numbers, Points, count_groups, may_share_plans
 from mnsim.explore.rows import TEXTS, Rows, least, records, texts
 from mnsim.explore.select import MARK, Selected
+from mnsim.operators.quantities import QUANTITIES
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record
 from mnsim.report.sweep_cells import Show, heading_of, shown_value, telling
@@ -70,10 +71,11 @@ def _common(rows: Rows, numbers: Numbers) -> str:
                 f"{name} {shown_value(name, first[name])}" if name in ("alpha", "rho", "policy") else shown_value(name, first[name])
             )
     machine = [] if "hardware" in varying else [f"on {first['hardware']}"]
-    for name in ("bus_bandwidth_bytes_per_s", "sram_capacity_bytes", "matrix_throughput_per_s", "vector_throughput_per_s"):
-        if name not in varying and machine:
-            heading = {"matrix_throughput_per_s": "matrix ", "vector_throughput_per_s": "vector "}.get(name, "")
-            machine.append(f"{heading}{shown_value(name, first[name])}{' SRAM' if name == 'sram_capacity_bytes' else ''}")
+    for quantity in QUANTITIES:
+        if quantity.is_needed and quantity.column not in varying and machine:
+            value = shown_value(quantity.column, first[quantity.column])
+            words = {"B/s": value, "B": f"{value} {quantity.heading}"}
+            machine.append(words.get(quantity.unit, f"{quantity.heading} {value}"))
     return f"{counted}: {', '.join([*parts, *machine])}"
 
 

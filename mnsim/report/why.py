@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from mnsim.document.blocks import Block, Column, Headline, Table, Words
 from mnsim.document.model import Document, View
-from mnsim.explore.why import COSTS, RESOURCES, Gain, Resource, Sensitivity
+from mnsim.explore.why import COSTS, SIZES, Gain, Resource, Sensitivity
+from mnsim.operators import quantities
+from mnsim.operators.quantities import RESOURCES
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record, hardware_record, network_record, rows_of
 from mnsim.report.words import headline, sentence_case
@@ -15,29 +16,11 @@ from mnsim.units import format_binary, format_peak, format_scaled
 _LEAST = 0.0005  # a share that prints as 0.1 %
 
 
-class _Words(NamedTuple):
-    """A resource's key in the hardware file, its unit, its name in a table, its name, and what to do to have more of it."""
-
-    key: str
-    unit: str
-    short: str
-    name: str
-    advice: str
-
-
-_WORDS: dict[Resource, _Words] = {
-    "bandwidth": _Words("bus.bandwidth", "B/s", "bandwidth", "bandwidth", "buy bandwidth"),
-    "sram": _Words("internal_memory.capacity", "B", "SRAM", "SRAM", "buy SRAM"),
-    "matrix": _Words("matrix_unit.throughput", "FLOPS", "matrix unit", "the matrix unit", "buy a faster matrix unit"),
-    "vector": _Words("vector_unit.throughput", "FLOPS", "vector unit", "the vector unit", "buy a faster vector unit"),
-    "latency": _Words("external_memory.latency", "s", "latency", "external latency", "cut the external latency"),
-    "matrix_launch": _Words(
-        "matrix_unit.launch_overhead", "s", "matrix launch", "the matrix unit's launch overhead", "cut the matrix unit's launch overhead"
-    ),
-    "vector_launch": _Words(
-        "vector_unit.launch_overhead", "s", "vector launch", "the vector unit's launch overhead", "cut the vector unit's launch overhead"
-    ),
-}
+def _words(resource: Resource) -> quantities.Resource:
+    """What the table says of a resource."""
+    found = RESOURCES[resource].resource
+    assert found is not None
+    return found
 
 
 def why_record(found: Sensitivity) -> Record:
@@ -58,9 +41,9 @@ def _gain_record(gain: Gain, total_s: float) -> Record:
     enough_s = gain.saved_by_enough_s
     return {
         "resource": gain.resource,
-        "key": _WORDS[gain.resource].key,
+        "key": RESOURCES[gain.resource].key,
         "now": gain.now,
-        "unit": _WORDS[gain.resource].unit,
+        "unit": RESOURCES[gain.resource].unit,
         "saved_by_25_percent_s": gain.saved_by_25_percent_s,
         "saved_by_2x_s": gain.saved_by_2x_s,
         "saved_at_most_s": gain.saved_at_most_s,
@@ -101,7 +84,7 @@ def _columns(found: Sensitivity) -> tuple[Column, ...]:
     headings = ("resource", "now", f"by 25 % {unit}", "%", "by 2x %", "most %", "worth", "enough")
     rows = [
         (
-            _WORDS[gain.resource].short,
+            _words(gain.resource).short,
             _amount(gain.resource, gain.now),
             _number(gain.saved_by_25_percent_s / scale),
             _number(100 * gain.saved_by_25_percent_s / found.simulated_time_s),
@@ -121,7 +104,7 @@ def _number(value: float) -> str:
 
 
 def _amount(resource: Resource, amount: float) -> str:
-    return format_binary(round(amount)) if resource == "sram" else format_peak(amount, _WORDS[resource].unit)
+    return format_binary(round(amount)) if resource in SIZES else format_peak(amount, RESOURCES[resource].unit)
 
 
 def _size(size_bytes: float) -> str:
@@ -151,9 +134,9 @@ def _no_verdict(found: Sensitivity) -> str:
 
 
 def _verdict(found: Sensitivity, first: Gain) -> str:
-    worth, advice = first.worth_up_to_factor, _WORDS[first.resource].advice
-    then = f"; then {_WORDS[found.then].advice}" if found.then else ""
-    if first.resource == "sram":
+    worth, advice = first.worth_up_to_factor, _words(first.resource).advice
+    then = f"; then {_words(found.then).advice}" if found.then else ""
+    if first.resource in SIZES:
         after = f"{_enough(found, first)}{then}" if _enough(found, first) else "No size tried saves more than 0.5 %"
     elif worth == 1:
         after = "No doubling of it saves 5 %"
@@ -177,12 +160,12 @@ def _better_doubled(found: Sensitivity) -> tuple[str, ...]:
     first, best = found.gains[0], max(found.gains, key=lambda gain: gain.saved_by_2x_s)
     if best.saved_by_2x_s - first.saved_by_2x_s < _LEAST * found.simulated_time_s:
         return ()
-    name, (_, twice, _) = _WORDS[best.resource].name, _amounts(best)
+    name, (_, twice, _) = _words(best.resource).words, _amounts(best)
     return (f"In a large step {name} gives more: {twice} {_saves(best.saved_by_2x_s, found.simulated_time_s)}.",)
 
 
 def _sentence(found: Sensitivity, gain: Gain) -> str:
-    name, enough = _WORDS[gain.resource].name, _enough(found, gain)
+    name, enough = _words(gain.resource).words, _enough(found, gain)
     figures = f"{_figures(found, gain)}. {enough}" if enough else _figures(found, gain)
     return f"{sentence_case(name)} ({_amount(gain.resource, gain.now)}): {figures}."
 
@@ -191,7 +174,7 @@ def _amounts(gain: Gain) -> tuple[str, str, str]:
     """What 25 % more, twice as much, and what saves nothing more are called."""
     if gain.resource in COSTS:
         return "a fifth less", "half of it", "none of it"
-    return "25 % more", "twice as much", "no size tried" if gain.resource == "sram" else "no amount"
+    return "25 % more", "twice as much", "no size tried" if gain.resource in SIZES else "no amount"
 
 
 def _figures(found: Sensitivity, gain: Gain) -> str:
@@ -236,7 +219,7 @@ def _at_most(gain: Gain, total_s: float) -> str:
 def _absent(found: Sensitivity) -> tuple[str, ...]:
     """The latency and overheads that are 0, and so no resources."""
     there = {gain.resource for gain in found.gains}
-    names = [_WORDS[resource].name for resource in RESOURCES if resource not in there]
+    names = [_words(resource).words for resource in RESOURCES if resource not in there]
     if not names:
         return ()
     *others, last = names

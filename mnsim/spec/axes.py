@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
+from mnsim.operators.quantities import CAPACITIES, QUANTITIES, rate_column
 from mnsim.spec.document import Document
 from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import hardware_of, validate
@@ -17,23 +18,12 @@ from mnsim.spec.settings import KeyPath, Setting, put_values, read_data
 from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between
 from mnsim.units import UnitError, parse_multiplier
 
-RATES = {
-    "bus.bandwidth": "bus_bandwidth_bytes_per_s",
-    "external_memory.latency": "external_latency_s",
-    "matrix_unit.throughput": "matrix_throughput_per_s",
-    "matrix_unit.launch_overhead": "matrix_launch_overhead_s",
-    "vector_unit.throughput": "vector_throughput_per_s",
-    "vector_unit.launch_overhead": "vector_launch_overhead_s",
-}
-ENERGIES = {
-    "external_memory.energy": "external_j_per_byte",
-    "internal_memory.energy": "sram_j_per_byte",
-    "matrix_unit.energy": "matrix_j_per_op",
-    "vector_unit.energy": "vector_j_per_op",
-}
-EFFICIENCIES = {"matrix_unit.efficiency.": "matrix_efficiency_", "vector_unit.efficiency.": "vector_efficiency_"}
-SECTIONS = ("bus", "vector_unit", "matrix_unit.efficiency", "vector_unit.efficiency")  # of rates alone
 WORDS = ("title", "external_memory.kind")  # of the hardware file: no figure depends on them
+KEYS = {**{quantity.key: quantity.column for quantity in CAPACITIES}, "matrix_unit.fused": "fused"}  # what plans depend on
+_OF_RATES = [name for quantity in QUANTITIES for name in (quantity.section, quantity.key) if name == quantity.section or quantity.kinds]
+SECTIONS = tuple(  # of rates alone
+    name for name in dict.fromkeys(_OF_RATES) if not any(key.startswith(f"{name}.") for key in (*KEYS, *WORDS))
+)
 
 
 class Given(NamedTuple):
@@ -86,14 +76,6 @@ class Axis:
     def is_shared(self) -> bool:
         """Whether levels may have one plan: hardware files, and sections without anything on which plans depend."""
         return self.name == "hardware" or self.name in SECTIONS
-
-
-def rate_column(key: str) -> str | None:
-    """The name that a rate has in results; None for a value on which plans depend, or no time or energy."""
-    for prefix, column in EFFICIENCIES.items():
-        if key.startswith(prefix):
-            return column + key.removeprefix(prefix)
-    return RATES.get(key) or ENERGIES.get(key)
 
 
 def rank(axis: Axis) -> int:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model, model_validator
 
 from mnsim.errors import did_you_mean, shown
-from mnsim.operators.table import FUSIBLE, MATRIX_KINDS, VECTOR_KINDS
+from mnsim.operators.quantities import ENERGIES, QUANTITIES, Quantity, Role
+from mnsim.operators.table import FUSIBLE
 from mnsim.spec.fields import (
     EnergyPerByteJ,
     EnergyPerFlopJ,
@@ -75,59 +76,67 @@ def _efficiency(name: str, about: str, kinds: Iterable[str]) -> type[BaseModel]:
     return create_model(name, __base__=_Strict, __doc__=about, __module__=__name__, **fields)
 
 
-if TYPE_CHECKING:
+def _field(quantity: Quantity) -> tuple[Any, Any]:
+    """A quantity's type, by its unit, and its default."""
+    if quantity.kinds:
+        what = "kind of layer" if quantity.part == "matrix" else "operation"
+        about = f"The share of the {quantity.part} unit's peak that each {what} reaches."
+        shares = _efficiency(f"{quantity.part.capitalize()}EfficiencySpec", about, quantity.kinds)
+        return Annotated[shares, BeforeValidator(_mapping)], unsaid()
+    if quantity.role == "overhead":
+        return _TYPES[quantity.unit], Field(default=0.0, json_schema_extra={"default": "0 ns"})
+    return _TYPES[quantity.unit], ... if quantity.is_needed else unsaid()
 
-    class MatrixEfficiencySpec(BaseModel): ...
 
-    class VectorEfficiencySpec(BaseModel): ...
+def _fields(section: str, *roles: Role) -> dict[str, Any]:
+    """A section's quantities of these roles, or all of them."""
+    return {
+        quantity.name: _field(quantity) for quantity in QUANTITIES if quantity.section == section and (not roles or quantity.role in roles)
+    }
+
+
+def _section(name: str, about: str, fields: dict[str, Any]) -> type[BaseModel]:
+    return create_model(name, __base__=_Strict, __doc__=about, __module__=__name__, **fields)
+
+
+_TYPES: dict[str, Any] = {
+    "B/s": RateBytesPerS,
+    "B": SizeBytes,
+    "s": TimeS,
+    "FLOPS": ThroughputPerS,
+    "J/B": EnergyPerByteJ,
+    "J/FLOP": EnergyPerFlopJ,
+    "J/OP": EnergyPerOpJ,
+}
+_RUN: tuple[Role, ...] = ("throughput", "overhead", "efficiency")
+
+if TYPE_CHECKING:  # what mypy sees of the sections that the table makes
+
+    class ExternalMemorySpec(_Strict):
+        kind: str = "DDR"
+
+    class BusSpec(_Strict): ...
+
+    class InternalMemorySpec(_Strict): ...
+
+    class MatrixUnitSpec(_Strict):
+        fused: list[str]
+
+    class VectorUnitSpec(_Strict): ...
 else:
-    MatrixEfficiencySpec = _efficiency(
-        "MatrixEfficiencySpec", "The share of the matrix unit's peak that each kind of layer reaches.", MATRIX_KINDS
+    ExternalMemorySpec = _section(
+        "ExternalMemorySpec",
+        "Memory beyond the bus. Without a capacity it holds any network; the latency is paid once a transfer.",
+        {"kind": (Word, "DDR"), **_fields("external_memory")},
     )
-    VectorEfficiencySpec = _efficiency(
-        "VectorEfficiencySpec", "The share of the vector unit's peak that each operation reaches.", VECTOR_KINDS
+    BusSpec = _section("BusSpec", "The one bus between external and internal memory, shared by reads and writes.", _fields("bus"))
+    InternalMemorySpec = _section("InternalMemorySpec", "The on-chip SRAM.", _fields("internal_memory"))
+    MatrixUnitSpec = _section(
+        "MatrixUnitSpec",
+        "Runs convolutions and fully connected layers; `fused` operations cost nothing on its way out.",
+        {**_fields("matrix_unit", *_RUN), "fused": (Fused, []), **_fields("matrix_unit", "energy")},
     )
-
-
-class ExternalMemorySpec(_Strict):
-    """Memory beyond the bus. Without a capacity it holds any network; the latency is paid once a transfer."""
-
-    kind: Word = "DDR"
-    capacity: SizeBytes = unsaid()
-    latency: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
-    energy: EnergyPerByteJ = unsaid()
-
-
-class BusSpec(_Strict):
-    """The one bus between external and internal memory, shared by reads and writes."""
-
-    bandwidth: RateBytesPerS
-
-
-class InternalMemorySpec(_Strict):
-    """The on-chip SRAM."""
-
-    capacity: SizeBytes
-    energy: EnergyPerByteJ = unsaid()
-
-
-class MatrixUnitSpec(_Strict):
-    """Runs convolutions and fully connected layers; `fused` operations cost nothing on its way out."""
-
-    throughput: ThroughputPerS
-    launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
-    efficiency: Annotated[MatrixEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
-    fused: Fused = []
-    energy: EnergyPerFlopJ = unsaid()
-
-
-class VectorUnitSpec(_Strict):
-    """Runs all other operators."""
-
-    throughput: ThroughputPerS
-    launch_overhead: TimeS = Field(default=0.0, json_schema_extra={"default": "0 ns"})
-    efficiency: Annotated[VectorEfficiencySpec, BeforeValidator(_mapping)] = unsaid()
-    energy: EnergyPerOpJ = unsaid()
+    VectorUnitSpec = _section("VectorUnitSpec", "Runs all other operators.", _fields("vector_unit"))
 
 
 class HardwareSpec(_Strict):
@@ -147,10 +156,9 @@ class HardwareSpec(_Strict):
 
     @model_validator(mode="after")
     def _all_energies_or_none(self) -> Self:
-        parts = ("external_memory", "internal_memory", "matrix_unit", "vector_unit")
-        given = [part for part in parts if getattr(self, part).energy is not None]
-        if given and len(given) < len(parts):
-            missing = [f"{part}.energy" for part in parts if part not in given]
-            message = f"{given[0]}.energy is given, but not {', '.join(missing)}"
-            raise refuse("S108", message, "give all four energies, or none", (given[0], "energy"))
+        given = [each for each in ENERGIES if getattr(getattr(self, each.section), each.name) is not None]
+        if given and len(given) < len(ENERGIES):
+            missing = [each.key for each in ENERGIES if each not in given]
+            message = f"{given[0].key} is given, but not {', '.join(missing)}"
+            raise refuse("S108", message, "give all four energies, or none", (given[0].section, given[0].name))
         return self

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mnsim.errors import Location, SpecError, did_you_mean, raise_all, shown
+from mnsim.operators.quantities import QUANTITIES, Quantity
 from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_document
 from mnsim.spec.expand import expand
-from mnsim.spec.hardware import HardwareSpec, MatrixUnitSpec, VectorUnitSpec
+from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.network import NetworkSpec
-from mnsim.spec.records import Energies, Engine, Hardware, Network
+from mnsim.spec.records import Hardware, Network, make_hardware
 
 if TYPE_CHECKING:
     from mnsim.spec.sweep import Sweep
@@ -108,31 +109,16 @@ def read_validated(model: type[Model], name: str, text: str) -> Model:
 
 
 def _hardware(spec: HardwareSpec) -> Hardware:
-    external = spec.external_memory
-    return Hardware(
-        name=spec.name,
-        title=spec.title,
-        external_kind=external.kind,
-        external_capacity_bytes=external.capacity,
-        external_latency_s=external.latency,
-        bus_bandwidth_bytes_per_s=spec.bus.bandwidth,
-        sram_capacity_bytes=spec.internal_memory.capacity,
-        matrix=_engine(spec.matrix_unit),
-        vector=_engine(spec.vector_unit),
-        fused=tuple(dict.fromkeys(spec.matrix_unit.fused)),
-        energies=_energies(spec),
-    )
+    amounts = {quantity: _amount(getattr(spec, quantity.section), quantity) for quantity in QUANTITIES}
+    fused = tuple(dict.fromkeys(spec.matrix_unit.fused))
+    return make_hardware(amounts, name=spec.name, title=spec.title, external_kind=spec.external_memory.kind, fused=fused)
 
 
-def _energies(spec: HardwareSpec) -> Energies | None:
-    if "energy" not in spec.external_memory.model_fields_set:
-        return None  # then the others are not given either
-    return Energies(spec.external_memory.energy, spec.internal_memory.energy, spec.matrix_unit.energy, spec.vector_unit.energy)
-
-
-def _engine(unit: MatrixUnitSpec | VectorUnitSpec) -> Engine:
-    shares = unit.efficiency.model_dump(by_alias=True, exclude_unset=True) if unit.efficiency else {}
-    return Engine(unit.throughput, unit.launch_overhead, tuple(shares.items()))
+def _amount(section: BaseModel, quantity: Quantity) -> Any:
+    amount = getattr(section, quantity.name)
+    if quantity.kinds:
+        return tuple(amount.model_dump(by_alias=True, exclude_unset=True).items()) if amount else ()
+    return amount
 
 
 def load_any(source: str | Path) -> "Network | Hardware | Sweep":

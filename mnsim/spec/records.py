@@ -1,8 +1,11 @@
 """What the specifications become: frozen records, with defaults applied, repeats written out and units gone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mnsim.errors import Location
+from mnsim.operators.quantities import ENERGIES, TIMED, Quantity, kind_column
 from mnsim.operators.shapes import Padding, Pair
 
 DTYPES = ("int8", "float16", "float32")
@@ -81,7 +84,7 @@ class Energies:
 class Hardware:
     """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the matrix unit's output stage.
 
-    `energies` are None where the file does not say them.
+    `energies` are None where the file does not say them. `more` are the quantities of the table that have no field here, by column.
     """
 
     name: str
@@ -95,3 +98,51 @@ class Hardware:
     vector: Engine
     fused: tuple[str, ...] = ()
     energies: Energies | None = None
+    more: tuple[tuple[str, float], ...] = ()
+
+
+def make_hardware(amounts: Mapping[Quantity, Any], **words: Any) -> Hardware:
+    """The hardware with these amounts, each in its field, and these words. Energies are given all or not at all."""
+    fields: dict[str, dict[str, Any]] = {"": {}, "matrix": {}, "vector": {}, "energies": {}}
+    more = []
+    for quantity, amount in amounts.items():
+        record, _, name = quantity.field.rpartition(".")
+        if name:
+            fields[record][name] = amount
+        else:
+            more.append((quantity.column, amount))
+    energies = None if None in fields["energies"].values() else Energies(**fields["energies"])
+    matrix, vector = Engine(**fields["matrix"]), Engine(**fields["vector"])
+    return Hardware(**words, **fields[""], matrix=matrix, vector=vector, energies=energies, more=tuple(more))
+
+
+def amount_of(hardware: Hardware, quantity: Quantity) -> Any:
+    """How much the hardware has of a quantity; None where it does not say. An efficiency is pairs of a kind and its share."""
+    if not quantity.field:
+        return dict(hardware.more).get(quantity.column, 0.0 if quantity.role == "overhead" else None)
+    found: Any = hardware
+    for name in quantity.field.split("."):
+        found = None if found is None else getattr(found, name)
+    return found
+
+
+def with_amount(hardware: Hardware, quantity: Quantity, amount: Any) -> Hardware:
+    """The hardware with another amount of a quantity."""
+    record, _, name = quantity.field.rpartition(".")
+    if not name:
+        return replace(hardware, more=tuple({**dict(hardware.more), quantity.column: amount}.items()))
+    if record:
+        return replace(hardware, **{record: replace(getattr(hardware, record), **{name: amount})})
+    return replace(hardware, **{name: amount})
+
+
+def own_rates(hardware: Hardware) -> dict[str, float]:
+    """The hardware's rates, efficiencies and energies, by column; of efficiencies and energies those that it says."""
+    rates: dict[str, float] = {}
+    for quantity in (*TIMED, *ENERGIES):
+        amount = amount_of(hardware, quantity)
+        if quantity.kinds:
+            rates |= {kind_column(quantity, kind): share for kind, share in amount}
+        elif amount is not None:
+            rates[quantity.column] = amount
+    return rates

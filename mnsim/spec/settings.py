@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from mnsim.errors import Location, SpecError, did_you_mean, shown
+from mnsim.operators import quantities
 from mnsim.spec.document import Document, Path, Text, read_value
 from mnsim.spec.written import Written, part, typed
 
@@ -36,7 +37,7 @@ def apply_settings(document: Document, settings: Sequence[str], sram: str | None
     return put_values(document, [Setting(path, key, read_data(value), value.place) for path, key, value in written])
 
 
-SRAM: KeyPath = ("internal_memory", "capacity")
+SRAM: KeyPath = tuple(quantities.SRAM.key.split("."))
 
 
 def read_setting(setting: Written, model: type[BaseModel]) -> tuple[KeyPath, Location, Written]:
