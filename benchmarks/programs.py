@@ -16,10 +16,10 @@ from functools import partial
 from itertools import product
 from time import process_time
 
+from mnsim.analysis.cost import Estimate, estimate
 from mnsim.errors import CapacityError, Location, ShapeError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.plan.model import POLICIES, Buffer, Home, Plan, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry, working_bytes

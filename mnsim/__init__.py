@@ -8,11 +8,11 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnsim.analysis.cost import Estimate, estimate
     from mnsim.errors import CapacityError, MnsimError, ProgramError, ShapeError, SpecError
     from mnsim.explore.sweep import Means, sweep
     from mnsim.graph.build import build_graph
     from mnsim.graph.model import Graph
-    from mnsim.interpreters.cost import Estimate, estimate
     from mnsim.interpreters.simulate import simulate
     from mnsim.pipeline import analyze
     from mnsim.plan.model import Plan
@@ -35,7 +35,7 @@ _HOMES = {
     "make_plan": "mnsim.plan.residency",
     "lower": "mnsim.program.lower",
     "check": "mnsim.program.check",
-    "estimate": "mnsim.interpreters.cost",
+    "estimate": "mnsim.analysis.cost",
     "simulate": "mnsim.interpreters.simulate",
     "sweep": "mnsim.explore.sweep",
     "Means": "mnsim.explore.sweep",
@@ -46,7 +46,7 @@ _HOMES = {
     "Plan": "mnsim.plan.model",
     "Program": "mnsim.program.model",
     "Timeline": "mnsim.program.timeline",
-    "Estimate": "mnsim.interpreters.cost",
+    "Estimate": "mnsim.analysis.cost",
     "MnsimError": "mnsim.errors",
     "SpecError": "mnsim.errors",
     "ShapeError": "mnsim.errors",

@@ -5,9 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mnsim.analysis.cost import Estimate, estimate
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.plan.model import Plan, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.spec.load import load_hardware, load_network
@@ -63,7 +63,7 @@ def estimate_plan(planned: Planned) -> Estimate:
     found = estimate(planned.graph, planned.plan, planned.hardware)
     if planned.hardware.energies is None:
         return found
-    from mnsim.interpreters.energy import layer_energies
+    from mnsim.analysis.energy import layer_energies
 
     return replace(found, energies=layer_energies(planned.graph, planned.plan, planned.hardware.energies))
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from mnsim.analysis.occupancy import occupancy
 from mnsim.graph.model import FeatureMap, Graph, Operator
 from mnsim.interpreters.execute import Memories, execute, read
 from mnsim.pipeline import Planned, Simulated, run
 from mnsim.program.hazards import overlaps
 from mnsim.program.model import Command, Load, Program, Region, Store
-from mnsim.program.occupancy import occupancy
 from mnsim.program.places import Area, Places, make_places
 from mnsim.program.progress import Progress, untold
 from mnsim.reference.calibrate import calibrate

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import bound_times, capacity_bound_time_s, estimate
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph, WeightParts
-from mnsim.interpreters.cost import bound_times, capacity_bound_time_s, estimate
 from mnsim.pipeline import analyze
 from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import Estimate, estimate
 from mnsim.graph.build import build_graph
-from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.pipeline import analyze
 from mnsim.plan.residency import make_plan
 from tests.helpers import NETWORKS, chain, seed_with

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.energy import Amounts, layer_amounts
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.energy import Amounts, layer_amounts
 from mnsim.plan.model import POLICIES, Plan, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.lower import lower

@@ -3,7 +3,7 @@
 import pytest
 
 from mnsim import Estimate, analyze
-from mnsim.interpreters.cost import bound_times
+from mnsim.analysis.cost import bound_times
 from mnsim.program.rates import rates_of
 from tests.helpers import ROOT, run
 

@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 
 from mnsim import analyze
+from mnsim.analysis.occupancy import occupancy
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.interpreters.simulate import simulate
@@ -17,7 +18,6 @@ from mnsim.plan.tiling import crossing_whole, is_ring, make_geometry, working_by
 from mnsim.program.check import check
 from mnsim.program.dump import dump
 from mnsim.program.lower import lower
-from mnsim.program.occupancy import occupancy
 from mnsim.program.progress import part
 from mnsim.program.timeline import layer_times
 from mnsim.render.formats import Screen, render

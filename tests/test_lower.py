@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import estimate
 from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry

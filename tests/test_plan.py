@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from mnsim.analysis.cost import compulsory_bytes, estimate, sram_in_use
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
-from mnsim.interpreters.cost import compulsory_bytes, estimate, sram_in_use
 from mnsim.plan.model import POLICIES, Plan, Policy, Tiling
 from mnsim.plan.residency import external_storages, make_plan
 from mnsim.plan.tiling import make_geometry, tile_counts, tile_traffic, working_bytes

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import estimate
 from mnsim.cli.main import main
 from mnsim.cli.terminal import progress
 from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.build import Dtype
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import estimate
 from mnsim.pipeline import plan_network
 from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.residency import make_plan

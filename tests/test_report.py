@@ -9,9 +9,9 @@ import pandas
 import pytest
 
 from mnsim import analyze
-from mnsim.interpreters.cost import Estimate
+from mnsim.analysis.cost import Estimate
+from mnsim.analysis.derive import derive
 from mnsim.report.analysis import analysis_document
-from mnsim.report.derive import derive
 from tests.helpers import NETWORKS, as_text, chain, run, seed_with
 
 LAYER = [

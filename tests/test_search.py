@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import estimate
 from mnsim.plan.model import POLICIES
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiles import best_tiling, is_legal, pipelined_tiling, smallest_bytes, working_size

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from mnsim.analysis.derive import derive
 from mnsim.interpreters.recurrence import recur
 from mnsim.interpreters.simulate import simulate
 from mnsim.pipeline import Planned, analyze, estimate_plan, plan_network, run
@@ -14,7 +15,6 @@ from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.weights import random_weights
 from mnsim.report.analysis import analysis_document, derivation_document
-from mnsim.report.derive import derive
 from mnsim.report.records import as_dict
 from tests.helpers import as_text, network_of
 

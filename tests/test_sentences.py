@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import Estimate, estimate
+from mnsim.analysis.derive import derive
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.pipeline import Planned
 from mnsim.pipeline import run as play
 from mnsim.plan.model import POLICIES
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import external_storages, make_geometry, tile_counts
 from mnsim.report.columns import layer_columns
-from mnsim.report.derive import derive
 from mnsim.report.records import as_dict
 from mnsim.report.simulation import simulation_record
 from mnsim.report.simulation_table import simulation_sentences

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.analysis.cost import capacity_bound_time_s, estimate
+from mnsim.analysis.occupancy import occupancy
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import capacity_bound_time_s, estimate
 from mnsim.interpreters.recurrence import recur, simulated_times_s
 from mnsim.interpreters.simulate import simulate
 from mnsim.operators.quantities import RATES
@@ -21,7 +22,6 @@ from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.lower import lower
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, Vector
-from mnsim.program.occupancy import occupancy
 from mnsim.program.rates import make_rates, rates_of
 from mnsim.program.timeline import Timeline, busy_times_s, command_waits_s, layer_times
 from mnsim.spec.load import load_hardware

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mnsim.analysis.derive import derive
 from mnsim.document.blocks import Chart, Interval, Steps
 from mnsim.pipeline import analyze, plan_network
 from mnsim.program.lower import MOST_COMMANDS, lower
 from mnsim.render.chart import axis, bar_line, track_line
-from mnsim.report.derive import derive
 from mnsim.report.simulation_table import simulation_document
 from mnsim.spec.load import load_hardware
 from tests.helpers import NETWORKS, ROOT, as_text, run

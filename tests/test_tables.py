@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from mnsim.analysis.energy import Amounts
 from mnsim.explore.evaluate import rates_with
-from mnsim.interpreters.energy import Amounts
 from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, QUANTITIES, Quantity, rate_column
 from mnsim.operators.table import RULES
 from mnsim.program.rates import rates_of

@@ -19,10 +19,10 @@ from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mnsim.analysis.cost import compulsory_bytes, estimate
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph, Operator, Storage
-from mnsim.interpreters.cost import compulsory_bytes, estimate
 from mnsim.operators.shapes import Shape
 from mnsim.plan.model import POLICIES, STAYS, Buffer, Plan, Policy, Stays, Tiling
 from mnsim.plan.residency import external_storages, make_plan

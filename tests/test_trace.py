@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mnsim.analysis.occupancy import occupancy
 from mnsim.cli.trace_file import write_trace
 from mnsim.errors import SpecError
 from mnsim.interpreters.simulate import simulate
@@ -24,7 +25,6 @@ from mnsim.plan.model import Policy
 from mnsim.program.dump import amount_of, kind_of, regions_text
 from mnsim.program.lower import lower
 from mnsim.program.model import ENGINES, Load, Matrix, Program, Vector, engine_of
-from mnsim.program.occupancy import occupancy
 from mnsim.program.timeline import Timeline
 from mnsim.report.trace import UNITS, Unit, trace_json
 from mnsim.spec.records import Engine

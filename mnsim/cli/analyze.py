@@ -42,6 +42,6 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     if layer is None:
         show(analysis_document(estimate), output, talk)
         return
-    from mnsim.report.derive import derive
+    from mnsim.analysis.derive import derive
 
     show(derivation_document(derive(estimate, find_layer(estimate.graph, layer))), output, talk)

@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.analysis.cost import Estimate, estimate, plain_sum, total_times
+from mnsim.analysis.energy import joules, layer_amounts
 from mnsim.errors import MnsimError, PointError, WorkError
 from mnsim.explore.version import model_version
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import Estimate, estimate, plain_sum, total_times
-from mnsim.interpreters.energy import joules, layer_amounts
 from mnsim.interpreters.recurrence import Array, simulated_times_s
 from mnsim.operators.quantities import ENERGIES, TIMED
 from mnsim.plan.model import Policy

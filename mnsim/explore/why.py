@@ -7,8 +7,8 @@ from math import log
 
 import numpy as np
 
+from mnsim.analysis.cost import Estimate, estimate
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import Estimate, estimate
 from mnsim.interpreters.recurrence import Array, simulated_times_s
 from mnsim.operators.quantities import RESOURCES
 from mnsim.pipeline import Planned

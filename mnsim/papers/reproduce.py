@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from mnsim.analysis.cost import estimate
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.cost import estimate
 from mnsim.papers.evaluate import Row, Sheet, Value, agrees, evaluate, rows_of
 from mnsim.plan.residency import make_plan
 from mnsim.spec.load import load_network

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from mnsim.analysis.cost import Estimate
 from mnsim.document.model import Document, View
-from mnsim.interpreters.cost import Estimate
 from mnsim.report.records import as_dict, flat_rows, rows_of
 
 if TYPE_CHECKING:
+    from mnsim.analysis.derive import Derivation, Step
     from mnsim.document.blocks import Block
-    from mnsim.report.derive import Derivation, Step
 
 
 def analysis_document(estimate: Estimate) -> Document:

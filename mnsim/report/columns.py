@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mnsim.analysis.cost import Estimate
 from mnsim.document.blocks import Column, Table
-from mnsim.interpreters.cost import Estimate
 from mnsim.plan.model import Cut, cuts_of
 from mnsim.plan.tiling import tile_counts, what_stays
 from mnsim.report.records import Record

@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
+from mnsim.analysis.cost import Estimate
 from mnsim.errors import Location, SpecError, shown
-from mnsim.interpreters.cost import Estimate
 from mnsim.program.model import Program
 from mnsim.report import records
 from mnsim.report.programs import command_record, program_listing

@@ -6,9 +6,9 @@ from functools import reduce
 from operator import getitem
 from typing import Any
 
+from mnsim.analysis.cost import Estimate, LayerCost
 from mnsim.document.model import Rows, Values
 from mnsim.graph.model import Operator
-from mnsim.interpreters.cost import Estimate, LayerCost
 from mnsim.operators.quantities import Quantity
 from mnsim.plan.model import Cut, Home, lifetime
 from mnsim.plan.tiling import what_stays

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mnsim.analysis.occupancy import Occupancy, occupancy
 from mnsim.pipeline import Simulated
 from mnsim.program.model import Command
-from mnsim.program.occupancy import Occupancy, occupancy
 from mnsim.program.rates import rates_of
 from mnsim.program.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
 from mnsim.report.records import Record, hardware_record, network_record

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import Literal, NamedTuple
 
+from mnsim.analysis.occupancy import occupancy
 from mnsim.program.dump import Row, amount_of, kind_of, rows_of
 from mnsim.program.hazards import Log, Space, overlaps
 from mnsim.program.model import ENGINES, Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of
-from mnsim.program.occupancy import occupancy
 from mnsim.program.timeline import Timeline
 from mnsim.report.records import Record
 

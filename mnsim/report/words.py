@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from mnsim.analysis.cost import Estimate, compulsory_bytes
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
-from mnsim.interpreters.cost import Estimate, compulsory_bytes
 from mnsim.units import format_binary, format_peak, format_scaled
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mnsim.program.rates import EngineRates, Number, Rates, rates_of
 from mnsim.spec.records import Hardware
 
 if TYPE_CHECKING:
-    from mnsim.interpreters.energy import LayerEnergy
+    from mnsim.analysis.energy import LayerEnergy
     from mnsim.program.model import EngineName
 
 

@@ -7,9 +7,9 @@ evaluates them against the model's own figures.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mnsim.analysis.cost import Estimate, LayerCost, sram_in_use
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import vector_work
-from mnsim.interpreters.cost import Estimate, LayerCost, sram_in_use
 from mnsim.operators.quantities import ENERGIES, OVERHEADS
 from mnsim.plan.model import Geometry, Tiling, cuts_of, lifetime, segments_of
 from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, what_stays, working_bytes
