@@ -75,13 +75,13 @@ def _columns(record: Record, verbose: bool = False) -> list[Column]:
 
 def _when(simulated: Simulated, columns: int) -> Column:
     """A bar for each layer: on the bus, or computing."""
-    program, timeline = simulated.program, simulated.timeline
+    program, timeline, end_s = simulated.program, simulated.timeline, simulated.timeline.end_s
     intervals: dict[str, list[tuple[float, float, EngineName]]] = {}
     for command in program.commands:
         times = timeline.starts_s[command.id], timeline.ends_s[command.id], engine_of(command)
         intervals.setdefault(command.layer, []).append(times)
     heading = "when (─ mostly on the bus, █ mostly computing)" if columns > WIDE_BAR else "when"
-    return Column(heading, lambda layer: layer_bar(intervals.get(layer["name"], ()), timeline.end_s, columns), lambda total: "", 4, True)
+    return Column(heading, lambda layer: layer_bar(intervals.get(layer["name"], ()), end_s, columns), lambda total: "", 4, True)
 
 
 def charts_of(simulated: Simulated, record: Record, width: int) -> str:
