@@ -108,10 +108,11 @@ def parse_quantity(text: object, dimension: Dimension) -> Fraction:
 
 
 def parse_multiplier(text: str) -> Fraction:
-    """Read a width or resolution multiplier, `0.75` or `6/7`, exactly. Raises UnitError where it is none, or not in (0, 16]."""
+    """Read a width or resolution multiplier, `0.75`, `6/7` or `1e-3`, exactly. Raises UnitError where it is none, or not in (0, 16]."""
     like = "write a decimal or a fraction, such as 0.75 or 6/7"
     try:
-        number = Fraction(text.strip()) if len(text) <= 30 and text.isascii() and not set(text) & set("eE_") else None
+        is_short = len(text) <= 30 and text.isascii() and "_" not in text and not re.search(r"[eE][+-]?[0-9]{3}", text)
+        number = Fraction(text.strip()) if is_short else None
     except (ValueError, ZeroDivisionError):
         number = None
     if number is None:

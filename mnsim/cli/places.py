@@ -114,9 +114,9 @@ class StoreName(OutputName):
         return [CompletionItem(incomplete, type="dir")]
 
     def writes(self, value: str) -> Iterable[str]:
-        from mnsim.explore.store import FILE, LOCK
+        from mnsim.explore.store import DAMAGED, FILE, LOCK
 
-        return [value, *(os.path.join(value, name) for name in (FILE, LOCK))] if value.strip() else []  # noqa: PTH118
+        return [value, *(os.path.join(value, name) for name in (FILE, LOCK, DAMAGED))] if value.strip() else []  # noqa: PTH118
 
 
 class _Used(NamedTuple):

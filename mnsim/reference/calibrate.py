@@ -108,9 +108,9 @@ def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Rang
 def _layer(
     graph: Graph, weights: Weights, operator: Operator, maps: tuple[Scale, ...], ranges: dict[tuple[int, str], Range]
 ) -> LayerNumbers:
-    scales = filter_scales(fold(graph, weights, operator))
-    stages: list[StageNumbers] = []
     inputs = tuple(maps[source] for source in operator.inputs)
+    scales = filter_scales(fold(graph, weights, operator), inputs[0])
+    stages: list[StageNumbers] = []
     for place, (name, output) in enumerate(_written(operator, maps[operator.output], ranges)):
         multipliers = None
         if place == 0 and scales is not None:

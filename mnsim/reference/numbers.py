@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST, HIGHEST = -128, 127
+MOST_BIAS = 2.0**30  # in steps of the accumulator
 WEIGHT_LIMIT = 127
 INT8_VALUES = np.arange(LOWEST, HIGHEST + 1)
 Ints8 = NDArray[np.int8]
@@ -82,11 +83,23 @@ def scale_of(low: float, high: float, name: str) -> Scale:
     return Scale(float(step), int(np.clip(np.rint(LOWEST - low / float(step)), LOWEST, HIGHEST)))
 
 
-def weight_scales(filters: NDArray[np.float64], channel_axis: int) -> NDArray[np.float64]:
-    """One scale a channel, so that its largest weight becomes 127 or -127; 1 for a channel of zeros. Values are float32's."""
+def weight_scales(filters: NDArray[np.float64], channel_axis: int, least: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One scale a channel, so that its largest weight becomes 127 or -127, but not less than `least`.
+
+    A channel of zeros, for which `least` is 0 too, has 1. Values are float32's.
+    """
     others = tuple(axis for axis in range(filters.ndim) if axis != channel_axis % filters.ndim)
-    step = (np.abs(filters).max(axis=others) / WEIGHT_LIMIT).astype(np.float32)
+    step = np.maximum(np.abs(filters).max(axis=others) / WEIGHT_LIMIT, least).astype(np.float32)
     return np.where(step < np.finfo(np.float32).tiny, 1.0, step.astype(np.float64))
+
+
+def least_weight_scales(bias: NDArray[np.float64], x: Scale) -> NDArray[np.float64]:
+    """The weight scale of each channel below which its bias would not fit the accumulator.
+
+    A bias counts in steps of the input's scale times the weights', and is to stay below 2^30: int32 leaves as much
+    for the sum. It matters where a channel's weights are next to nothing and its bias is not.
+    """
+    return np.abs(bias) / (x.scale * MOST_BIAS)
 
 
 def quantise_weights(filters: NDArray[np.float64], scales: NDArray[np.float64], channel_axis: int) -> Ints8:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.reference.numbers import Numbers, quantise_bias, quantise_weights, weight_scales
+from mnsim.reference.numbers import Numbers, Scale, least_weight_scales, quantise_bias, quantise_weights, weight_scales
 from mnsim.reference.weights import Folded, Weights, along, fold
 
 KEPT_BYTES = 1 << 26  # a network of this size is folded once, however many images it is run on
@@ -88,9 +88,12 @@ def _float_filters(folded: Folded) -> NDArray[np.float32] | None:
     return filters
 
 
-def filter_scales(folded: Folded) -> NDArray[np.float64] | None:
-    """The scales of the operator's int8 filters, one a channel; None without filters."""
-    parts = [weight_scales(piece, folded.channel_axis) for _, piece in folded.pieces()]
+def filter_scales(folded: Folded, x: Scale) -> NDArray[np.float64] | None:
+    """The scales of the operator's int8 filters, one a channel, for an input of this scale; None without filters."""
+    if folded.filters is None:
+        return None
+    least = np.zeros(folded.filters.shape[folded.channel_axis]) if folded.bias is None else least_weight_scales(folded.bias, x)
+    parts = [weight_scales(piece, folded.channel_axis, least[part]) for part, piece in folded.pieces()]
     return np.concatenate(parts) if parts else None
 
 

@@ -212,7 +212,7 @@ def _at_most(gain: Gain, total_s: float) -> str:
     if most < _LEAST * total_s:
         return f"{none} saves {_nearly(most, total_s)}"
     if most - gain.saved_by_2x_s < _LEAST * total_s:
-        return f"{none} saves more"
+        return f"{none} saves {'0.1 % more' if most - gain.saved_by_2x_s > 1e-9 * total_s else 'more'}"
     return f"{none} saves more than {100 * most / total_s:.1f} %"
 
 

@@ -27,6 +27,8 @@ _OPERATORS: Mapping[str, str] = {
     "global_max_pool": ("globalmaxpool2d globalmaxpooling globalmaxpooling2d gmp adaptivemaxpool adaptivemaxpool2d reducemax"),
     "batch_norm": "bn batchnorm2d batchnormalization batchnormalisation fusedbatchnorm fusedbatchnormv3 syncbatchnorm",
     "relu": "rectifier rectifiedlinear rectifiedlinearunit",
+    "sigmoid": "logistic",
+    "hard_swish": "hswish",
     "softmax": "softmax2d",
     "add": "sum addn addv2 addition plus eltwise elementwise elementwiseadd residual shortcut skip qlinearadd",
     "concat": "concatenate concatenation concatv2 cat join depthconcat filterconcat qlinearconcat route",
@@ -51,8 +53,8 @@ _WITHOUT: Mapping[str, str] = {
         "convolutiontranspose"
     ): _LARGER,
     (
-        "gelu elu selu celu silu swish hardswish hswish leakyrelu prelu rrelu crelu relu1 relun1to1 reluN "
-        "thresholdedrelu sigmoid hardsigmoid logsigmoid logistic tanh hardtanh mish softplus softsign softshrink "
+        "gelu elu selu celu silu swish leakyrelu prelu rrelu crelu relu1 relun1to1 reluN "
+        "thresholdedrelu hardsigmoid logsigmoid tanh hardtanh mish softplus softsign softshrink "
         "hardshrink tanhshrink clip clamp exp sqrt abs pow log neg erf square rsqrt glu"
     ): _OTHERS,
     (
