@@ -20,6 +20,7 @@ ANALYSIS = {
         *HELP["mnsim"],
         "cli.analyze", "cli.options", "cli.places", "cli.terminal", "cli.words",
         "units", "spec", "spec.document", "spec.expand", "spec.fields", "spec.hardware", "spec.load", "spec.network", "spec.records",
+        "operators", "operators.quantities", "operators.shapes", "operators.table",
         "graph", "graph.build", "graph.model", "graph.operators", "graph.storage",
         "plan", "plan.least", "plan.model", "plan.packing", "plan.prefetch", "plan.residency", "plan.tiles", "plan.tiling",
         "pipeline", "program", "program.rates", "interpreters", "interpreters.cost",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mnsim.program.model import ENGINES, EngineName, Program, engine_of
+from mnsim.program.model import EngineName, Program, engine_of, engines_of
 from mnsim.program.occupancy import Occupancy
 from mnsim.program.timeline import Timeline
 
@@ -11,7 +11,7 @@ LEVELS = " ▁▂▃▄▅▆▇█"
 
 def engine_rows(program: Program, timeline: Timeline, columns: int) -> dict[EngineName, str]:
     """For every engine a line of so many characters, each as high as the share of its slice of time that the engine works."""
-    busy = {engine: [0.0] * columns for engine in ENGINES}
+    busy = {engine: [0.0] * columns for engine in engines_of(program)}
     slice_s = timeline.end_s / columns
     for command in program.commands if slice_s else ():
         _spread(busy[engine_of(command)], timeline.starts_s[command.id], timeline.ends_s[command.id], slice_s)

@@ -13,7 +13,7 @@ COLUMNS = ("id", "kind", "engine", "layer", "bytes", "macs", "vector_ops", "depe
 
 def program_json(program: Program) -> Iterator[str]:
     """The program as JSON in pieces, a command on a line of its own: memories, commands in issue order, what lies outside."""
-    yield f'{{"memories": {json.dumps({"sram": program.sram_bytes, "external": program.external_bytes})},\n "commands": ['
+    yield f'{{"memories": {json.dumps(dict(program.memories))},\n "commands": ['
     separator = "\n  "
     for command in program.commands:
         yield separator + json.dumps(command_record(command))
