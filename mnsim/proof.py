@@ -21,6 +21,7 @@ from mnsim.reference.infer import as_input, infer
 from mnsim.reference.numbers import Numbers
 from mnsim.reference.store import stored_bytes
 from mnsim.reference.weights import Weights
+from mnsim.spec.records import EXTERNAL, SRAM
 
 CLOSE = 1e-4  # of the largest output: what ONNX Runtime's float32 sums differ by, too
 Array = NDArray[Any]
@@ -89,7 +90,7 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
     seen = _Seen(simulated.program, _expected(graph, places, maps))
     layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)} if numbers else None
     external = external_content(graph, places, (weights, numbers), maps[0])
-    memories = execute(simulated.program, simulated.timeline, external, layers, seen.look)
+    memories = execute(simulated.program, simulated.timeline, {EXTERNAL: external}, layers, seen.look)
     stored = [
         read(memories, region).view(wanted.dtype).reshape(wanted.shape)
         for region, wanted in zip(simulated.program.outputs, outputs, strict=True)
@@ -170,13 +171,13 @@ class _Seen:
     def __init__(self, program: Program, expected: Expected) -> None:
         self.program = program
         self.expected = expected
-        self.touched = np.zeros(program.sram_bytes, np.bool_)
+        self.touched = np.zeros(program.memories[SRAM], np.bool_)
         self.compared_bytes = 0
         self.first: Difference | None = None
 
     def look(self, command: Command, memories: Memories) -> None:
         for region in command.writes:
-            if region.memory == "sram":
+            if region.memory == SRAM:
                 as_strided(self.touched[region.start :], (region.runs, region.run_bytes), (region.stride_bytes, 1))[...] = True
             found = self.expected.get((region.memory, region.data))
             if found is None:
@@ -194,8 +195,8 @@ def _others(program: Program, command: Command, region: Region, most: int = 5) -
     """Earlier commands that touched the region or what the command read, the latest first."""
     count = 0
     for other in reversed(program.commands[: command.id]):
-        touched = [each for each in (*other.reads, *other.writes) if each.memory == "sram"]
-        mine = [each for each in (region, *command.reads) if each.memory == "sram"]
+        touched = [each for each in (*other.reads, *other.writes) if each.memory == SRAM]
+        mine = [each for each in (region, *command.reads) if each.memory == SRAM]
         if any(overlaps(one, each) for one in mine for each in touched):
             yield other.id
             count += 1

@@ -140,7 +140,7 @@ def stale_value(program: Program, random: Random) -> Program | None:
 
 def outside_memory(program: Program, random: Random) -> Program | None:
     place, region = _pick(program, random)
-    size = program.sram_bytes if region.memory == "sram" else program.external_bytes
+    size = program.memories["sram"] if region.memory == "sram" else program.memories["external"]
     return with_region(program, place, replace(region, start=size - random.randrange(region.end - region.start)))
 
 
@@ -256,7 +256,7 @@ def store_twice(program: Program, random: Random) -> Program | None:
 def redirect_store(program: Program, random: Random) -> Program | None:
     store = random.choice([command for command in program.commands if isinstance(command, Store)])
     region = store.writes[0]
-    start = random.randint(0, program.external_bytes - (region.end - region.start))
+    start = random.randint(0, program.memories["external"] - (region.end - region.start))
     return with_region(program, (store.id, "writes", 0), replace(region, start=start))
 
 

@@ -17,7 +17,7 @@ Use = tuple[int, bool, int]  # command, whether it writes, value
 def first_fault(program: Program, hardware: Hardware) -> int | None:
     """The first command that breaks a rule, by its form or else by its effects; -1: the program as a whole; None: it is right."""
     capacity = hardware.external_capacity_bytes
-    if program.sram_bytes > hardware.sram_capacity_bytes or (capacity is not None and program.external_bytes > capacity):
+    if program.memories["sram"] > hardware.sram_capacity_bytes or (capacity is not None and program.memories["external"] > capacity):
         return -1
     ends = (*program.inputs, *program.weights, *program.outputs)
     if not all(region.memory == "external" and _inside(region, program) for region in ends):
@@ -36,7 +36,7 @@ def _bytes(region: Region) -> list[Byte]:
 
 
 def _inside(region: Region, program: Program) -> bool:
-    size = {"sram": program.sram_bytes, "external": program.external_bytes}[region.memory]
+    size = program.memories[region.memory]
     lying = [byte for _, byte in _bytes(region)]
     return lying != [] and region.stride_bytes > 0 and lying == sorted(set(lying)) and lying[0] >= 0 and lying[-1] < size
 

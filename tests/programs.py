@@ -59,7 +59,9 @@ class Draft:
         return command.id
 
     def program(self, inputs: Sequence[Region], weights: Sequence[Region], outputs: Sequence[Region]) -> Program:
-        return Program("toy", "overlap", 128, 512, tuple(self.commands), tuple(inputs), tuple(weights), tuple(outputs))
+        return Program(
+            "toy", "overlap", {"sram": 128, "external": 512}, tuple(self.commands), tuple(inputs), tuple(weights), tuple(outputs)
+        )
 
 
 def plain() -> Program:
@@ -308,4 +310,12 @@ def chance(seed: int) -> Program:
     while draft.pending or not draft.live:
         draft.step()
     outputs = [draft.store(region) for region in random.sample(draft.live, min(len(draft.live), random.randint(1, 2)))]
-    return Program("chance", "", draft.sram_bytes, draft.end, tuple(draft.commands), tuple(given[:1]), tuple(given[1:]), tuple(outputs))
+    return Program(
+        "chance",
+        "",
+        {"sram": draft.sram_bytes, "external": draft.end},
+        tuple(draft.commands),
+        tuple(given[:1]),
+        tuple(given[1:]),
+        tuple(outputs),
+    )

@@ -48,7 +48,7 @@ def test_a_right_program_passes(name: str) -> None:
 def test_what_a_right_program_amounts_to() -> None:
     assert check(plain(), TOY) == Checked(commands=5, loaded_bytes=24, stored_bytes=8, sram_touched_bytes=32)
     assert check(concat(), TOY) == Checked(commands=5, loaded_bytes=32, stored_bytes=32, sram_touched_bytes=64)
-    empty = Program("none", "serial", 0, 0, (), (), (), ())
+    empty = Program("none", "serial", {"sram": 0, "external": 0}, (), (), (), ())
     assert check(empty, TOY) == Checked(0, 0, 0, 0)
 
 
@@ -130,8 +130,18 @@ FORM: dict[str, Case] = {
     "partial sums": (plain, shaped(2, partial=True), 2, "its output has 8 bytes where the kernel's shapes make 32"),
     "biases": (plain, shaped(2, operands=("input", "biases")), 2, "its biases have 8 bytes for 8 channels"),
     "wider type": (plain, shaped(3, dtype="float16"), 3, "its input has 8 bytes where the kernel's shapes make 16"),
-    "more SRAM than there is": (plain, whole(sram_bytes=513), -1, "uses 513 bytes of internal memory, which has 512"),
-    "more memory than there is": (plain, whole(external_bytes=4097), -1, "uses 4,097 bytes of external memory, which has 4,096"),
+    "more SRAM than there is": (
+        plain,
+        whole(memories={"sram": 513, "external": 512}),
+        -1,
+        "uses 513 bytes of internal memory, which has 512",
+    ),
+    "more memory than there is": (
+        plain,
+        whole(memories={"sram": 128, "external": 4097}),
+        -1,
+        "uses 4,097 bytes of external memory, which has 4,096",
+    ),
     "an output in SRAM": (plain, whole(outputs=(sram(0, 8, 3),)), -1, "lie in external memory, not sram [0, 8)"),
     "weights outside": (plain, whole(weights=(external(510, 8, 3),)), -1, "external [510, 518) is outside"),
 }
@@ -295,7 +305,15 @@ def test_one_byte_in_a_million_is_found() -> None:
         Vector(2, "", (first,), (replace(first, data=13),), kernel, pixels * 5, (0,)),
         Store(3, "", (replace(first, data=13),), (external(weights, pixels * 5, 2),), (2,)),
     )
-    program = Program("", "", 2**20, weights + pixels * 5, commands, (), (external(0, weights, 1),), (external(weights, pixels * 5, 2),))
+    program = Program(
+        "",
+        "",
+        {"sram": 2**20, "external": weights + pixels * 5},
+        commands,
+        (),
+        (external(0, weights, 1),),
+        (external(weights, pixels * 5, 2),),
+    )
     hardware = replace(TOY, sram_capacity_bytes=2**20, external_capacity_bytes=2**30)
     assert check(program, hardware) == Checked(4, pixels * 12, pixels * 5, pixels * 12)
     assert fault(at((2, "writes", 0), start=4)(program), hardware) == 2  # over the other slice, whose load may not have ended

@@ -57,7 +57,7 @@ def test_a_layer_by_hand() -> None:
     matrix, vector = program.commands[3], program.commands[4]
     assert isinstance(matrix, Matrix)
     assert isinstance(vector, Vector)
-    assert (matrix.macs, vector.vector_ops, program.external_bytes) == (32, 16, 48)
+    assert (matrix.macs, vector.vector_ops, program.memories["external"]) == (32, 16, 48)
     assert [command.depends_on for command in program.commands] == [(), (), (), (2,), (3,), (4,)]
 
 

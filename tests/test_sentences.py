@@ -18,8 +18,8 @@ from mnsim.graph.model import Graph
 from mnsim.pipeline import Planned
 from mnsim.pipeline import run as play
 from mnsim.plan.model import POLICIES
-from mnsim.plan.residency import make_plan
-from mnsim.plan.tiling import external_storages, make_geometry, tile_counts
+from mnsim.plan.residency import external_storages, make_plan
+from mnsim.plan.tiling import make_geometry, tile_counts
 from mnsim.report.columns import layer_columns
 from mnsim.report.records import as_dict
 from mnsim.report.simulation import simulation_record

@@ -120,8 +120,7 @@ def two_tiles() -> Program:
     return Program(
         "toy",
         "overlap",
-        20,
-        25,
+        {"sram": 20, "external": 25},
         (
             Load(0, "a", (region("external", 0, 10, 1),), (buffer,)),
             Matrix(1, "a", (buffer,), (first,), kernel, 10, (0,)),

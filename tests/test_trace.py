@@ -184,7 +184,7 @@ def test_the_counter_is_the_occupancy(unit: Unit) -> None:
         assert [event["args"]["bytes"] for event in counts] == list(used.in_use_bytes)
         assert [event["ts"] for event in counts] == [round(time * TICKS_PER_S[unit]) for time in used.times_s]
         assert counts[-1]["args"]["bytes"] == 0
-        assert max(event["args"]["bytes"] for event in counts) <= program.sram_bytes
+        assert max(event["args"]["bytes"] for event in counts) <= program.memories["sram"]
 
 
 def arrows_of(events: list[Event]) -> list[tuple[Event, Event]]:
@@ -253,7 +253,7 @@ def test_the_same_run_gives_the_same_bytes() -> None:
 
 
 def test_a_program_without_commands_is_a_trace_without_slices() -> None:
-    events = events_of(Program("none", "serial", 64, 0, (), (), (), ()), Timeline((), ()), "ns")
+    events = events_of(Program("none", "serial", {"sram": 64, "external": 0}, (), (), (), ()), Timeline((), ()), "ns")
     assert {event["ph"] for event in events} == {"M"}
 
 

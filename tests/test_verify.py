@@ -88,7 +88,7 @@ class Case:
         hardware = self.planned.hardware
         clock = replace(hardware, bus_bandwidth_bytes_per_s=hardware.bus_bandwidth_bytes_per_s * bus)
         try:
-            memories = execute(program, simulate(program, clock), self.external.copy(), self.layers)
+            memories = execute(program, simulate(program, clock), {"external": self.external.copy()}, self.layers)
         except (IndexError, ValueError):
             return False
         stored = (

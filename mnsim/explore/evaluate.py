@@ -155,7 +155,7 @@ def _graph(network: Network, alpha: Fraction, rho: Fraction, dtype: Dtype) -> Gr
 def rates_with(hardware: Hardware, columns: Mapping[str, Array], count: int) -> Rates[Array]:
     """The hardware's rates as arrays, with those columns put in that are given."""
 
-    return make_rates({**{name: np.full(count, value) for name, value in own_rates(hardware).items()}, **columns})
+    return make_rates({**{name: np.full(count, value) for name, value in own_rates(hardware).items()}, **columns}, hardware.further)
 
 
 def _energies_j(found: Estimate, energies: Energies, batch: Batch) -> Array:

@@ -247,4 +247,4 @@ class _Bench:
 
 def _stacked(rates: Sequence[Rates[float]]) -> Rates[Array]:
     """The rates of several machines as arrays; they say the same efficiencies."""
-    return make_rates({name: np.array([each.columns[name] for each in rates]) for name in rates[0].columns})
+    return make_rates({name: np.array([each.columns[name] for each in rates]) for name in rates[0].columns}, rates[0].further)

@@ -5,7 +5,6 @@ wrong address, a buffer that is freed too early or a wait that is missing shows 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
@@ -16,33 +15,24 @@ from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, 
 from mnsim.program.timeline import Timeline
 from mnsim.reference.numbers import LayerNumbers
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, partial
+from mnsim.spec.records import SRAM
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
-Watch = Callable[[Command, "Memories"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Memories:
-    """All bytes of the SRAM, exactly as many as the hardware has, and of external memory."""
-
-    sram: Bytes
-    external: Bytes
-
-    def of(self, memory: Memory) -> Bytes:
-        return self.sram if memory == "sram" else self.external
+Memories = dict[Memory, Bytes]  # all bytes of each, exactly as many as the program says
+Watch = Callable[[Command, Memories], None]
 
 
 def execute(
-    program: Program, timeline: Timeline, external: Bytes, numbers: Mapping[str, LayerNumbers] | None = None, watch: Watch | None = None
+    program: Program, timeline: Timeline, outside: Memories, numbers: Mapping[str, LayerNumbers] | None = None, watch: Watch | None = None
 ) -> Memories:
-    """Run the commands in simulated time order; returns both memories as they are at the end.
+    """Run the commands in simulated time order; returns all memories as they are at the end.
 
-    `external` holds the inputs and weights where the program says, and becomes the external memory: stores go into it. The SRAM starts
-    as 0x55 everywhere, which no result should depend on. `numbers` are those of the layers of an int8 network, by name; None is
-    float32. `watch` is called after each command's writes.
+    `outside` are the memories beyond the SRAM, with the inputs and weights where the program says: stores go into them. The SRAM
+    starts as 0x55 everywhere, which no result should depend on. `numbers` are those of the layers of an int8 network, by name; None
+    is float32. `watch` is called after each command's writes.
     """
-    memories = Memories(np.full(program.sram_bytes, 0x55, np.uint8), external)
+    memories = {SRAM: np.full(program.memories[SRAM], 0x55, np.uint8), **outside}
     events = [(timeline.starts_s[command.id], 1, command.id) for command in program.commands]
     events += [(timeline.ends_s[command.id], 0, command.id) for command in program.commands]
     pending: dict[int, list[Bytes]] = {}
@@ -61,12 +51,12 @@ def execute(
 
 def read(memories: Memories, region: Region) -> Bytes:
     """A copy of the region's bytes, run after run."""
-    return _view(memories.of(region.memory), region).reshape(-1).copy()
+    return _view(memories[region.memory], region).reshape(-1).copy()
 
 
 def write(memories: Memories, region: Region, content: Bytes) -> None:
     """Put the bytes into the region, run after run."""
-    view = _view(memories.of(region.memory), region)
+    view = _view(memories[region.memory], region)
     view[...] = content.reshape(view.shape)
 
 

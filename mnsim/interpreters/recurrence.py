@@ -56,7 +56,7 @@ def _steps(program: Program) -> list[tuple[int, tuple[int, ...], Work]]:
 
 def _part(rates: Rates[Array], batch: slice) -> Rates[Array]:
     columns = rates.columns.items()
-    return make_rates({name: values[batch] if isinstance(values, np.ndarray) else values for name, values in columns})
+    return make_rates({name: values[batch] if isinstance(values, np.ndarray) else values for name, values in columns}, rates.further)
 
 
 def _batch(program: Program, steps: list[tuple[int, tuple[int, ...], Work]], rates: Rates[Array], count: int) -> Array:

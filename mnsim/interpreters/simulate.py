@@ -5,7 +5,7 @@ from typing import Any
 
 from simpy import Environment, Event
 
-from mnsim.program.model import ENGINES, Command, Program, engine_of
+from mnsim.program.model import Command, Program, engine_of, engines_of
 from mnsim.program.rates import rates_of
 from mnsim.program.timeline import Timeline
 from mnsim.program.timing import Work, duration_s, work_of
@@ -21,7 +21,7 @@ def simulate(program: Program, hardware: Hardware) -> Timeline:
     played = _Played(program)
     rates = rates_of(hardware)
     known: dict[Work, float] = {}
-    queues: dict[str, list[tuple[Command, float]]] = {engine: [] for engine in ENGINES}
+    queues: dict[str, list[tuple[Command, float]]] = {engine: [] for engine in engines_of(program)}
     for command in program.commands:
         work = work_of(command)
         if work not in known:

@@ -5,7 +5,7 @@ commands are gone through in their order, knowing which value lies in every byte
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -17,13 +17,12 @@ from mnsim.errors import ProgramError
 from mnsim.program.atoms import Atoms, Geometry, extents, geometry_of, in_one_piece
 from mnsim.program.collector import collector_paused
 from mnsim.program.form import check_form, shown
-from mnsim.program.model import ENGINES, Command, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
+from mnsim.program.model import EngineName, Load, Memory, Program, Region, Store, engine_of, engines_of
 from mnsim.program.progress import Progress, telling, untold
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import SRAM, Hardware, memories_of
 
 NOTHING = -1  # no value; nobody's byte
 GIVEN = -2  # a byte of the inputs or weights
-USERS: dict[Memory, tuple[int, ...]] = {"sram": (0, 1, 2), "external": (0,)}  # the engines that use a memory
 
 Clock = tuple[int, ...]  # for each engine, how many commands of its queue have ended for sure
 
@@ -48,15 +47,15 @@ def check(program: Program, hardware: Hardware, progress: Progress = untold) -> 
     byte of the outputs is stored exactly once, with the output's value. `progress` is told now and then how many commands were run.
     """
     geometries = check_form(program, hardware)
-    given = _Given(program)
-    sram = _Bytes("sram", geometries["sram"], program)
-    watched = _watched(program, given)
-    laid = (*given.scattered, *given.within(extents(watched)))
-    external = _Bytes("external", watched.union(map(geometry_of, laid)), program)
-    external.lay_out(laid, program.outputs)
-    _run(program, sram, external, given, progress)
+    engines = engines_of(program)
+    sram = _Bytes(SRAM, geometries[SRAM], program, _others(engines, engines))
+    held: dict[Memory, _Held] = {}
+    for name, spec in memories_of(hardware).items():
+        if name in program.memories and spec.bus is not None:
+            held[name] = _outside(program, name, _others(engines, [spec.bus]))
+    _run(program, engines, sram, held, progress)
     for region in program.outputs:
-        external.expect(-1, region, "is to end with")
+        held[region.memory].bytes.expect(-1, region, "is to end with")
     loaded, stored = (
         sum(region.size_bytes for command in program.commands if isinstance(command, kind) for region in command.reads)
         for kind in (Load, Store)
@@ -65,12 +64,35 @@ def check(program: Program, hardware: Hardware, progress: Progress = untold) -> 
     return Checked(len(program.commands), loaded, stored, int(touched.sum()))
 
 
+class _Held(NamedTuple):
+    """What lies in a memory outside, and the inputs and weights that did from the start."""
+
+    bytes: "_Bytes"
+    given: "_Given"
+
+
+def _others(engines: Sequence[EngineName], users: Sequence[EngineName]) -> list[list[int]]:
+    """For each engine, by number, the others that use a memory."""
+    return [[other for other, name in enumerate(engines) if name in users and other != engine] for engine in range(len(engines))]
+
+
+def _outside(program: Program, memory: Memory, others: Sequence[Sequence[int]]) -> _Held:
+    """A memory outside as it is before the run."""
+    given = _Given(program, memory)
+    watched = _watched(program, memory, given)
+    laid = (*given.scattered, *given.within(extents(watched)))
+    found = _Bytes(memory, watched.union(map(geometry_of, laid)), program, others)
+    found.lay_out(laid, [region for region in program.outputs if region.memory == memory])
+    return _Held(found, given)
+
+
 class _Given:
     """The inputs and weights that lie in one piece, in order: a load from inside of one needs no look at single bytes."""
 
-    def __init__(self, program: Program) -> None:
-        """Sort them. Raises ProgramError where two overlap."""
-        regions = (*program.inputs, *program.weights)
+    def __init__(self, program: Program, memory: Memory) -> None:
+        """Sort those of a memory. Raises ProgramError where two overlap."""
+        self.memory = memory
+        regions = [region for region in (*program.inputs, *program.weights) if region.memory == memory]
         self.scattered = tuple(region for region in regions if not in_one_piece(geometry_of(region)))
         self.pieces = sorted((region for region in regions if in_one_piece(geometry_of(region))), key=lambda region: region.start)
         self.starts = [region.start for region in self.pieces]
@@ -90,17 +112,17 @@ class _Given:
                 piece = self.pieces[place]
                 first, size = max(start, piece.start), min(end, piece.end) - max(start, piece.start)
                 if size > 0:
-                    yield Region("external", first, size, size, 1, piece.data)
+                    yield Region(self.memory, first, size, size, 1, piece.data)
 
 
-def _watched(program: Program, given: _Given) -> set[Geometry]:
-    """The geometries in external memory whose bytes are followed one by one: what is stored, and what is loaded from there."""
-    regions = [*program.outputs, *given.scattered]
+def _watched(program: Program, memory: Memory, given: _Given) -> set[Geometry]:
+    """The geometries in a memory outside whose bytes are followed one by one: what is stored, and what is loaded from there."""
+    regions = [*(region for region in program.outputs if region.memory == memory), *given.scattered]
     for command in program.commands:
         if isinstance(command, Store):
-            regions += command.writes
+            regions += [region for region in command.writes if region.memory == memory]
         elif isinstance(command, Load):
-            regions += [region for region in command.reads if given.around(region) is None]
+            regions += [region for region in command.reads if region.memory == memory and given.around(region) is None]
     return {geometry_of(region) for region in regions}
 
 
@@ -113,33 +135,33 @@ class _Turn(NamedTuple):
     queues: tuple[list[int], ...]
 
 
-def _run(program: Program, sram: "_Bytes", external: "_Bytes", given: _Given, progress: Progress) -> None:
+def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: Mapping[Memory, _Held], progress: Progress) -> None:
     """Go through the commands in order. Raises ProgramError.
 
     What has ended before a command starts is the closure of its waits and of its engine's queue; as queues are in order, that
     is one number for each engine.
     """
-    queues: tuple[list[int], ...] = tuple([] for _ in ENGINES)
+    numbers = {name: number for number, name in enumerate(engines)}
+    queues: tuple[list[int], ...] = tuple([] for _ in numbers)
     ends: list[Clock] = []  # what has ended when a command has
-    numbers = {name: number for number, name in enumerate(ENGINES)}
     for command in telling(program.commands, progress):
         engine = numbers[engine_of(command)]
         queue = queues[engine]
-        clock = ends[queue[-1]] if queue else (0,) * len(ENGINES)
+        clock = ends[queue[-1]] if queue else (0,) * len(numbers)
         for other in command.depends_on:
             clock = tuple(map(max, clock, ends[other]))
         queue.append(command.id)
         ends.append((*clock[:engine], len(queue), *clock[engine + 1 :]))
         turn = _Turn(command.id, engine, clock, queues)
         for region in command.reads:
-            if region.memory == "sram":
+            if region.memory == SRAM:
                 sram.read(region, turn)
-            elif (whole := given.around(region)) is None:
-                external.read(region, turn)
+            elif (whole := held[region.memory].given.around(region)) is None:
+                held[region.memory].bytes.read(region, turn)
             elif whole.data != region.data:
                 raise ProgramError(command.id, f"{shown(region)} is read for value {region.data}, but value {whole.data} lies there")
         for region in command.writes:
-            (sram if region.memory == "sram" else external).write(region, turn, alone=len(command.writes) == 1)
+            (sram if region.memory == SRAM else held[region.memory].bytes).write(region, turn, alone=len(command.writes) == 1)
 
 
 class _Bytes:
@@ -148,24 +170,23 @@ class _Bytes:
     Places count from 1. Earlier uses need no record: when an engine's later command has ended, so have its earlier ones.
     """
 
-    def __init__(self, memory: Memory, geometries: Iterable[Geometry], program: Program) -> None:
+    def __init__(self, memory: Memory, geometries: Iterable[Geometry], program: Program, others: Sequence[Sequence[int]]) -> None:
         self.memory = memory
         self.atoms = Atoms(geometries)
         self.places = self.atoms.places
         count = len(self.atoms.size_bytes)
         self.value, self.owner = np.full((2, count), NOTHING, np.int32)
-        self.written, self.used = (tuple(np.zeros((len(ENGINES), count), np.int32)) for _ in range(2))
-        self.others = [[other for other in USERS[memory] if other != engine] for engine in range(len(ENGINES))]
+        self.others, self.engines = others, len(others)
+        self.written, self.used = (tuple(np.zeros((self.engines, count), np.int32)) for _ in range(2))
         self.writers: dict[int, list[int]] = {}  # for each value the last place in each engine's queue that wrote a part of it
         self.repeats = self._repeats(program)
 
     def _repeats(self, program: Program) -> dict[int, Region]:
         """The commands that write a byte of a value for the second time, and where."""
-        kinds: tuple[type[Command], ...] = (Store,) if self.memory == "external" else (Load, Matrix, Vector)
         values: dict[int, list[tuple[int, Region]]] = {}
         for command in program.commands:
-            if isinstance(command, kinds):
-                for region in command.writes:
+            for region in command.writes:
+                if region.memory == self.memory:
                     values.setdefault(region.data, []).append((command.id, region))
         found: dict[int, Region] = {}
         seen = np.zeros(len(self.value), bool)
@@ -217,14 +238,14 @@ class _Bytes:
                 self._ordered(region, turn, other, self.used[other][place], "is written")
         if not alone and (self.written[engine][place] == position).any():
             raise ProgramError(turn.command, f"{shown(region)} overlaps what the same command writes elsewhere")
-        if self.memory == "external":
+        if self.memory != SRAM:
             self._allowed(region, turn)
         if turn.command in self.repeats:
             again = self.repeats[turn.command]
             raise ProgramError(turn.command, f"{shown(again)} is written with value {again.data}, a byte of it for the second time")
         self.value[place] = region.data
         self.written[engine][place] = self.used[engine][place] = position
-        self.writers.setdefault(region.data, [0] * len(ENGINES))[engine] = position
+        self.writers.setdefault(region.data, [0] * self.engines)[engine] = position
 
     def _allowed(self, region: Region, turn: _Turn) -> None:
         """Raise ProgramError for a store to inputs or weights, or of another value to the outputs."""

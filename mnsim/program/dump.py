@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple, assert_never
 
-from mnsim.program.model import Command, Kernel, Load, Matrix, Program, Region, Store, Vector, engine_of
+from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
+from mnsim.spec.records import EXTERNAL, SRAM
 
 Kind = Literal["load", "store", "matrix", "vector"]
 UNITS: dict[Kind, str] = {"load": "bytes", "store": "bytes", "matrix": "MACs", "vector": "operations"}
@@ -169,12 +170,14 @@ def _line(row: Row, widths: Sequence[int]) -> str:
 
 def _header(program: Program, about: str, layer: str | None) -> Iterator[str]:
     yield f"# {program.network}, {about}\n# policy {program.policy}\n#\n"
-    yield f"# sram      {program.sram_bytes:,} bytes\n"
-    yield f"# external  {program.external_bytes:,} bytes:\n"
-    ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
-    for name, regions in (*ends, ("maps", _rest(program))):
-        if regions:
-            yield f"#   {name.ljust(7)} {regions_text(joined(regions))}\n"
+    width = max(len(EXTERNAL), *map(len, program.memories))
+    for memory, size in program.memories.items():
+        ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
+        lying = [(name, [region for region in regions if region.memory == memory]) for name, regions in ends]
+        yield f"# {memory.ljust(width)}  {size:,} bytes{'' if memory == SRAM else ':'}\n"
+        for name, regions in (*lying, ("maps", [] if memory == SRAM else _rest(program, memory))):
+            if regions:
+                yield f"#   {name.ljust(7)} {regions_text(joined(regions))}\n"
     shown = [command for command in program.commands if layer in (None, command.layer)]
     whose = "" if layer is None else f" of {len(program.commands):,}, those of layer {layer}"
     yield f"#\n# {len(shown):,} commands{whose}\n"
@@ -200,12 +203,13 @@ def joined(regions: Sequence[Region]) -> tuple[Region, ...]:
     return tuple(merged)
 
 
-def _rest(program: Program) -> list[Region]:
-    """External memory that is neither input nor weights nor output: maps that do not stay in SRAM go there."""
+def _rest(program: Program, memory: Memory) -> list[Region]:
+    """What of a memory outside is neither input nor weights nor output: maps that do not stay in SRAM go there."""
     found, cursor = [], 0
-    ends = sorted((region.start, region.end) for region in (*program.inputs, *program.weights, *program.outputs))
-    for start, end in (*ends, (program.external_bytes, program.external_bytes)):
+    there = (region for region in (*program.inputs, *program.weights, *program.outputs) if region.memory == memory)
+    ends, size = sorted((region.start, region.end) for region in there), program.memories[memory]
+    for start, end in (*ends, (size, size)):
         if cursor < start:
-            found.append(Region("external", cursor, start - cursor, start - cursor, 1, -1))
+            found.append(Region(memory, cursor, start - cursor, start - cursor, 1, -1))
         cursor = max(cursor, end)
     return found

@@ -1,33 +1,37 @@
 """The form of a program: what each command says of itself, checked without regard to the others' effects."""
 
+from collections.abc import Mapping
 from math import prod
 from typing import assert_never
 
 from mnsim.errors import ProgramError
 from mnsim.graph.model import BIAS_BYTES, ELEMENT_BYTES, PARTIAL_SUM_BYTES
 from mnsim.program.atoms import Geometry, geometry_of
-from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
-from mnsim.spec.records import Hardware
+from mnsim.program.model import Command, EngineName, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
+from mnsim.spec.records import EXTERNAL, SRAM, Hardware, memories_of
 
+_WORDS = {SRAM: "internal", EXTERNAL: "external"}
 MOST_VALUES = 2**31  # value numbers stand in arrays of 4-byte integers
 
 
 def check_form(program: Program, hardware: Hardware) -> dict[Memory, set[Geometry]]:
     """Check the sizes of the memories and the form of every command. The geometries that lie in each memory. Raises ProgramError."""
-    capacity = hardware.external_capacity_bytes
-    if program.sram_bytes > hardware.sram_capacity_bytes:
-        raise ProgramError(-1, f"it uses {program.sram_bytes:,} bytes of internal memory, which has {hardware.sram_capacity_bytes:,}")
-    if capacity is not None and program.external_bytes > capacity:
-        raise ProgramError(-1, f"it uses {program.external_bytes:,} bytes of external memory, which has {capacity:,}")
-    sizes: dict[Memory, int] = {"sram": program.sram_bytes, "external": program.external_bytes}
-    known: dict[Memory, set[Geometry]] = {"sram": set(), "external": set()}
+    machine, sizes = memories_of(hardware), program.memories
+    for name, size in sizes.items():
+        if name not in machine:
+            raise ProgramError(-1, f"it uses a memory '{name}': the hardware has {', '.join(machine)}")
+        capacity = machine[name].capacity_bytes
+        if capacity is not None and size > capacity:
+            raise ProgramError(-1, f"it uses {size:,} bytes of {_WORDS.get(name, name)} memory, which has {capacity:,}")
+    known: dict[Memory, set[Geometry]] = {name: set() for name in (*machine, *sizes)}
     for region in (*program.inputs, *program.weights, *program.outputs):
-        if region.memory != "external":
+        if region.memory == SRAM or region.memory not in sizes:
             raise ProgramError(-1, f"inputs, weights and outputs lie in external memory, not {shown(region)}")
         _check_region(-1, region, sizes, known)
+    outside = {spec.bus: name for name, spec in machine.items() if name in sizes}
     for place, command in enumerate(program.commands):
         _check_waits(place, command)
-        source, target = _sides(command)
+        source, target = _sides(place, command, outside)
         for region in command.reads:
             if region.memory != source:
                 raise ProgramError(place, f"a {type(command).__name__} reads {source}, not {shown(region)}")
@@ -46,15 +50,16 @@ def shown(region: Region) -> str:
     return f"{region.memory} [{region.start}, {region.end}){strided}"
 
 
-def _sides(command: Command) -> tuple[Memory, Memory]:
-    """The memories that a command reads and writes."""
+def _sides(place: int, command: Command, outside: Mapping[EngineName | None, Memory]) -> tuple[Memory, Memory]:
+    """The memories that a command reads and writes; `outside` has the memory at the other end of each bus."""
     match command:
-        case Load():
-            return "external", "sram"
-        case Store():
-            return "sram", "external"
+        case Load() | Store():
+            if command.bus not in outside:
+                raise ProgramError(place, f"it uses a bus '{command.bus}', behind which the program has no memory")
+            there = outside[command.bus]
+            return (there, SRAM) if isinstance(command, Load) else (SRAM, there)
         case Matrix() | Vector():
-            return "sram", "sram"
+            return SRAM, SRAM
         case _:
             assert_never(command)
 
@@ -74,7 +79,7 @@ def _check_waits(place: int, command: Command) -> None:
         raise ProgramError(place, f"it waits for room from {sorted(command.room)} but depends on {sorted(waits)} only")
 
 
-def _check_region(command: int, region: Region, sizes: dict[Memory, int], known: dict[Memory, set[Geometry]]) -> None:
+def _check_region(command: int, region: Region, sizes: Mapping[Memory, int], known: dict[Memory, set[Geometry]]) -> None:
     """Check that a region lies inside its memory, and remember its geometry: most regions have one that was seen before."""
     if not 0 <= region.data < MOST_VALUES:
         raise ProgramError(command, f"{shown(region)} has value {region.data}: numbers are 0 to {MOST_VALUES - 1}")

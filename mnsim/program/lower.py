@@ -16,6 +16,7 @@ from mnsim.program.order import arrange
 from mnsim.program.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
 from mnsim.program.progress import Progress, untold
 from mnsim.program.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
+from mnsim.spec.records import EXTERNAL, SRAM
 
 Named = tuple[tuple[str, Touch], ...]  # operands by name
 
@@ -51,12 +52,13 @@ def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
     weights: list[Region] = []
     for operator in graph.operators:
         if operator.filter_bytes:
-            weights.append(run_of("external", places.filters[operator.index], operator.filter_bytes, places.filter_data(operator)))
+            weights.append(run_of(EXTERNAL, places.filters[operator.index], operator.filter_bytes, places.filter_data(operator)))
         if operator.bias_bytes:
-            weights.append(run_of("external", places.biases[operator.index], operator.bias_bytes, places.bias_data(operator)))
+            weights.append(run_of(EXTERNAL, places.biases[operator.index], operator.bias_bytes, places.bias_data(operator)))
     inputs, *outputs = (whole(graph.maps[index], outside(places, index)) for index in (0, *graph.outputs))
     ends = (inputs,), tuple(weights), tuple(outputs)
-    return Program(graph.name, plan.policy, plan.sram_capacity_bytes, places.external_bytes, commands, *ends)
+    memories = {SRAM: plan.sram_capacity_bytes, EXTERNAL: places.external_bytes}
+    return Program(graph.name, plan.policy, memories, commands, *ends)
 
 
 def _drafts(graph: Graph, plan: Plan, places: Places, progress: Progress, expected: int) -> list[Draft]:
@@ -144,7 +146,7 @@ def _planes(scene: Scene, first: int, count: int) -> Touch:
     """Some of the planes of 4-byte numbers in the buffer of biases."""
     _, touch = scene.blocks["biases"]
     plane = touch.region.size_bytes // len(scene.operator.weights.planes)
-    return Touch(touch.space, run_of("sram", touch.region.start + first * plane, count * plane, touch.region.data))
+    return Touch(touch.space, run_of(SRAM, touch.region.start + first * plane, count * plane, touch.region.data))
 
 
 def _matrix(scene: Scene, tile: Tile, operands: Named, writes: tuple[Touch, ...]) -> None:

@@ -1,11 +1,14 @@
 """The program: commands that load, store and compute, each with the bytes that it reads and writes and what it waits for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import assert_never
 
-Memory = Literal["sram", "external"]
-EngineName = Literal["bus", "matrix", "vector"]
-ENGINES: tuple[EngineName, ...] = ("bus", "matrix", "vector")
+from mnsim.spec.records import BUS
+
+Memory = str  # a name in `Program.memories`
+EngineName = str
+ENGINES: tuple[EngineName, ...] = (BUS, "matrix", "vector")  # those that every machine has
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,10 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """External memory to SRAM. `depends_on` are ids of earlier commands; `room` those of them that only make room for what it writes."""
+    """From a memory outside to the SRAM, over `bus`.
+
+    `depends_on` are ids of earlier commands; `room` those of them that only make room for what it writes.
+    """
 
     id: int
     layer: str
@@ -71,6 +77,7 @@ class Load:
     writes: tuple[Region, ...]
     depends_on: tuple[int, ...] = ()
     room: tuple[int, ...] = ()
+    bus: EngineName = BUS
 
     @property
     def moved_bytes(self) -> int:
@@ -79,7 +86,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """SRAM to external memory."""
+    """From the SRAM to a memory outside, over `bus`."""
 
     id: int
     layer: str
@@ -87,6 +94,7 @@ class Store:
     writes: tuple[Region, ...]
     depends_on: tuple[int, ...] = ()
     room: tuple[int, ...] = ()
+    bus: EngineName = BUS
 
     @property
     def moved_bytes(self) -> int:
@@ -125,10 +133,10 @@ Command = Load | Store | Matrix | Vector
 
 
 def engine_of(command: Command) -> EngineName:
-    """The engine whose queue the command stands in: loads and stores share the bus."""
+    """The engine whose queue the command stands in: loads and stores share their bus."""
     match command:
         case Load() | Store():
-            return "bus"
+            return command.bus
         case Matrix():
             return "matrix"
         case Vector():
@@ -141,14 +149,20 @@ def engine_of(command: Command) -> EngineName:
 class Program:
     """Commands in issue order; a command's id is its place. Each engine takes its own in this order, once what they depend on has ended.
 
-    `inputs` and `weights` are in external memory before the run, `outputs` after it.
+    `memories` are the sizes of the memories that it uses, in bytes, by name. `inputs` and `weights` are in memories outside before
+    the run, `outputs` after it.
     """
 
     network: str
     policy: str
-    sram_bytes: int
-    external_bytes: int
+    memories: Mapping[str, int]
     commands: tuple[Command, ...]
     inputs: tuple[Region, ...]
     weights: tuple[Region, ...]
     outputs: tuple[Region, ...]
+
+
+def engines_of(program: Program) -> tuple[EngineName, ...]:
+    """The engines that every machine has, and then the other buses of the program, in order of their first transfers."""
+    buses = (command.bus for command in program.commands if isinstance(command, Load | Store))
+    return tuple(dict.fromkeys((*ENGINES, *buses)))

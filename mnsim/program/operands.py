@@ -13,6 +13,7 @@ from mnsim.program.hazards import Space
 from mnsim.program.model import Region
 from mnsim.program.places import elements_of, part_of, renamed, run_of, strided
 from mnsim.program.work import Touch, Work, fresh_data, in_external, in_sram, transfer
+from mnsim.spec.records import SRAM
 
 
 class Piece(NamedTuple):
@@ -104,7 +105,7 @@ def next_buffer(scene: Scene, name: str) -> Buffer:
 def fill(scene: Scene, name: str, size: int) -> Touch:
     """The next buffer of this name, for a value of this many bytes that is about to be written."""
     buffer = next_buffer(scene, name)
-    return Touch(scene.work.sram.open(buffer.address, size, size), run_of("sram", buffer.address, size, fresh_data(scene.work)))
+    return Touch(scene.work.sram.open(buffer.address, size, size), run_of(SRAM, buffer.address, size, fresh_data(scene.work)))
 
 
 def block(scene: Scene, name: str, key: object, source: Region) -> Touch:
@@ -166,7 +167,7 @@ def _strip(scene: Scene, name: str, source: int, tile: Tile) -> Iterator[Touch]:
         first, last = max(piece.rows[0], strip.covered[0]), min(piece.rows[1], strip.covered[1])
         if first < last:
             start = piece.start + (first - piece.rows[0]) * width * pixel_bytes + shift
-            region = strided("sram", start, run, pixel_bytes, (last - first) * width, piece.touch.region.data)
+            region = strided(SRAM, start, run, pixel_bytes, (last - first) * width, piece.touch.region.data)
             yield Touch(piece.touch.space, region)
 
 
@@ -215,7 +216,7 @@ def _ring_pieces(scene: Scene, name: str, rows: Span, pixel_bytes: int) -> list[
         if first < last:
             start, length = buffer.address + first % size * row_bytes, (last - first) * row_bytes
             space = scene.work.sram.open(start, length, pixel_bytes)
-            pieces.append(Piece((first, last), start, Touch(space, run_of("sram", start, length, fresh_data(scene.work)))))
+            pieces.append(Piece((first, last), start, Touch(space, run_of(SRAM, start, length, fresh_data(scene.work)))))
     return pieces
 
 
@@ -233,7 +234,7 @@ def partial_sums(scene: Scene, tile: Tile) -> Touch:
         start, held, begins = start + rows * channel_bytes * outs[0], rows * channel_bytes * geometry.out_channels, begins and outs[0] == 0
     if begins:
         scene.sums_space = scene.work.sram.open(buffer.address, held, held)
-    touch = scene.sums[tile.strip, outs] = Touch(scene.sums_space, run_of("sram", start, size, fresh_data(scene.work)), tile.first)
+    touch = scene.sums[tile.strip, outs] = Touch(scene.sums_space, run_of(SRAM, start, size, fresh_data(scene.work)), tile.first)
     return touch
 
 
@@ -269,6 +270,6 @@ class Columns:
     def next(self, channels: int, data: int) -> Touch:
         """The next so many channels, for a value of this number."""
         run = channels * self.element
-        region = strided("sram", self.whole.region.start + self.offset, run, self.pixel_bytes, self.pixels, data)
+        region = strided(SRAM, self.whole.region.start + self.offset, run, self.pixel_bytes, self.pixels, data)
         self.offset += run
         return Touch(self.whole.space, region)

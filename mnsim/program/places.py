@@ -14,6 +14,7 @@ from mnsim.graph.model import BIAS_BYTES, FeatureMap, Graph, Operator
 from mnsim.graph.storage import class_root, value_classes
 from mnsim.plan.model import Plan
 from mnsim.program.model import Memory, Region
+from mnsim.spec.records import EXTERNAL, SRAM
 
 Span = tuple[int, int]  # half-open
 
@@ -73,7 +74,7 @@ def make_places(graph: Graph, plan: Plan) -> Places:
             continue
         start, root = starts[classes[index]]
         shift = graph.slots[index].offset_bytes - graph.slots[root].offset_bytes
-        outside.append(Area("external", start + shift, _pixel_bytes(feature_map, graph.maps[root]), classes[index] + 1))
+        outside.append(Area(EXTERNAL, start + shift, _pixel_bytes(feature_map, graph.maps[root]), classes[index] + 1))
     homes = tuple(_home(graph, plan, outside, index, classes[index] + 1) for index in range(len(graph.maps)))
     return Places(homes, tuple(outside), tuple(filters), tuple(biases), cursor, len(graph.maps) + 1)
 
@@ -89,7 +90,7 @@ def _home(graph: Graph, plan: Plan, outside: list[Area | None], index: int, data
         assert away is not None
         return away
     root = graph.maps[graph.storages[graph.slots[index].storage].root]
-    return Area("sram", address, _pixel_bytes(graph.maps[index], root), data)
+    return Area(SRAM, address, _pixel_bytes(graph.maps[index], root), data)
 
 
 def run_of(memory: Memory, start: int, size: int, data: int) -> Region:
@@ -143,10 +144,10 @@ def filters_of(graph: Graph, places: Places, operator: Operator, outs: Span, ins
     channels = graph.maps[operator.output].shape[2]
     taps = prod(operator.window.kernel) if operator.window else 1
     if operator.kind == "depthwise":
-        return strided("external", start + outs[0] * element, (outs[1] - outs[0]) * element, channels * element, taps, data)
+        return strided(EXTERNAL, start + outs[0] * element, (outs[1] - outs[0]) * element, channels * element, taps, data)
     depth = operator.weights.filter_shape[-1] * element  # bytes of one tap's input channels
     run = (ins[1] - ins[0]) * element
-    return strided("external", start + outs[0] * taps * depth + ins[0] * element, run, depth, (outs[1] - outs[0]) * taps, data)
+    return strided(EXTERNAL, start + outs[0] * taps * depth + ins[0] * element, run, depth, (outs[1] - outs[0]) * taps, data)
 
 
 def biases_of(graph: Graph, places: Places, operator: Operator, outs: Span) -> Region:
@@ -154,4 +155,4 @@ def biases_of(graph: Graph, places: Places, operator: Operator, outs: Span) -> R
     channels = graph.maps[operator.output].shape[2]
     planes = len(operator.weights.planes)
     start, run = places.biases[operator.index] + outs[0] * BIAS_BYTES, (outs[1] - outs[0]) * BIAS_BYTES
-    return strided("external", start, run, channels * BIAS_BYTES, planes, places.bias_data(operator))
+    return strided(EXTERNAL, start, run, channels * BIAS_BYTES, planes, places.bias_data(operator))

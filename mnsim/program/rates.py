@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mnsim.operators.quantities import EFFICIENCIES, TIMED, Quantity, kind_column
-from mnsim.spec.records import Hardware, own_rates
+from mnsim.spec.records import Hardware, OutsideMemory, own_rates
 
 if TYPE_CHECKING:  # numpy costs start-up time that analysis does not pay
     import numpy as np
@@ -35,18 +35,23 @@ class EngineRates(Generic[Number]):
 class Rates(Generic[Number]):
     """All of a machine that a duration depends on, by engine. Each is a number, or an array with one number a setting.
 
-    `columns` are the same by the table's columns. Make them with `make_rates`.
+    `columns` are the same by the table's columns, but for those of `further` memories. Make them with `make_rates`.
     """
 
     columns: Mapping[str, Number | float]
     engines: Mapping[str, EngineRates[Number]]
+    further: tuple[OutsideMemory, ...] = ()
 
 
-def make_rates(columns: Mapping[str, Any]) -> Rates[Any]:
-    """The rates that have these numbers, or arrays of one length, by the table's columns; other columns say nothing of times."""
+def make_rates(columns: Mapping[str, Any], further: tuple[OutsideMemory, ...] = ()) -> Rates[Any]:
+    """The rates that have these numbers, or arrays of one length, by the table's columns; other columns say nothing of times.
+
+    `further` memories have buses, whose rates are numbers.
+    """
     names = dict.fromkeys(quantity.part for quantity in TIMED)
     engines = {name: _engine(tuple(quantity for quantity in TIMED if quantity.part == name), columns) for name in names}
-    return Rates(columns, engines)
+    engines |= {each.bus: EngineRates(each.bandwidth_bytes_per_s, (each.latency_s,), {}) for each in further}
+    return Rates(columns, engines, further)
 
 
 def _engine(quantities: tuple[Quantity, ...], columns: Mapping[str, Any]) -> EngineRates[Any]:
@@ -64,4 +69,4 @@ def _engine(quantities: tuple[Quantity, ...], columns: Mapping[str, Any]) -> Eng
 
 def rates_of(hardware: Hardware) -> Rates[float]:
     """The rates of a piece of hardware."""
-    return make_rates(own_rates(hardware))
+    return make_rates(own_rates(hardware), hardware.further)

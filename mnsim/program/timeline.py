@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of
 from mnsim.program.rates import Rates
 from mnsim.program.timing import duration_s
 
-Cause = Literal["bus", "matrix", "vector", "room", "data"]
-CAUSES: tuple[Cause, ...] = ("bus", "matrix", "vector", "room", "data")
+Cause = str  # an engine, or one of the last two
+CAUSES: tuple[Cause, ...] = (*ENGINES, "room", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def busy_times_s(commands: Iterable[Command], rates: Rates[float]) -> dict[Engin
     """Seconds that each engine works on the commands: the sum of their durations, which differences of large times would blur."""
     busy = dict.fromkeys(ENGINES, 0.0)
     for command in commands:
-        busy[engine_of(command)] += duration_s(command, rates)
+        busy[engine_of(command)] = busy.get(engine_of(command), 0.0) + duration_s(command, rates)
     return busy
 
 
@@ -86,6 +85,6 @@ def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, 
     waited = dict.fromkeys(CAUSES, 0.0)
     for command in commands:
         for cause, seconds in waits[command.id].items():
-            waited[cause] += seconds
+            waited[cause] = waited.get(cause, 0.0) + seconds
     start = min(timeline.starts_s[command.id] for command in commands)
     return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), waited)

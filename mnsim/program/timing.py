@@ -27,7 +27,7 @@ def work_of(command: Command) -> Work:
     """What a duration depends on beside the rates: commands with the same work take the same time."""
     match command:
         case Load() | Store():
-            return "bus", "", command.moved_bytes
+            return command.bus, "", command.moved_bytes
         case Matrix():
             return "matrix", command.kernel.operation, 2 * command.macs
         case Vector():

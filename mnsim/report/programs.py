@@ -31,7 +31,7 @@ def program_document(program: Program, about: str, layer: str | None = None) -> 
 
 def program_listing(program: Program) -> Listing:
     """Memories, commands in issue order, and what lies outside."""
-    memories = {"sram": program.sram_bytes, "external": program.external_bytes}
+    memories = dict(program.memories)
     ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
     external = {name: [_region_record(region) for region in regions] for name, regions in ends}
     commands = partial(map, command_record, program.commands)

@@ -31,7 +31,7 @@ def proof_record(found: Verified) -> Record:
         "analysed_traffic_bytes": found.simulated.estimate.total.traffic_bytes,
         "sram_touched_bytes": found.sram_touched_bytes,
         "peak_sram_bytes": found.peak_sram_bytes,
-        SRAM.column: program.sram_bytes,
+        SRAM.column: program.memories[SRAM.part],
         "policy": program.policy,
         "first_difference": None
         if first is None
@@ -50,12 +50,13 @@ def proof_lines(found: Verified) -> list[str]:
     program, estimate = found.simulated.program, found.simulated.estimate
     moved, analysed = moved_bytes(program), estimate.total.traffic_bytes
     agrees = "as analysed" if moved == analysed else f"but the analysis says {analysed:,} B"
+    sram_bytes = program.memories[SRAM.part]
     lines = [
         *headline(estimate, found.peak_sram_bytes),
         "",
         f"Ran {len(program.commands):,} commands (policy {program.policy}) in simulated time order.",
         f"{moved:,} B crossed the bus, {agrees}.",
-        f"{found.sram_touched_bytes:,} of the SRAM's {program.sram_bytes:,} B were written, {found.peak_sram_bytes:,} B in use at once.",
+        f"{found.sram_touched_bytes:,} of the SRAM's {sram_bytes:,} B were written, {found.peak_sram_bytes:,} B in use at once.",
     ]
     if found.identical:
         lines.append(

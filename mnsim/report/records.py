@@ -64,7 +64,9 @@ def hardware_fields(hardware: Hardware) -> Record:
         del record["energies"]
     for unit in ("matrix", "vector"):
         record[unit]["efficiency"] = dict(record[unit]["efficiency"])
-    more = record.pop("more")
+    more, further = record.pop("more"), record.pop("further")
+    if further:
+        record["further"] = list(further)
     return {**record, "fused": list(record["fused"]), **dict(more)}
 
 

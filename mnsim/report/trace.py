@@ -5,7 +5,7 @@ without a word, so starts and ends are rounded by one rule: two commands that do
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from typing import Literal, NamedTuple
@@ -13,16 +13,16 @@ from typing import Literal, NamedTuple
 from mnsim.analysis.occupancy import occupancy
 from mnsim.program.dump import Row, amount_of, kind_of, rows_of
 from mnsim.program.hazards import Log, Space, overlaps
-from mnsim.program.model import ENGINES, Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of
+from mnsim.program.model import Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of, engines_of
 from mnsim.program.timeline import Timeline
 from mnsim.report.records import Record
+from mnsim.spec.records import SRAM
 
 Unit = Literal["ns", "ps"]
 UNITS: tuple[Unit, ...] = ("ns", "ps")
 TICKS_PER_S: dict[Unit, float] = {"ns": 1e9, "ps": 1e12}  # a tick is shown as a nanosecond
 SCALES: dict[Unit, str] = {"ns": "times are true, rounded to 1 ns", "ps": "1 ns shown = 1 ps simulated"}
 PROCESS = 1
-TRACKS: dict[EngineName, int] = {engine: PROCESS + place for place, engine in enumerate(ENGINES, 1)}  # PROCESS itself is a main thread
 COUNTER = "SRAM in use"
 AMOUNTS = {"load": "bytes", "store": "bytes", "matrix": "macs", "vector": "vector_ops"}
 
@@ -50,7 +50,8 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """The commands on the trace's clock: the tick at which each starts and ends, and whether they are written as pairs of events.
+    """The commands on the trace's clock: the tick at which each starts and ends, whether they are written as pairs of
+    events, and the engines' tracks.
 
     They are complete events, unless one of them has no length: of complete events with one start Perfetto takes the longest first,
     wherever they stand, so that one without length would lie inside the command after it, and get its arrows. Where none is
@@ -60,6 +61,7 @@ class Slices:
     starts: Sequence[int]
     ends: Sequence[int]
     in_pairs: bool
+    tracks: Mapping[EngineName, int]
 
 
 def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns") -> Iterator[str]:
@@ -68,18 +70,23 @@ def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns
     Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1 ns, for exact ones. Arrows
     lead from each load to its first user and from each store to the loads that bring it back.
     """
-    about = {"network": name, "policy": program.policy, "sram_bytes": program.sram_bytes, "time": SCALES[unit]}
+    about = {"network": name, "policy": program.policy, "sram_bytes": program.memories[SRAM], "time": SCALES[unit]}
     yield f'{{"displayTimeUnit": "ns", "otherData": {json.dumps(about)},\n "traceEvents": [\n  '
-    yield ",\n  ".join(_heads(name if unit == "ns" else f"{name} ({SCALES[unit]})"))
+    yield ",\n  ".join(_heads(_tracks(program), name if unit == "ns" else f"{name} ({SCALES[unit]})"))
     lines = merge(_counter(program, timeline, unit), _engines(program, timeline, unit), key=lambda line: line[0])
     yield from (f",\n  {text}" for _, text in lines)
     yield "\n]}\n"
 
 
-def _heads(name: str) -> Iterator[str]:
+def _tracks(program: Program) -> dict[EngineName, int]:
+    """The engines' tracks: PROCESS itself is a main thread."""
+    return {engine: PROCESS + place for place, engine in enumerate(engines_of(program), 1)}
+
+
+def _heads(tracks: Mapping[EngineName, int], name: str) -> Iterator[str]:
     """The process and its tracks, in the order in which they are shown."""
     yield json.dumps({"ph": "M", "pid": PROCESS, "name": "process_name", "args": {"name": name}})
-    for engine, track in TRACKS.items():
+    for engine, track in tracks.items():
         place = {"ph": "M", "pid": PROCESS, "tid": track}
         yield json.dumps(place | {"name": "thread_name", "args": {"name": engine}})
         yield json.dumps(place | {"name": "thread_sort_index", "args": {"sort_index": track}})
@@ -92,7 +99,7 @@ def _ticks(times_s: Sequence[float], unit: Unit) -> list[int]:
 
 def _engines(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
     """What the engines do, and the arrows: ticks and events, in order."""
-    slices = _slices(timeline, unit)
+    slices = _slices(program, timeline, unit)
     arrows, operands = _arrows(program, timeline)
     rows = rows_of(program, detailed=True)
     for event in _events(slices, arrows):
@@ -101,12 +108,12 @@ def _engines(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple
             record = _record(command, rows[command.id], operands.get(command.id), timeline)
             yield event.tick, _slice(command, slices, record)
         else:
-            yield event.tick, _mark(event, command, arrows)
+            yield event.tick, _mark(event, slices.tracks[engine_of(command)], arrows)
 
 
-def _slices(timeline: Timeline, unit: Unit) -> Slices:
+def _slices(program: Program, timeline: Timeline, unit: Unit) -> Slices:
     starts, ends = _ticks(timeline.starts_s, unit), _ticks(timeline.ends_s, unit)
-    return Slices(starts, ends, any(start == end for start, end in zip(starts, ends, strict=True)))
+    return Slices(starts, ends, any(start == end for start, end in zip(starts, ends, strict=True)), _tracks(program))
 
 
 def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int, str]]:
@@ -185,12 +192,11 @@ def _name(command: Command, operand: str | None) -> str:
 def _slice(command: Command, slices: Slices, record: Record) -> str:
     start, end = slices.starts[command.id], slices.ends[command.id]
     phase, duration = ("B", "") if slices.in_pairs else ("X", f', "dur": {_time(end - start)}')
-    return f"{_opening(phase, start, TRACKS[engine_of(command)])}{duration}, {json.dumps(record)[1:]}"
+    return f"{_opening(phase, start, slices.tracks[engine_of(command)])}{duration}, {json.dumps(record)[1:]}"
 
 
-def _mark(event: Event, command: Command, arrows: Sequence[Arrow]) -> str:
+def _mark(event: Event, track: int, arrows: Sequence[Arrow]) -> str:
     """An end of a pair, or an end of an arrow."""
-    track = TRACKS[engine_of(command)]
     if event.role == END:
         return f"{_opening('E', event.tick, track)}}}"
     phase, binding = ("s", "") if event.role == FLOW_OUT else ("f", ', "bp": "e"')  # to the slice that it is in

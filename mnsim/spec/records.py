@@ -80,11 +80,35 @@ class Energies:
     vector_j_per_op: float
 
 
+SRAM, EXTERNAL = "sram", "external"  # the memories that every machine has, and where planning puts everything
+BUS = "bus"  # between the two
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideMemory:
+    """A further memory outside of the chip, on a bus of its own between it and the SRAM; a capacity of None means enough."""
+
+    name: str
+    bus: str
+    bandwidth_bytes_per_s: float
+    latency_s: float = 0.0
+    capacity_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySpec:
+    """A memory's size (None: enough) and the bus between it and the SRAM; the SRAM itself has none."""
+
+    capacity_bytes: int | None
+    bus: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the matrix unit's output stage.
 
-    `energies` are None where the file does not say them. `more` are the quantities of the table that have no field here, by column.
+    `energies` are None where the file does not say them. `more` are the quantities of the table that have no field here, by column,
+    `further` memories beside the two that every machine has.
     """
 
     name: str
@@ -99,6 +123,16 @@ class Hardware:
     fused: tuple[str, ...] = ()
     energies: Energies | None = None
     more: tuple[tuple[str, float], ...] = ()
+    further: tuple[OutsideMemory, ...] = ()
+
+
+def memories_of(hardware: Hardware) -> dict[str, MemorySpec]:
+    """All memories of a piece of hardware, by name, the SRAM first."""
+    return {
+        SRAM: MemorySpec(hardware.sram_capacity_bytes, None),
+        EXTERNAL: MemorySpec(hardware.external_capacity_bytes, BUS),
+        **{each.name: MemorySpec(each.capacity_bytes, each.bus) for each in hardware.further},
+    }
 
 
 def make_hardware(amounts: Mapping[Quantity, Any], **words: Any) -> Hardware:
