@@ -16,7 +16,8 @@ from mnsim.program.dump import dump
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, engines_of
 from mnsim.program.rates import make_rates, rates_of
 from mnsim.program.timeline import busy_times_s, layer_times
-from mnsim.report.programs import program_json
+from mnsim.render.formats import Screen, render
+from mnsim.report.programs import program_document
 from mnsim.report.trace import trace_json
 from mnsim.spec.records import Engine, Hardware, OutsideMemory, own_rates
 
@@ -83,7 +84,7 @@ def test_it_is_shown() -> None:
     assert [line.split()[1:] for line in lines if line.startswith("# flash ")] == [["flash", "48", "bytes:"]]
     assert {"#   weights flash[0+32]", "#   outputs flash[40+8]", "#   maps    flash[32+8]"} <= {*lines}
     assert any("flash_bus" in line and "flash[0+32] -> sram[16+32]" in line for line in lines)
-    record = json.loads("".join(program_json(program())))
+    record = json.loads("".join(map(str, render("json", program_document(program(), "by hand"), Screen(80, False, "usual")))))
     assert record["memories"] == {"sram": 56, "external": 24, "flash": 48}
     assert [command["engine"] for command in record["commands"]] == ["bus", "flash_bus", "matrix", "bus", "flash_bus"]
     trace = json.loads("".join(trace_json(program(), simulate(program(), MACHINE), "by hand")))

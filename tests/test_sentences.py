@@ -17,9 +17,9 @@ from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph
 from mnsim.pipeline import Planned
 from mnsim.pipeline import run as play
-from mnsim.plan.model import POLICIES
-from mnsim.plan.residency import external_storages, make_plan
-from mnsim.plan.tiling import make_geometry, tile_counts
+from mnsim.plan.model import POLICIES, cuts_of
+from mnsim.plan.residency import make_plan
+from mnsim.plan.tiling import tile_counts
 from mnsim.report.columns import layer_columns
 from mnsim.report.records import as_dict
 from mnsim.report.simulation import simulation_record
@@ -193,8 +193,8 @@ def test_what_a_layer_says(case: Planned) -> None:
 
 def held_between_two_tiles(found: Estimate, index: int) -> str | None:
     """Which operand the first two tiles have in common, by the loops of the plan."""
-    geometry = make_geometry(found.graph, found.graph.operators[index], external_storages(found.graph, found.plan))
-    tiling = found.plan.segments[index].tiling
+    cut = cuts_of(found.plan)[index]
+    geometry, tiling = cut.geometry, cut.tiling
     tiles = list(walk(tiling.stays, *tile_counts(geometry, tiling)))
     if len(tiles) == 1:
         return None
