@@ -243,11 +243,11 @@ def test_what_simulate_says(case: Planned) -> None:
 def check_against_serial(sentence: str, record: dict[str, Any], case: Planned) -> None:
     total = record["total"]
     if record["policy"] == "serial":
-        assert sentence == "One thing at a time: nothing overlaps (--policy overlap)."
+        assert sentence == "Nothing overlaps; with --policy overlap, transfers run beside computation."
         assert isclose(total["simulated_time_s"], total["serial_time_s"], rel_tol=1e-9)
         return
     match = matched(
-        rf"One thing at a time \(--policy serial\) it takes {AMOUNT}(?:: ([\d.]+)x that|, which is less(: .*)?\. Use --policy serial)\.",
+        rf"With --policy serial it takes {AMOUNT}(?:: ([\d.]+)x that|, which is less(: .*)?\. Use --policy serial)\.",
         sentence,
     )
     serial_s = estimate(case.graph, make_plan(case.graph, case.hardware, "serial"), case.hardware).total.serial_time_s

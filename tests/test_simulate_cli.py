@@ -102,7 +102,7 @@ def test_verbose_tells_the_engines_apart() -> None:
 def test_the_policy_that_is_faster_is_named() -> None:
     slow = run("simulate", "mobilenet_cifar", "--set", "matrix_unit.launch_overhead=5us").out
     assert "Use --policy serial" in slow
-    assert "One thing at a time (--policy serial) it takes 859.1 us: 1.46x that" in run("simulate", "mobilenet_cifar").out
+    assert "With --policy serial it takes 859.1 us: 1.46x that" in run("simulate", "mobilenet_cifar").out
 
 
 def test_letters_where_there_are_no_blocks() -> None:

@@ -1,5 +1,6 @@
 """`mnsim weights`: a file that `load_weights` takes, the same bytes for the same seed."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,12 @@ def test_mistakes_on_the_command_line(arguments: list[str], code: str) -> None:
     ran = run("weights", "mobilenet_cifar", *arguments)
     assert ran.code == 2
     assert f"error[{code}]" in ran.err
+
+
+def test_infer_says_whose_scores_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text("name: two\ninput: [4, 4, 3]\nlayers:\n  - {conv: 3, kernel: 3, name: c}\n  - {relu: null, name: r}\n"
+                    "  - {sigmoid: null, name: s, input: c}\n")  # fmt: skip
+    assert "Of output r, the first of 2: r, s." in run("infer", str(path)).out
+    assert json.loads(run("infer", str(path), "--format", "json").out)["output"] == "r"
+    assert "Of output" not in run("infer", "mobilenet_cifar", "--alpha", "0.25").out

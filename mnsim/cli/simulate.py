@@ -48,7 +48,7 @@ def command(  # noqa: PLR0913 - an option each
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The program of the plan is played command by
     command on the bus, the matrix unit and the vector unit, each with its own queue. The time stands beside what no schedule beats
-    and what one thing at a time takes.
+    and what policy serial takes.
     """
     output.check()
     given = click.get_current_context().get_parameter_source

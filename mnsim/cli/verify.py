@@ -38,7 +38,8 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
 
     NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The commands run in simulated time order on
     a memory of exactly the SRAM's size. int8 results must be identical, bit for bit. float32 sums are rounded once on both sides,
-    but where the plan splits a sum its parts are rounded too: the distance is reported. The exit code is 1 when a result differs.
+    but where the plan splits a sum its parts are rounded too: the distance is reported. The exit code is 1 when an int8
+    result differs, or a float32 one by more than 1e-4 of the largest output.
     """
     output.check()
     refuse_idle_options(material)

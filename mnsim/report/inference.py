@@ -22,13 +22,15 @@ class Answer(NamedTuple):
 
 
 def inference_document(graph: Graph, answers: Sequence[Answer]) -> Document:
-    """A row an image; the share of right ones where there are labels."""
+    """A row an image; the share of right ones where there are labels; whose output it is, if of several."""
     labelled = [answer for answer in answers if answer.label is not None]
     right = sum(answer.is_correct for answer in labelled)
     top1 = right / len(labelled) if labelled else None
+    outputs = [graph.maps[index].name for index in graph.outputs]
 
     def record() -> Record:
-        return {"network": graph.name, "dtype": graph.dtype, "images": list(map(_record, range(len(answers)), answers)), "top1": top1}
+        images = list(map(_record, range(len(answers)), answers))
+        return {"network": graph.name, "dtype": graph.dtype, "output": outputs[0], "images": images, "top1": top1}
 
     def rows() -> list[Record]:
         return [_flat(each) for each in record()["images"]]
@@ -36,7 +38,10 @@ def inference_document(graph: Graph, answers: Sequence[Answer]) -> Document:
     def blocks() -> list[Block]:
         flat = rows()
         table = Table(tuple(Column(name, [str(row[name]) for row in flat]) for name in flat[0]))
-        return [table] if top1 is None else [table, Lines([f"top-1: {right} of {len(labelled)} ({100 * top1:.1f} %)\n"])]
+        lines = [] if top1 is None else [f"top-1: {right} of {len(labelled)} ({100 * top1:.1f} %)\n"]
+        if len(outputs) > 1:
+            lines.append(f"Of output {outputs[0]}, the first of {len(outputs)}: {', '.join(outputs)}.\n")
+        return [table, Lines(lines)] if lines else [table]
 
     return Document(record, lambda: rows_of(rows()), lambda view: blocks())
 

@@ -75,7 +75,8 @@ def _first_difference(found: Verified) -> list[str]:
     first = found.first_difference
     assert first is not None
     where = regions_text((first.region,))
-    lines = [f"First difference: command {first.command} of {first.layer} wrote {first.differing_bytes:,} wrong bytes in {where}."]
+    wrote = f"command {first.command} of {first.layer} wrote {first.differing_bytes:,} bytes that inference has otherwise"
+    lines = [f"First difference: {wrote}, in {where}."]
     if found.simulated.estimate.graph.dtype == "int8":
         others = ", ".join(f"{other} ({found.simulated.program.commands[other].layer})" for other in first.overlapping)
         lines.append(f"Commands before it that used the same bytes, or what it read: {others or 'none'}.")

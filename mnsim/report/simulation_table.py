@@ -102,7 +102,7 @@ def _chart(simulated: Simulated, record: Record) -> Chart:
 
 
 def simulation_sentences(record: Record) -> tuple[str, ...]:
-    """How long it takes, beside the bounds and one thing at a time; which engine is busiest, and what the commands waited for."""
+    """How long it takes, beside the bounds and policy serial; which engine is busiest, and what the commands waited for."""
     total, engines = record["total"], record["engines"]
     end_s = total["simulated_time_s"]
     bounds = f"{total['simulated_to_bound']:.3f}x the bound for any schedule ({format_scaled(total['bound_time_s'], 's')})"
@@ -129,8 +129,8 @@ def _against_serial(record: Record) -> str:
     total = record["total"]
     end_s, serial_s = total["simulated_time_s"], total["serial_policy_time_s"]
     if record["policy"] == "serial":
-        return "One thing at a time: nothing overlaps (--policy overlap)."
-    taken = f"One thing at a time (--policy serial) it takes {format_scaled(serial_s, 's')}"
+        return "Nothing overlaps; with --policy overlap, transfers run beside computation."
+    taken = f"With --policy serial it takes {format_scaled(serial_s, 's')}"
     if serial_s >= end_s * (1 - _ROUNDING):
         return f"{taken}: {serial_s / end_s if end_s else 1:.2f}x that."
     overheads = [number_of(record["hardware"], quantity) for quantity in OVERHEADS]

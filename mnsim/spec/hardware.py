@@ -26,12 +26,13 @@ LEAST_SHARE = 1e-9  # of a peak: less is no efficiency but a mistake
 
 
 def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise refuse("S104", f"an efficiency must be above 0 and at most 1, got {shown(value)}", "write a share of the peak, such as 0.5")
+    remedy = "write a share of the peak, such as 0.5"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refuse("S104", f"an efficiency must be a number, above 0 and at most 1, got {shown(value)}", remedy)
+    if not 0 < value <= 1:
+        raise refuse("S104", f"an efficiency must be above 0 and at most 1, got {shown(value)}", remedy)
     if value < LEAST_SHARE:
-        raise refuse(
-            "S104", f"an efficiency must be at least {LEAST_SHARE:g}, got {shown(value)}", "write a share of the peak, such as 0.5"
-        )
+        raise refuse("S104", f"an efficiency must be at least {LEAST_SHARE:g}, got {shown(value)}", remedy)
     return float(value)
 
 
