@@ -198,3 +198,9 @@ def test_a_capacity_error_says_how_in_python() -> None:
 def test_public_functions_travel() -> None:
     for name in NAMES:
         assert pickle.loads(pickle.dumps(getattr(mnsim, name))) is getattr(mnsim, name)
+
+
+def test_a_plan_of_another_graph_is_refused() -> None:
+    other, hardware = mnsim.build_graph("squeezenet"), mnsim.load_hardware("seed")
+    with pytest.raises(mnsim.ProgramError, match="of another network than mobilenet_cifar"):
+        mnsim.lower(mnsim.build_graph("mobilenet_cifar"), mnsim.make_plan(other, hardware))

@@ -83,6 +83,7 @@ def test_settings(case: Case) -> None:
     ("where", "macs < «1e999999999»", "S105", "is no number", "without a unit"),
     ("where", "macs < «1_000»", "S105", "is no number", "without a unit"),
     ("where", "«energy_j» > none", "U006", "no column 'energy_j'", ""),
+    ("where", "alpha < 1 «and» rho < 1", "U008", "a condition is of one column", "--where once for each"),
     ("pareto", "simulated_time_s,«speed»", "U006", "no column 'speed'", ""),
     ("pareto", "simulated_time_s,«network»", "U008", "no column of numbers", "traffic_bytes"),
     ("pareto", "«best:macs»", "U008", "'best' is neither min nor max", "max:published_accuracy"),

@@ -26,6 +26,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+_JOINED = re.compile(r"\s(and|or|&&|\|\|)\s")
 _CONDITION = re.compile(r"\s*([^<>=!]*?)\s*(<=|>=|==|!=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 _NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?)(?:/([1-9][0-9]{0,30}))?")
 _DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
@@ -97,7 +98,10 @@ def read_condition(text: str, columns: Columns) -> Condition:
     column = _column(part(written, *match.span(1)), columns)
     value = unquoted(part(written, *match.span(3)))
     is_order = match[2] not in ("=", "==", "!=")
-    if value.text == "none":
+    if joined := _JOINED.search(value.text):
+        place = part(value, *joined.span(1)).place
+        raise SpecError("U008", "a condition is of one column", place, "give --where once for each: rows that meet all of them are kept")
+    if value.text in ("none", "null", ""):
         found: float | str | bool | None = None
     elif column == MARK:
         if value.text not in ("true", "false"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import prod
 
-from mnsim.errors import LengthError
+from mnsim.errors import LengthError, ProgramError
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Buffer, Cut, Plan
@@ -43,8 +43,10 @@ def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
 
     Under policy `serial` every command waits for the one before it. Under `overlap` loads are hoisted as far ahead as the bytes
     that they write are free, in the order in which they are needed. `progress` is told now and then how many commands are made, of
-    about how many. Raises LengthError for a program of more than MOST_COMMANDS.
+    about how many. Raises LengthError for a program of more than MOST_COMMANDS, ProgramError for the plan of another graph.
     """
+    if (len(plan.homes), len(plan.cuts)) != (len(graph.maps), len(graph.operators)):
+        raise ProgramError(-1, f"the plan is of another network than {graph.name}, or of another variant of it")
     if (expected := count_commands(graph, plan)) > MOST_COMMANDS:
         raise LengthError(expected, MOST_COMMANDS)
     places = make_places(graph, plan)
