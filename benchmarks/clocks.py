@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from simpy import Environment, Event
 
-from mnsim.interpreters.recurrence import recur, simulated_times_s
-from mnsim.interpreters.simulate import simulate
+from mnsim.clocks.rates import make_rates, rates_of
+from mnsim.clocks.recurrence import recur, simulated_times_s
+from mnsim.clocks.simulate import simulate
+from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import RATES
 from mnsim.pipeline import plan_network
-from mnsim.program.lower import lower
-from mnsim.program.rates import make_rates, rates_of
 
 TURNS, SETTINGS = 15, 100_000
 LEAST_SPEED, MOST_S = 0.2, 10.0

@@ -20,11 +20,11 @@ from mnsim.analysis.cost import Estimate, estimate
 from mnsim.errors import CapacityError, Location, ShapeError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
+from mnsim.lowering.lower import lower
 from mnsim.plan.model import POLICIES, Buffer, Home, Plan, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry, working_bytes
 from mnsim.program.check import check
-from mnsim.program.lower import lower
 from mnsim.program.model import Load, Matrix, Program, Store, Vector
 from mnsim.spec.load import bundled, load_hardware, load_network
 from mnsim.spec.records import Hardware, Layer, Network

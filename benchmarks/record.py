@@ -94,14 +94,14 @@ def in_process() -> Iterator[tuple[str, int, Callable[[], object]]]:
     """Each verb on mobilenet_v1: its name, the commands that it goes through (0: it is not about commands), and the call."""
     import numpy as np
 
+    from mnsim.clocks.rates import make_rates, rates_of
+    from mnsim.clocks.recurrence import recur, simulated_times_s
+    from mnsim.clocks.simulate import simulate
     from mnsim.graph.build import build_graph
-    from mnsim.interpreters.recurrence import recur, simulated_times_s
-    from mnsim.interpreters.simulate import simulate
+    from mnsim.lowering.lower import lower
     from mnsim.operators.quantities import RATES
     from mnsim.plan.residency import make_plan
     from mnsim.program.check import check
-    from mnsim.program.lower import lower
-    from mnsim.program.rates import make_rates, rates_of
     from mnsim.spec.load import load_hardware, load_network
 
     graph, hardware = build_graph(load_network("mobilenet_v1")), load_hardware("seed")

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnsim.analysis.cost import Estimate, estimate
+    from mnsim.clocks.simulate import simulate
+    from mnsim.clocks.timeline import Timeline
     from mnsim.errors import CapacityError, MnsimError, ProgramError, ShapeError, SpecError
     from mnsim.explore.sweep import Means, sweep
     from mnsim.graph.build import build_graph
     from mnsim.graph.model import Graph
-    from mnsim.interpreters.simulate import simulate
+    from mnsim.lowering.lower import lower
     from mnsim.pipeline import analyze
     from mnsim.plan.model import Plan
     from mnsim.plan.residency import make_plan
     from mnsim.program.check import check
-    from mnsim.program.lower import lower
     from mnsim.program.model import Program
-    from mnsim.program.timeline import Timeline
     from mnsim.report.plain import as_dict
     from mnsim.spec.load import load_hardware, load_network
     from mnsim.spec.records import Hardware, Network
@@ -33,10 +33,10 @@ _HOMES = {
     "load_hardware": "mnsim.spec.load",
     "build_graph": "mnsim.graph.build",
     "make_plan": "mnsim.plan.residency",
-    "lower": "mnsim.program.lower",
+    "lower": "mnsim.lowering.lower",
     "check": "mnsim.program.check",
     "estimate": "mnsim.analysis.cost",
-    "simulate": "mnsim.interpreters.simulate",
+    "simulate": "mnsim.clocks.simulate",
     "sweep": "mnsim.explore.sweep",
     "Means": "mnsim.explore.sweep",
     "as_dict": "mnsim.report.plain",
@@ -45,7 +45,7 @@ _HOMES = {
     "Graph": "mnsim.graph.model",
     "Plan": "mnsim.plan.model",
     "Program": "mnsim.program.model",
-    "Timeline": "mnsim.program.timeline",
+    "Timeline": "mnsim.clocks.timeline",
     "Estimate": "mnsim.analysis.cost",
     "MnsimError": "mnsim.errors",
     "SpecError": "mnsim.errors",

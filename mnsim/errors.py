@@ -19,7 +19,9 @@ from typing import NoReturn
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a text: 1-based line and column, the line itself, and how many characters the caret underlines."""
+    """A place in a text: 1-based line and column, the line itself, and how many characters the caret
+    underlines.
+    """
 
     file: str
     line: int = 1
@@ -31,8 +33,9 @@ class Location:
 class MnsimError(Exception):
     """The base of all errors that mnsim raises on purpose.
 
-    `code` names the entry of `mnsim explain`, `location` is where it is (None where no text is to blame), `remedy` says what
-    would be right, and `problems` are all the errors found together with this one, itself included.
+    `code` names the entry of `mnsim explain`, `location` is where it is (None where no text is to blame),
+    `remedy` says what would be right, and `problems` are all the errors found together with this one,
+    itself included.
     """
 
     exit_code = 2
@@ -52,7 +55,9 @@ class MnsimError(Exception):
 
 
 class SpecError(MnsimError):
-    """A specification that cannot be used: `file`, `line`, `column`, and the `key` (dotted path) where there is one."""
+    """A specification that cannot be used: `file`, `line`, `column`, and the `key` (dotted path) where
+    there is one.
+    """
 
     def __init__(self, code: str, message: str, location: Location, remedy: str = "", key: str = "") -> None:
         super().__init__(code, message, location, remedy)
@@ -73,9 +78,11 @@ class ShapeError(MnsimError):
 
 
 class CapacityError(MnsimError):
-    """A memory that is too small: not even the smallest tile of `layer` fits ('' where the whole network is to blame).
+    """A memory that is too small: not even the smallest tile of `layer` fits ('' where the whole network
+    is to blame).
 
-    `beside` says that the layer would fit alone, but no plan was found with the maps that must lie beside it.
+    `beside` says that the layer would fit alone, but no plan was found with the maps that must lie beside
+    it.
     """
 
     exit_code = 1
@@ -129,7 +136,9 @@ class WorkError(MnsimError):
 
 
 class PointError(MnsimError):
-    """A point of a sweep that failed for a reason that is not the model's (W003: its worker died, or has a defect), or that had failed."""
+    """A point of a sweep that failed for a reason that is not the model's (W003: its worker died, or has a
+    defect), or that had failed.
+    """
 
     exit_code = 1
 

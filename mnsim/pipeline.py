@@ -14,9 +14,9 @@ from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Hardware, Network
 
 if TYPE_CHECKING:
+    from mnsim.clocks.timeline import Timeline
     from mnsim.program.model import Program
     from mnsim.program.progress import Progress
-    from mnsim.program.timeline import Timeline
 
 
 class Planned(NamedTuple):
@@ -52,8 +52,8 @@ def analyze(
 ) -> Estimate:
     """What `mnsim analyze` computes: the network's cost on the hardware, layer by layer.
 
-    Network and hardware are files, bundled names or loaded records (`load_hardware` overrides values of a file). Raises SpecError,
-    ShapeError or CapacityError.
+    Network and hardware are files, bundled names or loaded records (`load_hardware` overrides values of a
+    file). Raises SpecError, ShapeError or CapacityError.
     """
     return estimate_plan(plan_network(network, hardware, policy, alpha, rho, dtype))
 
@@ -69,9 +69,11 @@ def estimate_plan(planned: Planned) -> Estimate:
 
 
 class Simulated(NamedTuple):
-    """A run: the program, when each of its commands ran, and what the analytical model says of the same plan.
+    """A run: the program, when each of its commands ran, and what the analytical model says of the same
+    plan.
 
-    `serial_policy_time_s` is what the plan of policy `serial` takes: fewer and larger commands, one at a time.
+    `serial_policy_time_s` is what the plan of policy `serial` takes: fewer and larger commands, one at a
+    time.
     """
 
     program: "Program"
@@ -81,13 +83,14 @@ class Simulated(NamedTuple):
 
 
 def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
-    """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where lowering went wrong.
+    """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where
+    lowering went wrong.
 
     `progress` is told now and then how much of lowering and verifying is done, of how much.
     """
-    from mnsim.interpreters.simulate import simulate  # simpy and numpy cost start-up time, which analysis does not pay
+    from mnsim.clocks.simulate import simulate  # simpy and numpy cost start-up time, which analysis does not pay
+    from mnsim.lowering.lower import lower
     from mnsim.program.check import check
-    from mnsim.program.lower import lower
     from mnsim.program.progress import part, untold
 
     tell = progress or untold

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from mnsim.analysis.occupancy import occupancy
 from mnsim.graph.model import FeatureMap, Graph, Operator
-from mnsim.interpreters.execute import Memories, execute, read
+from mnsim.lowering.hazards import overlaps
+from mnsim.lowering.places import Area, Places, make_places
 from mnsim.pipeline import Planned, Simulated, run
-from mnsim.program.hazards import overlaps
 from mnsim.program.model import Command, Load, Program, Region, Store
-from mnsim.program.places import Area, Places, make_places
 from mnsim.program.progress import Progress, untold
 from mnsim.reference.calibrate import calibrate
+from mnsim.reference.execute import Memories, execute, read
 from mnsim.reference.infer import as_input, infer
 from mnsim.reference.numbers import Numbers
 from mnsim.reference.store import stored_bytes
@@ -30,7 +30,8 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first command that wrote a byte of a map that inference does not have there, and who else used those bytes.
+    """The first command that wrote a byte of a map that inference does not have there, and who else used
+    those bytes.
 
     `overlapping` are the ids of other commands that touched the region, the latest ones before it first.
     """
@@ -46,10 +47,10 @@ class Difference:
 class Verified:
     """What was compared, and how much of it differs.
 
-    `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and then to external memory is
-    two), `output_elements` those of the network's outputs, which are compared once more at the end; `max_ulp`
-    is the largest distance between two outputs in units of the last place (int8: in steps of 1), `relative_error` the largest distance
-    over the largest output.
+    `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and
+    then to external memory is two), `output_elements` those of the network's outputs, which are compared
+    once more at the end; `max_ulp` is the largest distance between two outputs in units of the last place
+    (int8: in steps of 1), `relative_error` the largest distance over the largest output.
     """
 
     simulated: Simulated
@@ -73,10 +74,11 @@ class Verified:
 
 
 def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequence[Array] = (), progress: Progress = untold) -> Verified:
-    """Execute the plan's program on a memory of exactly the SRAM's size, and compare every map that it writes with inference.
+    """Execute the plan's program on a memory of exactly the SRAM's size, and compare every map that it
+    writes with inference.
 
-    An int8 network is calibrated on the images, or on seeded noise. `progress` is told how far the program is made. Raises
-    ValueError as inference does (float16, wrong shapes).
+    An int8 network is calibrated on the images, or on seeded noise. `progress` is told how far the program
+    is made. Raises ValueError as inference does (float16, wrong shapes).
     """
     graph = planned.graph
     numbers = calibrate(graph, weights, calibration) if graph.dtype == "int8" else None
@@ -109,7 +111,9 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
 
 
 def external_content(graph: Graph, places: Places, store: tuple[Weights, Numbers | None], image: Array) -> Bytes:
-    """External memory before the run: the input and all weights where the program looks for them, 0xAA elsewhere."""
+    """External memory before the run: the input and all weights where the program looks for them, 0xAA
+    elsewhere.
+    """
     content = np.full(places.external_bytes, 0xAA, np.uint8)
     content[: graph.maps[0].size_bytes] = _bytes(image)
     for operator, parts in stored_bytes(graph, *store):
@@ -119,7 +123,9 @@ def external_content(graph: Graph, places: Places, store: tuple[Weights, Numbers
 
 
 def ulps(found: Array, wanted: Array) -> int:
-    """The largest distance in units of the last place: floats are counted in the order of their bit patterns."""
+    """The largest distance in units of the last place: floats are counted in the order of their bit
+    patterns.
+    """
     if found.dtype == np.int8:
         return int(np.abs(found.astype(np.int16) - wanted).max(initial=0))
     places = [
@@ -141,7 +147,9 @@ Expected = dict[tuple[str, int], tuple[int, Bytes]]  # by memory and value: from
 
 
 def _expected(graph: Graph, places: Places, maps: dict[int, Array]) -> Expected:
-    """What each memory should hold where maps lie; a flatten or concat is the same value as what it is made of."""
+    """What each memory should hold where maps lie; a flatten or concat is the same value as what it is
+    made of.
+    """
     parts: dict[tuple[str, int], list[tuple[Area, FeatureMap, Array]]] = {}
     for index, values in maps.items():
         for area in {places.homes[index], places.outside[index]}:
@@ -166,7 +174,9 @@ def _laid_out(parts: list[tuple[Area, FeatureMap, Array]]) -> tuple[int, Bytes]:
 
 
 class _Seen:
-    """Looks at what each command wrote: which bytes of the SRAM, and whether a map's are what inference has."""
+    """Looks at what each command wrote: which bytes of the SRAM, and whether a map's are what inference
+    has.
+    """
 
     def __init__(self, program: Program, expected: Expected) -> None:
         self.program = program

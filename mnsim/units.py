@@ -1,7 +1,8 @@
 """Quantities with units: read strictly, printed shortly.
 
-Decimal prefixes (kB, MB, GB: powers of 1000) and binary ones (KiB, MiB, GiB: powers of 1024) are different units, and a bit
-is never written `b`: 1 Gbit/s is an eighth of 1 GB/s. A number without its unit is refused, whatever its size.
+Decimal prefixes (kB, MB, GB: powers of 1000) and binary ones (KiB, MiB, GiB: powers of 1024) are different
+units, and a bit is never written `b`: 1 Gbit/s is an eighth of 1 GB/s. A number without its unit is
+refused, whatever its size.
 """
 
 import re
@@ -85,7 +86,8 @@ class UnitError(ValueError):
 def parse_quantity(text: object, dimension: Dimension) -> Fraction:
     """Read `1 GB/s` and the like exactly, in the dimension's base unit (bytes, bytes/s, op/s, seconds).
 
-    Raises UnitError for a bare number, an unknown or ambiguous unit, a unit of another dimension, and a negative amount.
+    Raises UnitError for a bare number, an unknown or ambiguous unit, a unit of another dimension, and a
+    negative amount.
     """
     like = f"write it like {dimension.example}"
     if isinstance(text, bool) or not isinstance(text, str | int | float):
@@ -108,7 +110,9 @@ def parse_quantity(text: object, dimension: Dimension) -> Fraction:
 
 
 def parse_multiplier(text: str) -> Fraction:
-    """Read a width or resolution multiplier, `0.75`, `6/7` or `1e-3`, exactly. Raises UnitError where it is none, or not in (0, 16]."""
+    """Read a width or resolution multiplier, `0.75`, `6/7` or `1e-3`, exactly. Raises UnitError where it
+    is none, or not in (0, 16].
+    """
     like = "write a decimal or a fraction, such as 0.75 or 6/7"
     try:
         is_short = len(text) <= 30 and text.isascii() and "_" not in text and not re.search(r"[eE][+-]?[0-9]{3}", text)
@@ -162,7 +166,9 @@ def _explain_unit(number: str, unit: str, dimension: Dimension) -> tuple[str, st
 
 
 def _respelled(unit: str, dimension: Dimension) -> str:
-    """The unit that is the same quantity in other letters: gb/s, GByte/s, GBps. '' if there is none: a guess could be another quantity."""
+    """The unit that is the same quantity in other letters: gb/s, GByte/s, GBps. '' if there is none: a
+    guess could be another quantity.
+    """
     known = {name.casefold(): name for name in reversed(list(dimension.units))}
     folded = re.sub(r"bytes?", "b", re.sub(r"bits", "bit", re.sub(r"\s", "", unit).casefold()))
     spellings = [folded, folded.removesuffix("ps") + "/s"]

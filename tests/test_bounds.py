@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from mnsim.analysis.cost import bound_times, capacity_bound_time_s, estimate
+from mnsim.analysis.bounds import bound_times, capacity_bound_time_s
+from mnsim.analysis.cost import estimate
+from mnsim.clocks.rates import rates_of
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph, WeightParts
 from mnsim.pipeline import analyze
 from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan
-from mnsim.program.rates import rates_of
 from mnsim.report.analysis import analysis_document
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Engine, Hardware, Network

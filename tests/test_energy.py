@@ -11,9 +11,9 @@ from mnsim.analysis.energy import Amounts, layer_amounts
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
+from mnsim.lowering.lower import lower
 from mnsim.plan.model import POLICIES, Plan, Policy
 from mnsim.plan.residency import make_plan
-from mnsim.program.lower import lower
 from mnsim.program.model import Matrix, Vector
 from mnsim.spec.load import load_network
 from tests.generators import networks

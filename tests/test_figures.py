@@ -3,8 +3,8 @@
 import pytest
 
 from mnsim import Estimate, analyze
-from mnsim.analysis.cost import bound_times
-from mnsim.program.rates import rates_of
+from mnsim.analysis.bounds import bound_times
+from mnsim.clocks.rates import rates_of
 from tests.helpers import ROOT, run
 
 

@@ -10,17 +10,17 @@ import pytest
 
 from mnsim import analyze
 from mnsim.analysis.occupancy import occupancy
+from mnsim.clocks.simulate import simulate
+from mnsim.clocks.timeline import Timeline, layer_times
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.simulate import simulate
+from mnsim.lowering.lower import lower
 from mnsim.pipeline import plan_network, run
 from mnsim.plan.model import Buffer, Cut, Home, Plan, Segment, Tiling
 from mnsim.plan.tiling import crossing_whole, is_ring, make_geometry, working_bytes
 from mnsim.program.check import check
 from mnsim.program.dump import dump
-from mnsim.program.lower import lower
 from mnsim.program.progress import part
-from mnsim.program.timeline import Timeline, layer_times
 from mnsim.render.formats import Screen, render
 from mnsim.report.analysis import analysis_document
 from mnsim.report.simulation_table import simulation_document

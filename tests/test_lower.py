@@ -13,12 +13,12 @@ from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
+from mnsim.lowering.hazards import overlaps
+from mnsim.lowering.lower import lower
 from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry
 from mnsim.program.check import check
-from mnsim.program.hazards import overlaps
-from mnsim.program.lower import lower
 from mnsim.program.model import Command, Load, Matrix, Program, Region, Store, Vector, engine_of
 from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Hardware

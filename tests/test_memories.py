@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from mnsim.analysis.occupancy import occupancy
+from mnsim.clocks.rates import make_rates, rates_of
+from mnsim.clocks.recurrence import recur, simulated_times_s
+from mnsim.clocks.simulate import simulate
+from mnsim.clocks.timeline import busy_times_s, layer_times
 from mnsim.errors import ProgramError
-from mnsim.interpreters.execute import execute
-from mnsim.interpreters.recurrence import recur, simulated_times_s
-from mnsim.interpreters.simulate import simulate
 from mnsim.program.check import check
 from mnsim.program.dump import dump
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, engines_of
-from mnsim.program.rates import make_rates, rates_of
-from mnsim.program.timeline import busy_times_s, layer_times
+from mnsim.reference.execute import execute
 from mnsim.render.formats import Screen, render
 from mnsim.report.programs import program_document
 from mnsim.report.trace import trace_json

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mnsim.analysis.cost import compulsory_bytes, estimate, sram_in_use
+from mnsim.analysis.bounds import compulsory_bytes
+from mnsim.analysis.cost import estimate, sram_in_use
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.plan.model import POLICIES, Plan, Policy, Tiling

@@ -26,13 +26,13 @@ from mnsim.cli.terminal import progress
 from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.build import Dtype
 from mnsim.graph.model import Graph
+from mnsim.lowering.lower import lower
 from mnsim.pipeline import plan_network
 from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiles import is_legal
 from mnsim.plan.tiling import crossing_whole, input_strips, is_ring, make_geometry, working_bytes
 from mnsim.program.check import check
-from mnsim.program.lower import lower
 from mnsim.report.plain import as_dict
 from mnsim.spec.records import Hardware
 from tests.generators import KINDS, RENAMES, networks

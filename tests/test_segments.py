@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from mnsim.analysis.derive import derive
-from mnsim.interpreters.recurrence import recur
-from mnsim.interpreters.simulate import simulate
+from mnsim.clocks.rates import rates_of
+from mnsim.clocks.recurrence import recur
+from mnsim.clocks.simulate import simulate
 from mnsim.pipeline import Planned, analyze, estimate_plan, plan_network, run
 from mnsim.plan.model import POLICIES, Plan, Policy, Segment
-from mnsim.program.rates import rates_of
 from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.weights import random_weights

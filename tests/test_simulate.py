@@ -9,21 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnsim.analysis.cost import capacity_bound_time_s, estimate
+from mnsim.analysis.bounds import capacity_bound_time_s
+from mnsim.analysis.cost import estimate
 from mnsim.analysis.occupancy import occupancy
+from mnsim.clocks.rates import make_rates, rates_of
+from mnsim.clocks.recurrence import recur, simulated_times_s
+from mnsim.clocks.simulate import simulate
+from mnsim.clocks.timeline import Timeline, busy_times_s, command_waits_s, layer_times
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.recurrence import recur, simulated_times_s
-from mnsim.interpreters.simulate import simulate
+from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import RATES
 from mnsim.pipeline import plan_network, run
 from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import make_plan
-from mnsim.program.lower import lower
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, Vector
-from mnsim.program.rates import make_rates, rates_of
-from mnsim.program.timeline import Timeline, busy_times_s, command_waits_s, layer_times
 from mnsim.spec.load import load_hardware
 from mnsim.spec.records import Engine, Hardware
 from tests.generators import networks

@@ -11,8 +11,8 @@ import pytest
 
 from mnsim.analysis.derive import derive
 from mnsim.document.blocks import Chart, Interval, Steps
+from mnsim.lowering.lower import MOST_COMMANDS, lower
 from mnsim.pipeline import analyze, plan_network
-from mnsim.program.lower import MOST_COMMANDS, lower
 from mnsim.render.chart import axis, bar_line, track_line
 from mnsim.report.simulation_table import simulation_document
 from mnsim.spec.load import load_hardware

@@ -23,7 +23,7 @@ ANALYSIS = {
         "operators", "operators.quantities", "operators.shapes", "operators.table",
         "graph", "graph.build", "graph.model", "graph.operators", "graph.storage",
         "plan", "plan.least", "plan.model", "plan.packing", "plan.prefetch", "plan.residency", "plan.tiles", "plan.tiling",
-        "pipeline", "program", "program.rates", "analysis", "analysis.cost",
+        "pipeline", "clocks", "clocks.rates", "analysis", "analysis.bounds", "analysis.cost",
         "cli.show", "report", "report.analysis", "report.records", "document", "document.model", "render", "render.formats",
     ],
     "packages": [

@@ -14,10 +14,10 @@ import pytest
 from pydantic import BaseModel
 
 from mnsim.analysis.energy import Amounts
+from mnsim.clocks.rates import rates_of
 from mnsim.explore.evaluate import rates_with
 from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, QUANTITIES, Quantity, rate_column
 from mnsim.operators.table import RULES
-from mnsim.program.rates import rates_of
 from mnsim.spec.axes import KEYS, WORDS
 from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.network import OPERATORS, Defaults

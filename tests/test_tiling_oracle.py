@@ -19,7 +19,8 @@ from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnsim.analysis.cost import compulsory_bytes, estimate
+from mnsim.analysis.bounds import compulsory_bytes
+from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph, Operator, Storage

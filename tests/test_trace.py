@@ -18,14 +18,14 @@ import pytest
 
 from mnsim.analysis.occupancy import occupancy
 from mnsim.cli.trace_file import write_trace
+from mnsim.clocks.simulate import simulate
+from mnsim.clocks.timeline import Timeline
 from mnsim.errors import SpecError
-from mnsim.interpreters.simulate import simulate
+from mnsim.lowering.lower import lower
 from mnsim.pipeline import plan_network
 from mnsim.plan.model import Policy
 from mnsim.program.dump import amount_of, kind_of, regions_text
-from mnsim.program.lower import lower
 from mnsim.program.model import ENGINES, Load, Matrix, Program, Vector, engine_of
-from mnsim.program.timeline import Timeline
 from mnsim.report.trace import UNITS, Unit, trace_json
 from mnsim.spec.records import Engine
 from tests.helpers import HANG_S, seed_with

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.clocks.simulate import simulate
 from mnsim.errors import CapacityError, ProgramError
 from mnsim.graph.model import Graph
-from mnsim.interpreters.execute import execute, read
-from mnsim.interpreters.simulate import simulate
+from mnsim.lowering.lower import lower
+from mnsim.lowering.places import make_places
 from mnsim.pipeline import Planned, plan_network
 from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
-from mnsim.program.lower import lower
 from mnsim.program.model import Load, Matrix, Program, Store
-from mnsim.program.places import make_places
 from mnsim.proof import external_content, moved_bytes, ulps, verify
 from mnsim.reference.calibrate import calibrate, noise_images
+from mnsim.reference.execute import execute, read
 from mnsim.reference.infer import as_input, infer
 from mnsim.reference.weights import random_weights
 from mnsim.spec.load import load_hardware

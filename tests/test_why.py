@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.clocks.rates import rates_of
+from mnsim.clocks.recurrence import recur
 from mnsim.explore.why import (
     COSTS,
     RESOURCES,
@@ -24,10 +26,8 @@ from mnsim.explore.why import (
     sensitivity,
     with_amount,
 )
-from mnsim.interpreters.recurrence import recur
+from mnsim.lowering.lower import lower
 from mnsim.pipeline import Planned, plan_network
-from mnsim.program.lower import lower
-from mnsim.program.rates import rates_of
 from mnsim.report.why import why_document, why_sentences
 from mnsim.spec.records import Engine, Hardware
 from tests.helpers import KINDS_OF_NETWORKS, as_text, chain, run, seed_with

@@ -8,10 +8,10 @@ import pytest
 
 from mnsim.errors import ShapeError
 from mnsim.graph.build import build_graph
+from mnsim.lowering.lower import lower
 from mnsim.operators.shapes import same_padding
 from mnsim.pipeline import plan_network
 from mnsim.plan.model import POLICIES, Policy
-from mnsim.program.lower import lower
 from mnsim.program.model import Matrix
 from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images

@@ -1,7 +1,8 @@
-"""`--layer`: every figure of a layer with its formula and the numbers put in, so that a person can check it by hand.
+"""`--layer`: every figure of a layer with its formula and the numbers put in, so that a person can check
+it by hand.
 
-The `numbers` of a step are plain arithmetic (also valid Python, with ceil): they are derived here from extents, and a test
-evaluates them against the model's own figures.
+The `numbers` of a step are plain arithmetic (also valid Python, with ceil): they are derived here from
+extents, and a test evaluates them against the model's own figures.
 """
 
 from collections.abc import Iterator
@@ -270,7 +271,9 @@ def _energy_step(estimate: Estimate, row: LayerCost) -> Iterator[Step]:
 
 
 def _transfers(geometry: Geometry, tiling: Tiling, row: LayerCost) -> Step:
-    """Loads and stores: of weights, of inputs, of outputs, and of a network's input or output that crosses whole."""
+    """Loads and stores: of weights, of inputs, of outputs, and of a network's input or output that crosses
+    whole.
+    """
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     parts = [0, 0, 0]
     if not geometry.idle:

@@ -9,12 +9,12 @@ from operator import add
 from typing import NamedTuple
 
 from mnsim.analysis.cost import layer_traffic
+from mnsim.clocks.rates import Number
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import output_stage, vector_work
 from mnsim.operators.quantities import ENERGIES
 from mnsim.plan.model import Cut, Plan
 from mnsim.plan.pieces import TileClass, tile_classes
-from mnsim.program.rates import Number
 from mnsim.spec.records import Energies
 
 

@@ -1,4 +1,6 @@
-"""How much of the SRAM is in use, moment by moment: byte by byte, from the first write of a value to its last use."""
+"""How much of the SRAM is in use, moment by moment: byte by byte, from the first write of a value to its
+last use.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from mnsim.clocks.timeline import Timeline
 from mnsim.program.model import Memory, Program, Region
-from mnsim.program.timeline import Timeline
 from mnsim.spec.records import SRAM
 
 Flags = NDArray[np.bool_]
@@ -17,7 +19,9 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Bytes in use from each moment (seconds from the start of the run) to the next; 0 before the first and after the last."""
+    """Bytes in use from each moment (seconds from the start of the run) to the next; 0 before the first
+    and after the last.
+    """
 
     times_s: tuple[float, ...]
     in_use_bytes: tuple[int, ...]
@@ -30,9 +34,9 @@ class Occupancy:
 def occupancy(program: Program, timeline: Timeline, memory: Memory = SRAM) -> Occupancy:
     """A memory's bytes in use over a run.
 
-    A byte is in use from the start of the command that writes a value there, or of the run, to the end of the last command that
-    reads it, or of the run for outputs; what is computed in place stays in use. Found backwards in time, where the first reader that
-    is met is the last one.
+    A byte is in use from the start of the command that writes a value there, or of the run, to the end of
+    the last command that reads it, or of the run for outputs; what is computed in place stays in use.
+    Found backwards in time, where the first reader that is met is the last one.
     """
     regions = list(_regions(program, memory))
     unit = gcd(0, *(number for region in regions for number in (region.start, region.run_bytes, region.stride_bytes))) or 1

@@ -29,9 +29,9 @@ from mnsim.cli.words import LayerName
 def command(network: str, layer: str | None, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:
     """Where a network's time goes on a piece of hardware, layer by layer.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The result is the analytical model's: bytes
-    moved, time of the bus, the matrix and the vector unit for each layer, one thing at a time, and a lower bound for any
-    schedule. `mnsim explain counting` says what is counted.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The result is the
+    analytical model's: bytes moved, time of the bus, the matrix and the vector unit for each layer, one
+    thing at a time, and a lower bound for any schedule. `mnsim explain counting` says what is counted.
     """
     output.check()
     loaded, hardware = load_both(network, machine)

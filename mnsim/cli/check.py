@@ -15,10 +15,11 @@ from mnsim.errors import MnsimError, SpecError
 @click.argument("files", nargs=-1, required=True, type=SpecName("network", "hardware"), metavar="FILE...")
 @talk_options
 def command(files: tuple[str, ...], talk: Talk) -> int:
-    """Say of each FILE that it is fine, or list what is wrong with it: the first 20 errors, or all of them with -v.
+    """Say of each FILE that it is fine, or list what is wrong with it: the first 20 errors, or all of them
+    with -v.
 
-    A FILE is a network, a piece of hardware or a sweep (its keys tell), `-` for standard input, or a bundled name. The exit code is 0 when
-    all are fine and 2 when one is not.
+    A FILE is a network, a piece of hardware or a sweep (its keys tell), `-` for standard input, or a
+    bundled name. The exit code is 0 when all are fine and 2 when one is not.
     """
     if files.count("-") > 1:
         raise SpecError(

@@ -34,7 +34,8 @@ class Topic(TextType):
 @click.argument("topic", required=False, type=Topic())
 @color_options
 def command(topic: str | None, talk: Colour) -> None:
-    """What is counted and how (`mnsim explain counting`), and what an error code means (`mnsim explain S105`).
+    """What is counted and how (`mnsim explain counting`), and what an error code means (`mnsim explain
+    S105`).
 
     Without a TOPIC, the list of them.
     """

@@ -147,7 +147,9 @@ def _bad_value(error: click.BadParameter, token: str, remedy: str) -> tuple[str,
 
 
 def command_line(arguments: Sequence[str], at: int, part: str = "") -> Location:
-    """A word of the command line as a person would have typed it, or a part of the word; all of the line where `at` is -1."""
+    """A word of the command line as a person would have typed it, or a part of the word; all of the line
+    where `at` is -1.
+    """
     words = ["mnsim", *map(shlex.quote, arguments)]
     text = " ".join(words)
     if at < 0:

@@ -26,10 +26,12 @@ BEST = 5
 @output_with(*formats_but("markdown"))
 @talk_options
 def command(network: str, limit: int, variant: Computed, material: Material, output: Output, talk: Talk) -> None:
-    """Run the network: the best classes of each image, and how many are right where the images have labels.
+    """Run the network: the best classes of each image, and how many are right where the images have
+    labels.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Without --weights and --data it runs random weights on
-    noise: a check that it runs, not of what it finds. int8 is calibrated on the images that it is given.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Without --weights and
+    --data it runs random weights on noise: a check that it runs, not of what it finds. int8 is calibrated
+    on the images that it is given.
     """
     output.check()
     refuse_idle_options(material)

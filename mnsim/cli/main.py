@@ -1,4 +1,6 @@
-"""The command line's entry: the list of commands, loaded one by one when asked for, and the one place that reports errors."""
+"""The command line's entry: the list of commands, loaded one by one when asked for, and the one place that
+reports errors.
+"""
 
 import os
 import sys
@@ -34,7 +36,9 @@ COMPLETE = "_MNSIM_COMPLETE"  # what a shell sets to ask what a word can become
 
 
 class Commands(click.Group):
-    """A group that imports a command's module only when the command is used: help must not cost what analysis costs."""
+    """A group that imports a command's module only when the command is used: help must not cost what
+    analysis costs.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -87,7 +91,9 @@ def cli(context: click.Context, /, **talking: Any) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0 done, 1 the model or a check says no, 2 usage or input, 130 interrupted."""
+    """Run a command; the exit code is 0 done, 1 the model or a check says no, 2 usage or input, 130
+    interrupted.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
     code = 1
@@ -121,7 +127,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Streams that the shell closed (`>&-`) are None in Python: stdout becomes one that fails, stderr one that forgets."""
+    """Streams that the shell closed (`>&-`) are None in Python: stdout becomes one that fails, stderr one
+    that forgets.
+    """
     if sys.stdout is None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115, PTH123
     if sys.stderr is None:

@@ -54,7 +54,9 @@ material_options = gather(
 
 
 def refuse_idle_options(material: Material) -> None:
-    """Raises UsageError for options that have nothing to say here: a seed of nothing random, a number of images without images."""
+    """Raises UsageError for options that have nothing to say here: a seed of nothing random, a number of
+    images without images.
+    """
     given = click.get_current_context().get_parameter_source
     if material.weights and material.images and given("seed") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--seed is of random weights and noise; with --weights and --data nothing is random")
@@ -64,7 +66,9 @@ def refuse_idle_options(material: Material) -> None:
 
 @contextmanager
 def computing(material: Material) -> Iterator[None]:
-    """What cannot be computed (values that run over every scale) as an error that names the weights. Raises SpecError S403."""
+    """What cannot be computed (values that run over every scale) as an error that names the weights.
+    Raises SpecError S403.
+    """
     try:
         yield
     except ValueError as error:
@@ -75,7 +79,9 @@ def computing(material: Material) -> Iterator[None]:
 
 
 def gathered(material: Material, graph: "Graph", most: int = 8) -> "tuple[Weights, list[Any], list[int] | None]":
-    """The weights, the first images (or one of noise) as the network takes them, and their labels where the files have them."""
+    """The weights, the first images (or one of noise) as the network takes them, and their labels where
+    the files have them.
+    """
     from mnsim.reference.calibrate import noise_images
     from mnsim.reference.weights import random_weights
 

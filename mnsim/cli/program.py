@@ -38,9 +38,10 @@ LONG = 20_000  # commands: more than a second of work
 def command(network: str, layer: str | None, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:
     """What runs: every load, store and computation, with its bytes and what it waits for.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Commands stand in issue order, and each
-    names the bytes that it reads and writes. The program is checked before it is shown: the exit code is 1 if it breaks a rule.
-    `mnsim explain program` says how to read it, and how to check it yourself.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Commands stand in
+    issue order, and each names the bytes that it reads and writes. The program is checked before it is
+    shown: the exit code is 1 if it breaks a rule. `mnsim explain program` says how to read it, and how to
+    check it yourself.
     """
     output.check()
     if layer is not None and output.aspect == "record":
@@ -53,8 +54,8 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
     if layer is not None:
         find_layer(planned.graph, layer)
+    from mnsim.lowering.lower import count_commands, lower
     from mnsim.program.check import check
-    from mnsim.program.lower import count_commands, lower
     from mnsim.report.programs import program_document
 
     is_long = count_commands(planned.graph, planned.plan) > LONG and not talk.quiet

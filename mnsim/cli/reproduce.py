@@ -42,8 +42,9 @@ def command(  # noqa: PLR0913 - an option each
 ) -> int:
     """Every printed cell of the papers that mnsim comes from, recomputed, and where each paper slips.
 
-    Without PAPER, all of them. Each cell is exact, exact through a slip (a place where the paper leaves its own rule), or differs; the
-    exit code is 1 when one differs (not with --without-slips, which is about the differences).
+    Without PAPER, all of them. Each cell is exact, exact through a slip (a place where the paper leaves
+    its own rule), or differs; the exit code is 1 when one differs (not with --without-slips, which is
+    about the differences).
     """
     output.check()
     _refuse_idle_hardware(paper)

@@ -46,9 +46,9 @@ def command(  # noqa: PLR0913 - an option each
 ) -> None:
     """How long it takes when transfers and computation overlap, and what each layer waits for.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The program of the plan is played command by
-    command on the bus, the matrix unit and the vector unit, each with its own queue. The time stands beside what no schedule beats
-    and what policy serial takes.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The program of the
+    plan is played command by command on the bus, the matrix unit and the vector unit, each with its own
+    queue. The time stands beside what no schedule beats and what policy serial takes.
     """
     output.check()
     given = click.get_current_context().get_parameter_source
@@ -61,8 +61,8 @@ def command(  # noqa: PLR0913 - an option each
     if trace in ("-", ""):
         raise click.UsageError("--trace needs a file: standard output has the result")
     loaded, hardware = load_both(network, machine)
+    from mnsim.lowering.lower import count_commands
     from mnsim.pipeline import plan_network, run
-    from mnsim.program.lower import count_commands
 
     policies: tuple[Any, ...] = POLICIES if compare_policies else (variant.policy,)
     plans = [plan_network(loaded, hardware, policy, variant.alpha, variant.rho, variant.dtype) for policy in policies]

@@ -122,8 +122,9 @@ choice_options = gather(
 def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice, output: Output, talk: Talk) -> int:
     """Run many points: networks, multipliers, data types, policies and hardware, in every combination.
 
-    LEVELS are values with commas between, and ranges: linear(a, b, n) and log(a, b, n) with both ends. A point that fails is a row
-    with its error, and the exit code is 1 then. `mnsim explain sweep` has the columns.
+    LEVELS are values with commas between, and ranges: linear(a, b, n) and log(a, b, n) with both ends. A
+    point that fails is a row with its error, and the exit code is 1 then. `mnsim explain sweep` has the
+    columns.
     """
     output.check()
     if how.dry_run and any((choice.where, choice.pareto, choice.sort, choice.top)):

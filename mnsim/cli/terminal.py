@@ -1,4 +1,6 @@
-"""What the terminal can show, and writing results: to stdout, or to a file that is whole or not there at all."""
+"""What the terminal can show, and writing results: to stdout, or to a file that is whole or not there at
+all.
+"""
 
 import os
 import sys
@@ -34,7 +36,9 @@ def width_of(stream: IO[str]) -> int:
 
 
 def printable(text: str) -> str:
-    """One line without tabs, line ends and control characters: what came from a file or a name must not command the terminal."""
+    """One line without tabs, line ends and control characters: what came from a file or a name must not
+    command the terminal.
+    """
     return "".join(letter if letter.isprintable() else " " if letter in "\t\n" else "?" for letter in text)
 
 
@@ -52,7 +56,9 @@ STEP = 100  # of a bar, for work that tells how far it is
 
 
 def progress(label: str, steps: int, is_long: bool) -> "ProgressBar[int]":
-    """A bar on stderr for work of so many steps: only for long work that is not quiet, and only where stderr is a terminal."""
+    """A bar on stderr for work of so many steps: only for long work that is not quiet, and only where
+    stderr is a terminal.
+    """
     return click.progressbar(length=steps, label=label, file=sys.stderr, hidden=not (is_long and sys.stderr.isatty()), show_eta=False)
 
 
@@ -69,7 +75,9 @@ def within(bar: "ProgressBar[int]", label: str = "") -> Callable[[int, int], Non
 
 
 def emit(parts: Iterable[str | bytes], output: str | None, quiet: bool) -> None:
-    """The result, part by part, to its file, with a word on stderr unless quiet; or to stdout when there is none."""
+    """The result, part by part, to its file, with a word on stderr unless quiet; or to stdout when there
+    is none.
+    """
     if output is None or output == "-":
         for part in parts:
             assert isinstance(part, str)  # bytes are for files

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from mnsim.cli.terminal import write_file
 
 if TYPE_CHECKING:
+    from mnsim.clocks.timeline import Timeline
     from mnsim.program.model import Program
-    from mnsim.program.timeline import Timeline
     from mnsim.report.trace import Unit
 
 

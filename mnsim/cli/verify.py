@@ -36,16 +36,17 @@ LONG = 5_000  # commands: more than a second or two of work
 def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Talk) -> int:
     """Prove the plan: run its program on real bytes, and compare every map with plain inference.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The commands run in simulated time order on
-    a memory of exactly the SRAM's size. int8 results must be identical, bit for bit. float32 sums are rounded once on both sides,
-    but where the plan splits a sum its parts are rounded too: the distance is reported. The exit code is 1 when an int8
-    result differs, or a float32 one by more than 1e-4 of the largest output.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). The commands run in
+    simulated time order on a memory of exactly the SRAM's size. int8 results must be identical, bit for
+    bit. float32 sums are rounded once on both sides, but where the plan splits a sum its parts are rounded
+    too: the distance is reported. The exit code is 1 when an int8 result differs, or a float32 one by more
+    than 1e-4 of the largest output.
     """
     output.check()
     refuse_idle_options(material)
     loaded, hardware = load_both(network, machine)
+    from mnsim.lowering.lower import count_commands
     from mnsim.pipeline import plan_network
-    from mnsim.program.lower import count_commands
     from mnsim.proof import verify
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
@@ -63,5 +64,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
 
 
 def _exit_code(found: "Verified") -> int:
-    """float32 may differ where a sum is split: its maps are close, not equal, and that is no error of the plan."""
+    """float32 may differ where a sum is split: its maps are close, not equal, and that is no error of the
+    plan.
+    """
     return int(not found.identical and (found.simulated.estimate.graph.dtype == "int8" or not found.is_close))

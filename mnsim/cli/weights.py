@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def command(network: str, alpha: Fraction, rho: Fraction, seed: int, output: str, talk: Talk) -> None:
     """Random weights for a network, in a file that NumPy reads.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Filters are He-normal, batch norms near the
-    identity, all in float32; the same seed gives the same bytes. `mnsim explain S402` lists the arrays' names and layouts.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Filters are
+    He-normal, batch norms near the identity, all in float32; the same seed gives the same bytes. `mnsim
+    explain S402` lists the arrays' names and layouts.
     """
     if output != "-" and Path(output).suffix.lower() != ".npz":
         raise click.BadParameter("the file's name must end in .npz; call it weights.npz", param=click.Option(["--output", "-o"]))
@@ -46,7 +47,9 @@ def command(network: str, alpha: Fraction, rho: Fraction, seed: int, output: str
 
 
 def save_weights(name: str, weights: "Weights") -> None:
-    """Write weights as .npz, atomically, the same bytes for the same weights. Raises SpecError U003 when it cannot be written."""
+    """Write weights as .npz, atomically, the same bytes for the same weights. Raises SpecError U003 when
+    it cannot be written.
+    """
     from mnsim.reference.weight_files import npz_bytes
 
     content = npz_bytes(weights)

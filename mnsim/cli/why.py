@@ -27,9 +27,10 @@ from mnsim.cli.terminal import progress
 def command(network: str, variant: Variant, machine: Machine, output: Output, talk: Talk) -> None:
     """What to buy next: the time that more of each resource saves.
 
-    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Bandwidth, SRAM, both units, latency and launch
-    overheads: what 25 % more of each saves of the simulated time, what twice as much does, what any amount could, up to where
-    doubling it pays, and how much SRAM is enough. `mnsim explain why` says how.
+    NETWORK is a YAML file, `-` for standard input, or a bundled name (`mnsim list`). Bandwidth, SRAM, both
+    units, latency and launch overheads: what 25 % more of each saves of the simulated time, what twice as
+    much does, what any amount could, up to where doubling it pays, and how much SRAM is enough. `mnsim
+    explain why` says how.
     """
     output.check()
     loaded, hardware = load_both(network, machine)

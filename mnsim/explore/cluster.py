@@ -25,8 +25,9 @@ def run_on_cluster(
 ) -> Generator[Outcome, None, None]:
     """Outcomes as they come, each batch's once, whichever workers die or join meanwhile.
 
-    `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` hears that no worker is there yet.
-    Raises WorkError W001 where the scheduler cannot be reached, W002 where a worker has another model, S404 without Dask.
+    `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` hears
+    that no worker is there yet. Raises WorkError W001 where the scheduler cannot be reached, W002 where a
+    worker has another model, S404 without Dask.
     """
     distributed = _dask(scheduler)
     with _quiet_logs():
@@ -139,7 +140,9 @@ def _gathered(distributed: Any, client: Any, batches: Iterable[Batch]) -> Genera
 
 
 def _outcome(client: Any, future: Any, batch: Batch) -> Outcome:
-    """A batch's outcome. Raises WorkError where the worker refused it; what the cluster cannot do is the batch's error."""
+    """A batch's outcome. Raises WorkError where the worker refused it; what the cluster cannot do is the
+    batch's error.
+    """
     try:
         outcome = future.result()
         assert isinstance(outcome, Outcome)

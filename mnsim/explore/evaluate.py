@@ -1,4 +1,6 @@
-"""What a worker does: a plan is made once, and all rates that are asked of it are one pass of the recurrence."""
+"""What a worker does: a plan is made once, and all rates that are asked of it are one pass of the
+recurrence.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,20 +12,21 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.analysis.cost import Estimate, estimate, plain_sum, total_times
+from mnsim.analysis.bounds import plain_sum
+from mnsim.analysis.cost import Estimate, estimate, total_times
 from mnsim.analysis.energy import joules, layer_amounts
+from mnsim.clocks.rates import Rates, make_rates
+from mnsim.clocks.recurrence import Array, simulated_times_s
 from mnsim.errors import MnsimError, PointError, WorkError
 from mnsim.explore.version import model_version
 from mnsim.graph.build import Dtype, build_graph
 from mnsim.graph.model import Graph
-from mnsim.interpreters.recurrence import Array, simulated_times_s
+from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import ENERGIES, TIMED
 from mnsim.plan.model import Policy
 from mnsim.plan.residency import find_plan
 from mnsim.program.check import check
-from mnsim.program.lower import lower
 from mnsim.program.model import Program
-from mnsim.program.rates import Rates, make_rates
 from mnsim.spec.records import Energies, Hardware, Network, own_rates, with_amount
 
 Fidelity = Literal["simulated", "analytical"]
@@ -47,7 +50,9 @@ NAMED = ("busiest", "bound_by")  # columns that name an engine, each a number in
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """All that a plan depends on, and whether a program is made of it; the hardware's own rates hold where no others are given."""
+    """All that a plan depends on, and whether a program is made of it; the hardware's own rates hold where
+    no others are given.
+    """
 
     network: Network
     alpha: Fraction
@@ -60,7 +65,9 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Settings of one structure: `rates` are those that vary, by column, `count` of each. `version` is the model that they are for."""
+    """Settings of one structure: `rates` are those that vary, by column, `count` of each. `version` is the
+    model that they are for.
+    """
 
     number: int
     structure: Structure
@@ -71,7 +78,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch gave: counts that all its settings share, times and energy of each, and for each NAMED column the engines' numbers.
+    """What a batch gave: counts that all its settings share, times and energy of each, and for each NAMED
+    column the engines' numbers.
 
     Where there is an error, it is that of all settings, and the rest is empty.
     """
@@ -89,7 +97,9 @@ class _Prepared(NamedTuple):
 
 
 def evaluate(batch: Batch) -> Outcome:
-    """Every setting of a batch. Errors come back as a part of the outcome. Raises WorkError W002 for a batch of another model."""
+    """Every setting of a batch. Errors come back as a part of the outcome. Raises WorkError W002 for a
+    batch of another model.
+    """
     if batch.version != model_version():
         message = f"a worker on {gethostname()} has mnsim {model_version()}, and the sweep is for {batch.version}"
         raise WorkError("W002", message, remedy="install the same everywhere")

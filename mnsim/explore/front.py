@@ -13,9 +13,10 @@ Marks = NDArray[np.bool_]
 def front(costs: Array) -> Marks:
     """Which rows of costs (rows x objectives, less is better) no other row dominates.
 
-    A row dominates another that is nowhere less and somewhere more; equal rows are on the front together. A row with a NaN is not on it.
-    Kung, Luccio and Preparata (JACM 22, 1975): of rows in lexicographic order, the first half's front is on the whole front, and the second
-    half's front is where the first's does not cover it. So a million rows that are all on the front take seconds, not days.
+    A row dominates another that is nowhere less and somewhere more; equal rows are on the front together.
+    A row with a NaN is not on it. Kung, Luccio and Preparata (JACM 22, 1975): of rows in lexicographic
+    order, the first half's front is on the whole front, and the second half's front is where the first's
+    does not cover it. So a million rows that are all on the front take seconds, not days.
     """
     whole = np.flatnonzero(~np.isnan(costs).any(axis=1))
     distinct, row_of = np.unique(costs[whole], axis=0, return_inverse=True)  # in lexicographic order
@@ -53,7 +54,9 @@ def _covered(rows: Array, others: Array) -> Marks:
 
 
 def _covered_in_a_plane(rows: Array, others: Array) -> Marks:
-    """The others by their first column, with the least second column so far: the last that is no more in the first decides."""
+    """The others by their first column, with the least second column so far: the last that is no more in
+    the first decides.
+    """
     ordered = others[np.argsort(others[:, 0], kind="stable")]
     least = np.minimum.accumulate(ordered[:, 1])
     last = np.searchsorted(ordered[:, 0], rows[:, 0], side="right") - 1
@@ -61,7 +64,9 @@ def _covered_in_a_plane(rows: Array, others: Array) -> Marks:
 
 
 def _covered_by_halves(rows: Array, others: Array) -> Marks:
-    """Both cut at a value of the first column: below it, above it, and above it by what is below, where that column is settled."""
+    """Both cut at a value of the first column: below it, above it, and above it by what is below, where
+    that column is settled.
+    """
     values = np.unique(np.concatenate([rows[:, 0], others[:, 0]]))
     if len(values) == 1:
         return _covered(rows[:, 1:], others[:, 1:])

@@ -20,10 +20,11 @@ EFFICIENCIES = tuple(kind_column(quantity, kind) for quantity in quantities.EFFI
 
 
 def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> list[str]:
-    """A key for each setting of a structure: for its network's layers, multipliers, dtype, policy, hardware and model.
+    """A key for each setting of a structure: for its network's layers, multipliers, dtype, policy,
+    hardware and model.
 
-    The same point has the same key in every sweep, whatever else the sweep varies. Names of network and hardware are a part of it, for
-    rows carry them; titles are not.
+    The same point has the same key in every sweep, whatever else the sweep varies. Names of network and
+    hardware are a part of it, for rows carry them; titles are not.
     """
     hardware = structure.hardware
     columns = {**dict.fromkeys(EFFICIENCIES, 1.0), **own_rates(hardware), **rates}

@@ -19,10 +19,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """So many points of these axes, of which the first `plan_axes` are what plans depend on, and the others rates.
+    """So many points of these axes, of which the first `plan_axes` are what plans depend on, and the
+    others rates.
 
-    `rates` are the levels of the rates, by their columns. `places` has for each axis the level of every point; None for a grid, whose
-    levels follow from the number of the point.
+    `rates` are the levels of the rates, by their columns. `places` has for each axis the level of every
+    point; None for a grid, whose levels follow from the number of the point.
     """
 
     axes: tuple[Axis, ...]
@@ -61,8 +62,8 @@ def _points(axes: tuple[Axis, ...], count: int, places: tuple[Numbers, ...] | No
 def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbers]:
     """The axis and every point's level on it, drawn as a Latin hypercube draws.
 
-    One value falls into each of `count` equal slices of the axis, in random order (McKay, Beckman and Conover, Technometrics 21, 1979):
-    so each of k levels is drawn count / k times, rounded up or down.
+    One value falls into each of `count` equal slices of the axis, in random order (McKay, Beckman and
+    Conover, Technometrics 21, 1979): so each of k levels is drawn count / k times, rounded up or down.
     """
     random = np.random.default_rng(seed)
     slices = random.permutation(count)
@@ -111,7 +112,9 @@ def count_groups(points: Points) -> int:
 
 
 def may_share_plans(points: Points) -> bool:
-    """Whether groups may have one plan: those that differ in the hardware's file, or in a section of rates."""
+    """Whether groups may have one plan: those that differ in the hardware's file, or in a section of
+    rates.
+    """
     return any(axis.is_shared for axis in points.axes[: points.plan_axes] if len(axis.levels) > 1)
 
 
@@ -135,6 +138,8 @@ def _shown_level(axis: Axis, place: int) -> str:
 
 
 def chosen_data(points: Points, group: Group) -> dict[str, Any]:
-    """What goes into the hardware file for a group, by key; of rates their first level, for the file must be whole."""
+    """What goes into the hardware file for a group, by key; of rates their first level, for the file must
+    be whole.
+    """
     places = [*group.levels, *[0] * (len(points.axes) - points.plan_axes)]
     return {axis.name: axis.data[place] for axis, place in zip(points.axes, places, strict=True) if axis.data}

@@ -1,4 +1,6 @@
-"""The rows of a sweep, one a point, kept by column: counts once for all points that share them, times in arrays."""
+"""The rows of a sweep, one a point, kept by column: counts once for all points that share them, times in
+arrays.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +30,8 @@ Shared = dict[str, Any]  # the columns that points of one plan share, by name
 
 
 class Columns(NamedTuple):
-    """The names of all columns in their order; of those that say what a point is; and of those that hold times or energy.
+    """The names of all columns in their order; of those that say what a point is; and of those that hold
+    times or energy.
 
     `varying` are the columns of the axes with several levels, `words` what a column of words can have.
     """
@@ -57,7 +60,9 @@ def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware],
 
 
 def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The columns that tell points apart: those of axes with several levels, and of a section's levels whatever differs in them."""
+    """The columns that tell points apart: those of axes with several levels, and of a section's levels
+    whatever differs in them.
+    """
     found: set[str] = set()
     for axis in points.axes:
         if len(axis.levels) > 1:
@@ -72,7 +77,9 @@ def column_of(axis: str) -> str:
 
 
 def planned_columns(points: Points, columns: Columns, group: Group, hardware: Hardware) -> Shared:
-    """What is known of a group's points before they run; swept rates are not in it. An efficiency that nobody says is 1."""
+    """What is known of a group's points before they run; swept rates are not in it. An efficiency that
+    nobody says is 1.
+    """
     levels = level_values(points, group)
     network, alpha, rho = levels["network"], levels["alpha"], levels["rho"]
     accuracy = published_accuracy(network, alpha, rho)
@@ -103,8 +110,9 @@ def _planned(hardware: Hardware) -> Shared:
 class Rows:
     """A row a point, filled as outcomes come; `names` are the columns that there are, in their order.
 
-    `shared_of` has for each point the number of what it shares with others (in `shared`), UNDONE while it has not run. `times` hold
-    NaN, and `named` (the columns that name an engine, by its number in ENGINES) -1, where there is no result.
+    `shared_of` has for each point the number of what it shares with others (in `shared`), UNDONE while it
+    has not run. `times` hold NaN, and `named` (the columns that name an engine, by its number in ENGINES)
+    -1, where there is no result.
     """
 
     def __init__(self, points: Points, columns: Columns) -> None:
@@ -203,7 +211,9 @@ def least(rows: Rows, name: str, numbers: Numbers) -> float | None:
 
 
 def engine_counts(rows: Rows, name: str, numbers: Numbers) -> dict[EngineName, int]:
-    """How many of these points name each engine in a column; engines that none names are left out, those that most do come first."""
+    """How many of these points name each engine in a column; engines that none names are left out, those
+    that most do come first.
+    """
     counts = {engine: int(np.count_nonzero(rows.named[name][numbers] == place)) for place, engine in enumerate(ENGINES)}
     return {engine: counts[engine] for engine in sorted(counts, key=lambda engine: -counts[engine]) if counts[engine]}
 

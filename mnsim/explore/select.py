@@ -61,7 +61,9 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Conditions that all must hold, objectives of the front to mark, what to sort by (else the points' order), how many to keep."""
+    """Conditions that all must hold, objectives of the front to mark, what to sort by (else the points'
+    order), how many to keep.
+    """
 
     conditions: tuple[Condition, ...] = ()
     objectives: tuple[Objective, ...] = ()
@@ -70,9 +72,11 @@ class Selection:
 
 
 class Selected(NamedTuple):
-    """What a selection picks: the points to show, in order; all that meet its conditions; and those that the front was sought among.
+    """What a selection picks: the points to show, in order; all that meet its conditions; and those that
+    the front was sought among.
 
-    `kept` are the `numbers` that there would be without `top`, `candidates` those without conditions on `pareto` too.
+    `kept` are the `numbers` that there would be without `top`, `candidates` those without conditions on
+    `pareto` too.
     """
 
     selection: Selection
@@ -82,7 +86,9 @@ class Selected(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Points that have a result, and yet no value in some of the front's columns; those that have all; how many lack which column."""
+    """Points that have a result, and yet no value in some of the front's columns; those that have all; how
+    many lack which column.
+    """
 
     numbers: Numbers
     compared: Numbers
@@ -90,7 +96,9 @@ class LeftOut(NamedTuple):
 
 
 def read_condition(text: str, columns: Columns) -> Condition:
-    """`simulated_time_s < 1 ms`, `network = mobilenet_v1`, `published_accuracy != none`. Raises SpecError U006, U008, S105."""
+    """`simulated_time_s < 1 ms`, `network = mobilenet_v1`, `published_accuracy != none`. Raises SpecError
+    U006, U008, S105.
+    """
     written = typed("--where", text)
     match = _CONDITION.fullmatch(text)
     if match is None or not match[1] or not match[3]:
@@ -115,7 +123,9 @@ def read_condition(text: str, columns: Columns) -> Condition:
 
 
 def read_objectives(option: str, text: str, columns: Columns) -> tuple[Objective, ...]:
-    """`simulated_time_s,max:published_accuracy`: less is better but for accuracies, unless min: or max: says so. Raises SpecError U006."""
+    """`simulated_time_s,max:published_accuracy`: less is better but for accuracies, unless min: or max:
+    says so. Raises SpecError U006.
+    """
     return tuple(_objective(each, columns) for each in split(typed(option, text)))
 
 
@@ -165,9 +175,11 @@ def _amount(column: str, written: Written) -> float:
 
 
 def select(rows: Rows, selection: Selection) -> Selected:
-    """The points to show, in order. The front is that of the points that meet all conditions but those on `pareto` itself.
+    """The points to show, in order. The front is that of the points that meet all conditions but those on
+    `pareto` itself.
 
-    A point that failed, or that has no value in one of the front's columns, is not on it, and beats no other.
+    A point that failed, or that has no value in one of the front's columns, is not on it, and beats no
+    other.
     """
     numbers = done(rows)
     for condition in selection.conditions:

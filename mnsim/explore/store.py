@@ -1,4 +1,6 @@
-"""A store of results that only grows: a line a point, found again by the point's key after any end of the run."""
+"""A store of results that only grows: a line a point, found again by the point's key after any end of the
+run.
+"""
 
 import json
 import os
@@ -28,7 +30,8 @@ class Fault(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What a file of rows has: where the whole line of each key starts, which lines are damaged, and how many have no checksum.
+    """What a file of rows has: where the whole line of each key starts, which lines are damaged, and how
+    many have no checksum.
 
     `end` is where the last whole line ends, `torn` the length of the beginning of a row behind it.
     """
@@ -41,9 +44,11 @@ class Index(NamedTuple):
 
 
 class Store:
-    """An open store: where the line of each key is, and the file to append to. Made by `open_store`, for one writer at a time.
+    """An open store: where the line of each key is, and the file to append to. Made by `open_store`, for
+    one writer at a time.
 
-    `news` are sentences about what was found on opening: a torn last line, damaged rows, rows without a checksum.
+    `news` are sentences about what was found on opening: a torn last line, damaged rows, rows without a
+    checksum.
     """
 
     def __init__(self, folder: str) -> None:
@@ -62,8 +67,9 @@ class Store:
 def open_store(folder: str) -> Iterator[Store]:
     """The store in a folder, which is made if there is none.
 
-    A last line that a kill has torn is cut off; damaged lines are moved to a file beside the rows. Raises WorkError W101 while another
-    process writes to it, W102 for a file that has no row at all, W103 where it cannot be used.
+    A last line that a kill has torn is cut off; damaged lines are moved to a file beside the rows. Raises
+    WorkError W101 while another process writes to it, W102 for a file that has no row at all, W103 where
+    it cannot be used.
     """
     with ExitStack() as stack:
         try:
@@ -84,8 +90,8 @@ def open_store(folder: str) -> Iterator[Store]:
 def survey(folder: str) -> tuple[frozenset[str], list[str]]:
     """The keys of the whole rows that a store has now, and sentences about the others.
 
-    Read without touching it, also while a sweep writes; nothing where there is no store. Raises WorkError W102 for a file that has no
-    row at all, W103 where it cannot be read.
+    Read without touching it, also while a sweep writes; nothing where there is no store. Raises WorkError
+    W102 for a file that has no row at all, W103 where it cannot be read.
     """
     path = Path(folder) / FILE
     try:
@@ -122,9 +128,11 @@ def _named(path: Path, faults: Sequence[Fault]) -> list[str]:
 
 
 def _move_out(store: Store, faults: Sequence[Fault]) -> list[str]:
-    """Move damaged lines to a file beside the rows, so that nothing is lost and none is met again; the sentences to say.
+    """Move damaged lines to a file beside the rows, so that nothing is lost and none is met again; the
+    sentences to say.
 
-    The rows without them are a new file that takes the old one's place at once: a kill leaves one or the other.
+    The rows without them are a new file that takes the old one's place at once: a kill leaves one or the
+    other.
     """
     target = store.path.resolve()
     fresh = target.with_name(f"{FILE}.new")
@@ -214,7 +222,9 @@ def _index(lines: IO[bytes], path: Path) -> Index:
 
 
 def _contradictions(lines: IO[bytes], places: dict[bytes, int], again: Sequence[tuple[bytes, int, int]]) -> list[Fault]:
-    """The lines of the keys of which two lines differ: neither is known to be right. Their keys are taken out of `places`."""
+    """The lines of the keys of which two lines differ: neither is known to be right. Their keys are taken
+    out of `places`.
+    """
     differing = {key for key, _, at in again if _line_at(lines, at) != _line_at(lines, places[key])}
     if not differing:
         return []
@@ -246,7 +256,9 @@ def stored(store: Store, keys: Iterable[str]) -> list[Mapping[str, Any]]:
 
 
 def give_up(store: Store, keys: Iterable[str], what: str) -> list[str]:
-    """Move out the lines of keys that have something wrong in spite of their checksums; the sentences to say."""
+    """Move out the lines of keys that have something wrong in spite of their checksums; the sentences to
+    say.
+    """
     starts, faults, at = {store.places[bytes.fromhex(key)] for key in keys}, [], 0
     store.lines.seek(0)
     for number, line in enumerate(store.lines, 1):
@@ -267,7 +279,9 @@ def _foreign(lines: IO[bytes], path: Path) -> WorkError:
 
 
 def append(store: Store, keys: Iterable[str], rows: Iterable[str]) -> None:
-    """Append lines, each a row as the inner text of a JSON object, in one write; those that are there stay as they are."""
+    """Append lines, each a row as the inner text of a JSON object, in one write; those that are there stay
+    as they are.
+    """
     fresh: dict[str, str] = {key: row for key, row in zip(keys, rows, strict=True) if key not in store}
     at = store.lines.seek(0, os.SEEK_END)
     parts = []

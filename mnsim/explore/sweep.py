@@ -31,7 +31,8 @@ MOST_SETTINGS = 16_384  # of a batch: a fraction of a second's work
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """How to run a sweep: how exactly, on how many processes or on which cluster, with which store, and whether one failure ends it.
+    """How to run a sweep: how exactly, on how many processes or on which cluster, with which store, and
+    whether one failure ends it.
 
     Raises SpecError U009 for a value that cannot be.
     """
@@ -62,7 +63,9 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who hears how a sweep gets on: points that are done (new ones, and ones that the store had), and words."""
+    """Who hears how a sweep gets on: points that are done (new ones, and ones that the store had), and
+    words.
+    """
 
     done: Callable[[int, bool], None] = lambda count, was_stored: None
     words: Callable[[str], None] = lambda words: None
@@ -92,9 +95,10 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """What `mnsim sweep` computes, a dictionary a point.
 
-    `levels` are by the parts of a point (alpha, rho, dtype, policy, hardware) and by keys of the hardware file, each as on the command
-    line (`"log(0.5 GB/s, 8 GB/s, 16)"`) or as a list. A point that fails has its `error`. Raises SpecError for levels that cannot be,
-    WorkError for a store or a cluster that cannot be used. With `means.jobs` above 1, a script needs `if __name__ == "__main__":`.
+    `levels` are by the parts of a point (alpha, rho, dtype, policy, hardware) and by keys of the hardware
+    file, each as on the command line (`"log(0.5 GB/s, 8 GB/s, 16)"`) or as a list. A point that fails has
+    its `error`. Raises SpecError for levels that cannot be, WorkError for a store or a cluster that cannot
+    be used. With `means.jobs` above 1, a script needs `if __name__ == "__main__":`.
     """
     texts = {name: _as_typed(value, name == "hardware") for name, value in (levels or {}).items()}
     parts = {name: text for name, text in texts.items() if name in PARTS[1:]}
@@ -114,7 +118,9 @@ def _as_typed(value: object, is_name: bool = False) -> str:
 
 
 def count_stored(points: Points, fidelity: Fidelity, folder: str) -> tuple[int, list[str]]:
-    """How many of the points a store has whole, and sentences about what else it has. Raises WorkError as `survey` does."""
+    """How many of the points a store has whole, and sentences about what else it has. Raises WorkError as
+    `survey` does.
+    """
     (there, news), found = survey(folder), 0
     for group in groups(points):
         structure = _structure(points, group, _hardware(points, group), fidelity)
@@ -133,8 +139,8 @@ def unrun(points: Points, columns: Columns) -> Rows:
 def run_sweep(points: Points, columns: Columns, means: Means, listener: Listener | None = None) -> Rows:
     """Run every point that the store does not have, and return all rows.
 
-    A point that fails is a row with its error. Raises that error where `means.fail_fast` says so, WorkError for a store or a cluster
-    that cannot be used. What had finished by then is in the store.
+    A point that fails is a row with its error. Raises that error where `means.fail_fast` says so,
+    WorkError for a store or a cluster that cannot be used. What had finished by then is in the store.
     """
     heard = listener or Listener()
     rows = Rows(points, columns)
@@ -214,7 +220,8 @@ def _fill_in(
 ) -> NDArray[np.bool_]:
     """Fill in the rows that the store has, and say which of the points these are.
 
-    What is published is read anew: it is no result. A line that is no row of this sweep, whatever its checksum says, is moved out.
+    What is published is read anew: it is no result. A line that is no row of this sweep, whatever its
+    checksum says, is moved out.
     """
     there = np.array([key in store for key in keys])
     has_energy = any(column in planned or column in rows.points.rates for column in (quantity.column for quantity in ENERGIES))
@@ -244,7 +251,9 @@ def _fill_in(
 
 
 class _Result(NamedTuple):
-    """A stored result; `engines` are the numbers of those that NAMED names. After an error it has no counts and no times."""
+    """A stored result; `engines` are the numbers of those that NAMED names. After an error it has no
+    counts and no times.
+    """
 
     error: str | None
     counts: list[int]
@@ -253,7 +262,9 @@ class _Result(NamedTuple):
 
 
 def _read(row: Mapping[str, Any], counts: Iterable[str], times: Iterable[str]) -> _Result:
-    """The result in a row of these columns. Raises KeyError, ValueError, TypeError or OverflowError for what is no row."""
+    """The result in a row of these columns. Raises KeyError, ValueError, TypeError or OverflowError for
+    what is no row.
+    """
     if row["error"] is not None:
         return _Result(str(row["error"]), [], [-1] * len(NAMED), [])
     engines = [ENGINES.index(row[name]) for name in NAMED]

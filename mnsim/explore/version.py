@@ -13,7 +13,8 @@ SHOWING = ("cli", "document", "render", "report")  # what only asks for results 
 
 @cache
 def model_version() -> str:
-    """The release and sixteen digits of a digest of the model's code, so that a stored result of another model is never taken for its own.
+    """The release and sixteen digits of a digest of the model's code, so that a stored result of another
+    model is never taken for its own.
 
     Two installations that print the same give the same results.
     """

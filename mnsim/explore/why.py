@@ -8,15 +8,15 @@ from math import log
 import numpy as np
 
 from mnsim.analysis.cost import Estimate, estimate
+from mnsim.clocks.rates import Rates, make_rates, rates_of
+from mnsim.clocks.recurrence import Array, simulated_times_s
 from mnsim.graph.model import Graph
-from mnsim.interpreters.recurrence import Array, simulated_times_s
+from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import RESOURCES
 from mnsim.pipeline import Planned
 from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
-from mnsim.program.lower import lower
 from mnsim.program.model import Program
-from mnsim.program.rates import Rates, make_rates, rates_of
 from mnsim.spec import records
 from mnsim.spec.records import Hardware
 
@@ -36,12 +36,14 @@ ENDLESS = 1e30  # times as fast is without limit
 class Gain:
     """What more of one resource saves, in seconds of simulated time; below 0, it takes longer.
 
-    `now` is the amount that there is (bytes/s, bytes, operations/s, seconds). 25 % more and 2x are a fifth less (1 / 1.25) and half of
-    latency and launch overheads. `saved_at_most_s` is what the best amount saves: one without limit, none of a latency or an overhead,
-    the best size tried of the SRAM. No doubling beyond `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none
-    does, None that 20 doublings all do. `elasticity` is the share of time saved per share of resource added, as a ratio of logarithms:
-    1 where 25 % more makes it 1.25x as fast. `enough_amount`, of SRAM alone, is the smallest size tried that saves what the best one
-    does, but for 0.5 % of the time now; `saved_by_enough_s` is what it saves.
+    `now` is the amount that there is (bytes/s, bytes, operations/s, seconds). 25 % more and 2x are a fifth
+    less (1 / 1.25) and half of latency and launch overheads. `saved_at_most_s` is what the best amount
+    saves: one without limit, none of a latency or an overhead, the best size tried of the SRAM. No
+    doubling beyond `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none does, None
+    that 20 doublings all do. `elasticity` is the share of time saved per share of resource added, as a
+    ratio of logarithms: 1 where 25 % more makes it 1.25x as fast. `enough_amount`, of SRAM alone, is the
+    smallest size tried that saves what the best one does, but for 0.5 % of the time now;
+    `saved_by_enough_s` is what it saves.
     """
 
     resource: Resource
@@ -57,10 +59,12 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """A machine's simulated time on a network, and what each of its resources would gain, the first to buy first.
+    """A machine's simulated time on a network, and what each of its resources would gain, the first to buy
+    first.
 
-    `then` is what to buy next on the machine that has `enough_amount` of the first, if that is SRAM, or else `worth_up_to_factor`
-    times as much; None where that is what there is now, or has no end, or where the first is still first, or nothing saves anything.
+    `then` is what to buy next on the machine that has `enough_amount` of the first, if that is SRAM, or
+    else `worth_up_to_factor` times as much; None where that is what there is now, or has no end, or where
+    the first is still first, or nothing saves anything.
     """
 
     estimate: Estimate
@@ -70,18 +74,22 @@ class Sensitivity:
 
 
 def most_sizes_of_sram(planned: Planned) -> int:
-    """How many sizes of the SRAM `sensitivity` makes a program for at most, before it looks beyond the first purchase."""
+    """How many sizes of the SRAM `sensitivity` makes a program for at most, before it looks beyond the
+    first purchase.
+    """
     sizes = sorted({planned.hardware.sram_capacity_bytes, *map(_sram, _offers(planned.graph, planned.hardware, _SRAM))})
     halvings = [((high - 1) // KIB - low // KIB).bit_length() for low, high in pairwise(sizes)]
     return len(sizes) + max(halvings)
 
 
 def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Sensitivity:
-    """The gains sorted by what 25 % more saves, then by what 2x saves; a latency or an overhead of 0 has none.
+    """The gains sorted by what 25 % more saves, then by what 2x saves; a latency or an overhead of 0 has
+    none.
 
-    Rates change the times of one program, in one pass over all of them; each size of the SRAM has a plan and a program of its own,
-    and `tell` is called when one has been simulated. Raises CapacityError where the plan for more SRAM has maps that do not fit
-    external memory, ProgramError where lowering went wrong.
+    Rates change the times of one program, in one pass over all of them; each size of the SRAM has a plan
+    and a program of its own, and `tell` is called when one has been simulated. Raises CapacityError where
+    the plan for more SRAM has maps that do not fit external memory, ProgramError where lowering went
+    wrong.
     """
     bench, hardware = _Bench(planned, tell), planned.hardware
     offers = {resource: tuple(_offers(planned.graph, hardware, resource)) for resource in resources_of(hardware)}
@@ -146,7 +154,9 @@ def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Ha
 
 
 def _gain(hardware: Hardware, resource: Resource, times: Sequence[float], best_s: float) -> Gain:
-    """The gain by one resource: from the times now, with 25 % more, and with 2, 4, 8, ... times as much, and the best time."""
+    """The gain by one resource: from the times now, with 25 % more, and with 2, 4, 8, ... times as much,
+    and the best time.
+    """
     now_s, more_s, *doubled = times
     now, more = amount_of(hardware, resource), amount_of(_times_more(hardware, resource, MORE), resource)
     elasticity = log(now_s / more_s) / abs(log(more / now)) if more != now else 0.0
@@ -167,7 +177,9 @@ def _gain_by_sram(hardware: Hardware, times: Sequence[float], tried: Mapping[int
 
 
 def _enough(tried: Mapping[int, float]) -> int:
-    """The smallest size whose time is that of the best, but for ENOUGH of the time now, which is that of the smallest."""
+    """The smallest size whose time is that of the best, but for ENOUGH of the time now, which is that of
+    the smallest.
+    """
     longest_s = min(tried.values()) + ENOUGH * tried[min(tried)]
     return min(size for size, time in tried.items() if time <= longest_s)
 
@@ -175,9 +187,9 @@ def _enough(tried: Mapping[int, float]) -> int:
 def sizes_between(bench: "_Bench", hardware: Hardware, tried: Mapping[int, float]) -> dict[int, float]:
     """The sizes tried and their times, and those of a bisection for the smallest that is enough, to 1 KiB.
 
-    `high` is always enough, and nothing tried below it is, up to `low`. That stays so where a middle is better than all before: it is
-    `high` from then on, and what was not enough is less so. Time need not fall as SRAM grows: a size below `low` that was not tried
-    may be enough.
+    `high` is always enough, and nothing tried below it is, up to `low`. That stays so where a middle is
+    better than all before: it is `high` from then on, and what was not enough is less so. Time need not
+    fall as SRAM grows: a size below `low` that was not tried may be enough.
     """
     found = dict(tried)
     while True:
@@ -191,7 +203,9 @@ def sizes_between(bench: "_Bench", hardware: Hardware, tried: Mapping[int, float
 
 
 def _worth(times: Sequence[float]) -> float:
-    """The factor beyond which no doubling pays. Less can always be bought, so that a slower plan for more SRAM counts for nothing."""
+    """The factor beyond which no doubling pays. Less can always be bought, so that a slower plan for more
+    SRAM counts for nothing.
+    """
     pays = [before - after >= PAYS * before for before, after in pairwise(accumulate(times, min))]
     return 2.0 ** max((power for power, does in enumerate(pays, 1) if does), default=0)
 

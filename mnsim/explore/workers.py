@@ -42,7 +42,8 @@ def run_here(batches: Iterable[Batch], jobs: int) -> Generator[Outcome, None, No
 
 
 class _Pool:
-    """Processes that work on batches. One that dies (killed, out of memory) breaks all of them: they are started anew.
+    """Processes that work on batches. One that dies (killed, out of memory) breaks all of them: they are
+    started anew.
 
     The batches that were under way are then tried one at a time, so that it shows which of them it is.
     """
@@ -88,7 +89,9 @@ class _Pool:
                 yield outcome
 
     def _blame(self, under_way: Iterable[Batch]) -> Generator[Outcome, None, None]:
-        """What to do with the batches that were running: once more, or the error for one that has had all its tries."""
+        """What to do with the batches that were running: once more, or the error for one that has had all
+        its tries.
+        """
         for batch in under_way:
             self.deaths[batch.number] = self.deaths.get(batch.number, 0) + 1
             if self.deaths[batch.number] < TRIES:

@@ -1,4 +1,6 @@
-"""From a network to its graph: width and resolution multipliers applied, shapes inferred, operations counted."""
+"""From a network to its graph: width and resolution multipliers applied, shapes inferred, operations
+counted.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -19,11 +21,13 @@ Dtype = Literal["int8", "float16", "float32"]
 
 
 def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | float = 1, dtype: Dtype = "int8") -> Graph:
-    """The network at width multiplier alpha and resolution multiplier rho (MobileNets, arXiv:1704.04861, sections 3.3 and 3.4).
+    """The network at width multiplier alpha and resolution multiplier rho (MobileNets, arXiv:1704.04861,
+    sections 3.3 and 3.4).
 
-    Channels become int(alpha * C), never fewer than `min_depth` (or C, if that is less); the classifier keeps its classes. The
-    input becomes round(rho * H) x round(rho * W), halves to even. Raises ShapeError with all the layers that do not fit, SpecError
-    for a dtype that cannot be, and for a multiplier that cannot be, or that leaves nothing of the input.
+    Channels become int(alpha * C), never fewer than `min_depth` (or C, if that is less); the classifier
+    keeps its classes. The input becomes round(rho * H) x round(rho * W), halves to even. Raises ShapeError
+    with all the layers that do not fit, SpecError for a dtype that cannot be, and for a multiplier that
+    cannot be, or that leaves nothing of the input.
     """
     alpha, rho = _exact("alpha", alpha), _exact("rho", rho)
     if dtype not in ELEMENT_BYTES:
@@ -72,7 +76,9 @@ def scale_extent(extent: int, rho: Fraction) -> int:
 
 
 def _scale_input(shape: Shape, rho: Fraction) -> Shape:
-    """The input at rho. Raises SpecError S104 where its rows or columns round to 0: from half a one downwards."""
+    """The input at rho. Raises SpecError S104 where its rows or columns round to 0: from half a one
+    downwards.
+    """
     height, width, channels = shape
     scaled = scale_extent(height, rho), scale_extent(width, rho)
     if 0 not in scaled:
@@ -92,7 +98,9 @@ def _just_above(bound: Fraction) -> str:
 
 
 def _scale_channels(network: Network, alpha: Fraction) -> list[Layer]:
-    """The layers at alpha. A classifier is a layer with channels of its own whose output reaches no other such layer."""
+    """The layers at alpha. A classifier is a layer with channels of its own whose output reaches no other
+    such layer.
+    """
     feeds_weights: set[str] = set()
     scaled: list[Layer] = []
     for layer in reversed(network.layers):

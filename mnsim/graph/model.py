@@ -1,4 +1,6 @@
-"""The graph: feature maps and the operators between them, with every shape known and every operation counted."""
+"""The graph: feature maps and the operators between them, with every shape known and every operation
+counted.
+"""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,10 +32,11 @@ class FeatureMap:
 class WeightParts:
     """The weights of an operator, part by part.
 
-    `filter_shape` is the filters' layout in memory: (C_out, k_h, k_w, C_in / groups), depthwise (k_h, k_w, C_out), fully connected
-    (C_out, K); empty where there are none. `trained` names the parameters that each of the `channels` has beside filters: bias, gamma,
-    beta. `planes` names the 4-byte numbers of a channel that inference reads, plane by plane in this order: bias (the operator's own, or
-    what folding a batch norm leaves), scale and shift of a batch norm that is not folded.
+    `filter_shape` is the filters' layout in memory: (C_out, k_h, k_w, C_in / groups), depthwise (k_h, k_w,
+    C_out), fully connected (C_out, K); empty where there are none. `trained` names the parameters that
+    each of the `channels` has beside filters: bias, gamma, beta. `planes` names the 4-byte numbers of a
+    channel that inference reads, plane by plane in this order: bias (the operator's own, or what folding a
+    batch norm leaves), scale and shift of a batch norm that is not folded.
     """
 
     filter_shape: tuple[int, ...] = ()
@@ -72,11 +75,12 @@ class WeightParts:
 class Operator:
     """One operator with what runs in place on its output (batch norm, activation): a row of every report.
 
-    `kind` is its key in the operator table, `label` what people call it (a 1 x 1 convolution is pointwise). `inputs` and
-    `output` index the graph's feature maps. `groups` is C for operators that treat channels one by one, 1 for those that need
-    all of them. `vector_ops` counts operations by name. `copied` are those inputs of a concat or flatten that
-    could not be given their place in the output. `base_channels` are the file's output channels, before alpha;
-    `turn` is 1 in the first turn of a repeat.
+    `kind` is its key in the operator table, `label` what people call it (a 1 x 1 convolution is
+    pointwise). `inputs` and `output` index the graph's feature maps. `groups` is C for operators that
+    treat channels one by one, 1 for those that need all of them. `vector_ops` counts operations by name.
+    `copied` are those inputs of a concat or flatten that could not be given their place in the output.
+    `base_channels` are the file's output channels, before alpha; `turn` is 1 in the first turn of a
+    repeat.
     """
 
     index: int
@@ -116,7 +120,9 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Bytes with a lifetime: `root` is the map that fills it, `first` and `last` the operators that use it first and last."""
+    """Bytes with a lifetime: `root` is the map that fills it, `first` and `last` the operators that use it
+    first and last.
+    """
 
     index: int
     root: int
@@ -136,7 +142,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A network at one alpha, rho and dtype. Map 0 is the network's input; operators are in an order that can run."""
+    """A network at one alpha, rho and dtype. Map 0 is the network's input; operators are in an order that
+    can run.
+    """
 
     name: str
     alpha: Fraction

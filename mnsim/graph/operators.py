@@ -25,7 +25,9 @@ def count_macs(layer: Layer, x: Shape, output: Shape, groups: int) -> int:
 
 
 def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tuple[tuple[str, int], ...]:
-    """The vector operations by name: the operator's own, then its unfolded batch norm, then its activation, as layers of their own."""
+    """The vector operations by name: the operator's own, then its unfolded batch norm, then its
+    activation, as layers of their own.
+    """
     own = RULES[layer.kind].ops_per_output(window, len(layer.inputs)) * prod(output)
     counted = [(layer.kind, own)]
     if layer.batch_norm == "unfolded":
@@ -44,7 +46,9 @@ def ops_per_output(operator: Operator, name: str) -> int:
 
 
 def output_stage(operator: Operator, fused: tuple[str, ...]) -> tuple[str, ...]:
-    """The operations that the matrix unit's output stage does: those of `fused` that no other has to come before."""
+    """The operations that the matrix unit's output stage does: those of `fused` that no other has to come
+    before.
+    """
     free = fused if RULES[operator.kind].matrix else ()
     return tuple(takewhile(lambda name: name in free, (name for name, _ in operator.vector_ops)))
 
@@ -57,9 +61,9 @@ def vector_work(operator: Operator, fused: tuple[str, ...]) -> tuple[tuple[str, 
 def weight_parts(layer: Layer, x: Shape, output: Shape, groups: int, element_bytes: int) -> WeightParts:
     """The operator's weights, part by part.
 
-    Trained parameters count batch norm's scale and shift (gamma and beta). A bias is stored when the layer has one or a batch norm is
-    folded into it; an unfolded batch norm stores scale and shift (assumption: its mean and variance are merged into them, which
-    inference always can).
+    Trained parameters count batch norm's scale and shift (gamma and beta). A bias is stored when the layer
+    has one or a batch norm is folded into it; an unfolded batch norm stores scale and shift (assumption:
+    its mean and variance are merged into them, which inference always can).
     """
     channels = output[2]
     if layer.kind == "batch_norm":

@@ -1,9 +1,10 @@
 """Which feature maps are the same bytes: flatten and concat move nothing, activations run in place.
 
-A storage is a set of bytes that one or more maps name; it lives from its first writer to its last reader. A concat's output is
-a storage in which its inputs are slices of channels, written there by their own operators. Where that cannot be (an input that
-two concats want, the network's own input, a slice that is flattened), the operator copies, one vector operation an element
-(assumption: a copy passes through the vector unit), so that nothing is moved for nothing.
+A storage is a set of bytes that one or more maps name; it lives from its first writer to its last reader.
+A concat's output is a storage in which its inputs are slices of channels, written there by their own
+operators. Where that cannot be (an input that two concats want, the network's own input, a slice that is
+flattened), the operator copies, one vector operation an element (assumption: a copy passes through the
+vector unit), so that nothing is moved for nothing.
 """
 
 from dataclasses import replace
@@ -34,7 +35,9 @@ class _Sharing(NamedTuple):
         self.root[index], self.offset[index] = root, offset
 
     def has_end(self, root: int) -> bool:
-        """Whether the network's input or an output is there: each of those has bytes of its own in external memory."""
+        """Whether the network's input or an output is there: each of those has bytes of its own in
+        external memory.
+        """
         return root == 0 or self.until[root] == inf
 
 
@@ -42,7 +45,9 @@ Shared = tuple[tuple[Operator, ...], tuple[Storage, ...], tuple[Slot, ...]]
 
 
 def share_storage(maps: tuple[FeatureMap, ...], operators: list[Operator]) -> Shared:
-    """The operators (with the copies counted that could not be avoided), the storages, and each map's slot."""
+    """The operators (with the copies counted that could not be avoided), the storages, and each map's
+    slot.
+    """
     readers: list[list[int]] = [[] for _ in maps]
     for operator in operators:
         for read in operator.inputs:
@@ -66,7 +71,9 @@ def share_storage(maps: tuple[FeatureMap, ...], operators: list[Operator]) -> Sh
 
 
 def _flatten(state: _Sharing, operator: Operator) -> tuple[int, ...]:
-    """Give the input's bytes a second name. Copied are a slice, which has gaps, and what would be two ends of the network at once."""
+    """Give the input's bytes a second name. Copied are a slice, which has gaps, and what would be two ends
+    of the network at once.
+    """
     (source,) = operator.inputs
     height, width, _ = state.maps[source].shape
     two_ends = state.has_end(operator.output) and state.has_end(state.root[source])
@@ -112,7 +119,8 @@ def _collect(state: _Sharing, readers: list[list[int]]) -> tuple[tuple[Storage, 
 
 
 def value_classes(graph: Graph) -> tuple[int, ...]:
-    """For every map the lowest index of those that are the same bytes at the same time: slices and other names.
+    """For every map the lowest index of those that are the same bytes at the same time: slices and other
+    names.
 
     A map and what is computed from it in place share a storage, but are two values.
     """

@@ -19,9 +19,11 @@ class Accuracy(NamedTuple):
 
 
 def published_accuracy(network: Network, alpha: Fraction, rho: Fraction) -> Accuracy | None:
-    """What a paper prints for the network at these multipliers; None where none does, or where the network is another of that name.
+    """What a paper prints for the network at these multipliers; None where none does, or where the network
+    is another of that name.
 
-    assumption: of the trained network, whatever the dtype is that a run computes in; the papers do not quantise.
+    assumption: of the trained network, whatever the dtype is that a run computes in; the papers do not
+    quantise.
     """
     found = _known().get(network.name, {}).get((alpha, _extents(network, rho)))
     return found if found is not None and contents(network) == _bundled(network.name) else None
@@ -39,7 +41,9 @@ def _bundled(name: str) -> Network:
 
 @cache
 def _known() -> dict[str, dict[tuple[Fraction, tuple[int, int]], Accuracy]]:
-    """All printed accuracies, by network, alpha and the input's extents; of a variant that is printed twice, the first."""
+    """All printed accuracies, by network, alpha and the input's extents; of a variant that is printed
+    twice, the first.
+    """
     known: dict[str, dict[tuple[Fraction, tuple[int, int]], Accuracy]] = {}
     for name in paper_names():
         paper = load_paper(name)

@@ -1,6 +1,8 @@
-"""Applying a paper's convention to a network: the numbers that the paper's rule gives, with its slips or without.
+"""Applying a paper's convention to a network: the numbers that the paper's rule gives, with its slips or
+without.
 
-All values are exact (integers and fractions), so that a cell can be compared at the precision with which it is printed.
+All values are exact (integers and fractions), so that a cell can be compared at the precision with which
+it is printed.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -17,7 +19,9 @@ Values = Mapping[Quantity, Value]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A row of table 1: input extents and channels in, output extents and channels out, elements of one kernel."""
+    """A row of table 1: input extents and channels in, output extents and channels out, elements of one
+    kernel.
+    """
 
     height: int
     width: int
@@ -53,7 +57,9 @@ class Sheet:
 
 
 def rows_of(graph: Graph, convention: Convention) -> tuple[Row, ...]:
-    """The rows that the paper prints of a network: its convolutions (and fully connected layers), repeats once or each."""
+    """The rows that the paper prints of a network: its convolutions (and fully connected layers), repeats
+    once or each.
+    """
     rows = []
     for operator in graph.operators:
         kind = "dense" if operator.kind == "dense" else "conv" if operator.macs else ""
@@ -151,7 +157,8 @@ def _macs(shape: Shape, rule: Rule) -> int:
 
 
 def agrees(value: Value, printed: str, how: str) -> bool:
-    """Whether a value, rounded (halves either way) or truncated to the digits that are printed, is the printed one.
+    """Whether a value, rounded (halves either way) or truncated to the digits that are printed, is the
+    printed one.
 
     `how` is rounded, truncated, or either.
     """

@@ -14,7 +14,9 @@ _HEADINGS = {"million_mult_adds": "M mult-adds", "million_parameters": "M parame
 
 
 def reproduce_publication(paper: Publication, with_errata: bool = True) -> Reproduction:
-    """The publication's tables, cell by cell; what is not computed (accuracies, other networks) is carried as published."""
+    """The publication's tables, cell by cell; what is not computed (accuracies, other networks) is carried
+    as published.
+    """
     variants = [variant for row in paper.tables.values() for variant in row] + [erratum.variant for erratum in paper.errata]
     graphs = _graphs([variant for variant in variants if variant is not None])
     cells = tuple(_cells(paper, graphs, with_errata))

@@ -1,4 +1,6 @@
-"""Every printed cell of a paper, beside what its convention gives: exact, exact through a slip, or different."""
+"""Every printed cell of a paper, beside what its convention gives: exact, exact through a slip, or
+different.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,11 +21,12 @@ NO_ROW = "(no row)"  # where the printed table ends before the computed one
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: the computed value (None for a printed row that was not computed), and the printed one as its characters.
+    """One cell: the computed value (None for a printed row that was not computed), and the printed one as
+    its characters.
 
-    `column` is the printed table's, `quantity` the short word for it; `printed` is '' where a network has no printed table.
-    `slips` are the numbers (from 1) of the slips without which the value would be another. A published cell is carried as the
-    paper prints it: nothing is computed for it.
+    `column` is the printed table's, `quantity` the short word for it; `printed` is '' where a network has
+    no printed table. `slips` are the numbers (from 1) of the slips without which the value would be
+    another. A published cell is carried as the paper prints it: nothing is computed for it.
     """
 
     table: str
@@ -40,7 +43,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SlipEffect:
-    """A slip in words, and what it does: the cells that it changes, and the sum that the paper would have without it."""
+    """A slip in words, and what it does: the cells that it changes, and the sum that the paper would have
+    without it.
+    """
 
     number: int
     where: str
@@ -51,9 +56,11 @@ class SlipEffect:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """A paper's cells, slips and contradicted claims, and its totals in seconds beside the physical model's.
+    """A paper's cells, slips and contradicted claims, and its totals in seconds beside the physical
+    model's.
 
-    `notes` say, among others, whether the rule by itself ever fills the memory; `rule_alone` that the cells are those without slips.
+    `notes` say, among others, whether the rule by itself ever fills the memory; `rule_alone` that the
+    cells are those without slips.
     """
 
     paper: str
@@ -73,7 +80,9 @@ class Reproduction:
 
 
 def reproduce(convention: Convention, hardware: Hardware, with_slips: bool = True) -> Reproduction:
-    """The paper's tables, cell by cell, by its rule with its slips (or without); the physical model's total is the hardware's."""
+    """The paper's tables, cell by cell, by its rule with its slips (or without); the physical model's
+    total is the hardware's.
+    """
     graph = build_graph(load_network(convention.network))
     rows = rows_of(graph, convention)
     every = frozenset(range(len(convention.slips)))

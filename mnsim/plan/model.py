@@ -13,10 +13,11 @@ STAYS: tuple[Stays, ...] = ("weights", "input", "output")
 class Tiling:
     """How an operator is cut into tiles.
 
-    `rows` output rows a strip, `out_channels` output channels a block, `in_channels` input channels of one group that are
-    summed at a time (C_in / groups when the sum is not split). `stays` says which operand is held while the others pass, that
-    is, the order of the loops from the outside in: weights = (out block, in block, strip); input = (strip, in block, out
-    block); output = (strip, out block, in block). Columns are never cut.
+    `rows` output rows a strip, `out_channels` output channels a block, `in_channels` input channels of one
+    group that are summed at a time (C_in / groups when the sum is not split). `stays` says which operand
+    is held while the others pass, that is, the order of the loops from the outside in: weights = (out
+    block, in block, strip); input = (strip, in block, out block); output = (strip, out block, in block).
+    Columns are never cut.
     """
 
     rows: int
@@ -27,12 +28,14 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to external memory.
+    """What tiling needs to know of an operator: extents, bytes, and which of its maps stream from or to
+    external memory.
 
-    `in_row_bytes` and `out_row_bytes` are one row of one channel. `filter_bytes` and `bias_bytes` are all of the operator's,
-    `kernel_bytes` those of one input and one output channel, `channel_bytes` those of one output channel's numbers beside filters; with
-    `late_numbers` some of these wait for the end of a sum. `in_streams` are how many inputs stream (an addition has several) and
-    `in_sources` in how many transfers one tile of them comes: a concat that copies is one stream of many sources, and stores its
+    `in_row_bytes` and `out_row_bytes` are one row of one channel. `filter_bytes` and `bias_bytes` are all
+    of the operator's, `kernel_bytes` those of one input and one output channel, `channel_bytes` those of
+    one output channel's numbers beside filters; with `late_numbers` some of these wait for the end of a
+    sum. `in_streams` are how many inputs stream (an addition has several) and `in_sources` in how many
+    transfers one tile of them comes: a concat that copies is one stream of many sources, and stores its
     tile in `out_targets` slices.
     """
 
@@ -73,9 +76,10 @@ class Geometry:
 class Cut:
     """An operator with its tiles.
 
-    `geometry` is what the operator reads, writes, streams and keeps under this plan; the planner makes it, everybody else reads
-    it. `loads_whole` are the network's inputs that are loaded into their homes in SRAM before the first tile, `stores_whole` its
-    outputs that are stored from there after the last one; both are indices of maps.
+    `geometry` is what the operator reads, writes, streams and keeps under this plan; the planner makes it,
+    everybody else reads it. `loads_whole` are the network's inputs that are loaded into their homes in
+    SRAM before the first tile, `stores_whole` its outputs that are stored from there after the last one;
+    both are indices of maps.
     """
 
     operator: int
@@ -87,7 +91,9 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a feature map lies: at an SRAM address over the segments first..last (both included), or external (address None)."""
+    """Where a feature map lies: at an SRAM address over the segments first..last (both included), or
+    external (address None).
+    """
 
     address: int | None
     first: int
@@ -96,10 +102,12 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Working space of an operator in SRAM: a block of filters or biases, a strip of a map, or partial sums.
+    """Working space of an operator in SRAM: a block of filters or biases, a strip of a map, or partial
+    sums.
 
-    Buffers of one name are filled in turn: while one is worked on, the next can be loaded. An input strip that shares rows with
-    the strip before it is a ring of rows: row r lies at row r modulo the rows that the buffer holds.
+    Buffers of one name are filled in turn: while one is worked on, the next can be loaded. An input strip
+    that shares rows with the strip before it is a ring of rows: row r lies at row r modulo the rows that
+    the buffer holds.
     """
 
     name: str
@@ -110,7 +118,8 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Operators that run together: their cuts in order, and the working space that all of them share SRAM with.
+    """Operators that run together: their cuts in order, and the working space that all of them share SRAM
+    with.
 
     `kind` single: one operator's tiles after another's.
     """

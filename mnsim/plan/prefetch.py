@@ -1,8 +1,9 @@
 """Where working buffers lie so that they can be filled early: where nothing has been for the longest time.
 
-A load can be hoisted to the moment at which the bytes that it writes are free. So every buffer goes to the place, among those that
-the resident maps leave, whose last use is the longest ago; and a buffer that is filled several times is given several places, as
-long as there is room. Addresses only say how early a load may come: what must wait for what follows from the program's bytes.
+A load can be hoisted to the moment at which the bytes that it writes are free. So every buffer goes to the
+place, among those that the resident maps leave, whose last use is the longest ago; and a buffer that is
+filled several times is given several places, as long as there is room. Addresses only say how early a load
+may come: what must wait for what follows from the program's bytes.
 """
 
 from bisect import bisect_right
@@ -57,7 +58,9 @@ class _LastUse:
         return max(self.times[first:last])
 
     def starts_in(self, gap: Gap, size: int) -> Iterator[int]:
-        """Where a buffer of this size could lie in a gap: at its ends, and where an interval begins or ends."""
+        """Where a buffer of this size could lie in a gap: at its ends, and where an interval begins or
+        ends.
+        """
         if gap[1] - gap[0] < size:
             return
         yield gap[0]
@@ -72,8 +75,8 @@ class _LastUse:
 def place_ahead(graph: Graph, capacity: int, resident: dict[int, int], segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """The segments with their buffers where they can be filled early, more of them where there is room.
 
-    `resident` are the addresses of storages that are in SRAM; each segment has one cut. The segments' own buffers are a placement
-    that is known to fit.
+    `resident` are the addresses of storages that are in SRAM; each segment has one cut. The segments' own
+    buffers are a placement that is known to fit.
     """
     used = _LastUse(capacity)
     alive: list[list[Storage]] = [[] for _ in segments]
@@ -111,7 +114,9 @@ def free_gaps(occupied: Iterable[tuple[int, int]], capacity: int) -> list[Gap]:
 
 
 def count_fills(geometry: Geometry, tiling: Tiling) -> dict[str, int]:
-    """How often each buffer is filled while its operator runs; a ring counts as filled once, partial sums are worked on in place."""
+    """How often each buffer is filled while its operator runs; a ring counts as filled once, partial sums
+    are worked on in place.
+    """
     if geometry.idle:
         return {}
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)

@@ -1,9 +1,9 @@
 """The search for a plan: which maps stay in SRAM, and the tiles that move the fewest bytes.
 
-Dynamic programming over the operators: a state says which of the storages that are alive are external. An operator's traffic
-depends on where its own maps are and on the room that the resident ones leave, so the best way to a state is the best way to one
-before it, and one step. Addresses come afterwards; where they cannot be found, the crowded operator gets less room, and its tiles
-or its neighbours' homes change.
+Dynamic programming over the operators: a state says which of the storages that are alive are external. An
+operator's traffic depends on where its own maps are and on the room that the resident ones leave, so the
+best way to a state is the best way to one before it, and one step. Addresses come afterwards; where they
+cannot be found, the crowded operator gets less room, and its tiles or its neighbours' homes change.
 """
 
 from collections.abc import Container, Iterator
@@ -31,9 +31,11 @@ Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the opera
 
 
 class _Search(NamedTuple):
-    """What the search works on: for every operator the storages alive and the room that it may use; tilings found so far.
+    """What the search works on: for every operator the storages alive and the room that it may use;
+    tilings found so far.
 
-    `pipelined` are those that `overlap` takes instead of others: like layers are cut alike, and looked at once.
+    `pipelined` are those that `overlap` takes instead of others: like layers are cut alike, and looked at
+    once.
     """
 
     graph: Graph
@@ -47,18 +49,21 @@ class _Search(NamedTuple):
 
 
 class _State(NamedTuple):
-    """The cheapest way to the storages that are external now: its cost, and all storages that are external on it."""
+    """The cheapest way to the storages that are external now: its cost, and all storages that are external
+    on it.
+    """
 
     cost: Cost
     external: External
 
 
 def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> Plan:
-    """The plan that moves the fewest bytes; of equals, `serial` keeps maps in SRAM, `overlap` leaves SRAM free for prefetch.
+    """The plan that moves the fewest bytes; of equals, `serial` keeps maps in SRAM, `overlap` leaves SRAM
+    free for prefetch.
 
-    It depends on the graph, the SRAM's capacity and what the matrix unit fuses, never on rates. Raises CapacityError when not even
-    the smallest tile of a layer fits, or the network's bytes do not fit external memory. Its remedy are amounts of memory for
-    which a plan was found.
+    It depends on the graph, the SRAM's capacity and what the matrix unit fuses, never on rates. Raises
+    CapacityError when not even the smallest tile of a layer fits, or the network's bytes do not fit
+    external memory. Its remedy are amounts of memory for which a plan was found.
     """
     try:
         return find_plan(graph, hardware, policy)
@@ -99,7 +104,9 @@ def _alive(graph: Graph) -> tuple[tuple[Storage, ...], ...]:
 
 
 def _cheapest_homes(search: _Search) -> External:
-    """The storages that are external in the cheapest plan. Raises CapacityError for the first layer that cannot be planned."""
+    """The storages that are external in the cheapest plan. Raises CapacityError for the first layer that
+    cannot be planned.
+    """
     states = {frozenset[int](): _State((0, 0), frozenset())}
     for operator in search.graph.operators:
         step = operator.index
@@ -137,7 +144,9 @@ def _choices(search: _Search, step: int) -> Iterator[External]:
 
 
 def _fewest(states: dict[External, _State]) -> dict[External, _State]:
-    """The cheapest states when there are too many, and always the one with most external: it never runs out of room."""
+    """The cheapest states when there are too many, and always the one with most external: it never runs
+    out of room.
+    """
     if len(states) <= MOST_STATES:
         return states
     ordered = sorted(states, key=lambda known: (states[known].cost, sorted(known)))
@@ -193,7 +202,9 @@ def _place(search: _Search, external: External, cuts: tuple[Cut, ...]) -> tuple[
 
 
 def _shrink(search: _Search, layer: str, external: External, cuts: tuple[Cut, ...]) -> None:
-    """Give the layer at which no address was found less room than it used. Raises CapacityError where it has the least already."""
+    """Give the layer at which no address was found less room than it used. Raises CapacityError where it
+    has the least already.
+    """
     step = next(operator.index for operator in search.graph.operators if operator.name == layer)
     used = sum(storage.size_bytes for storage in search.alive[step] if storage.index not in external)
     used += working_size(cuts[step].geometry, cuts[step].tiling)
@@ -217,7 +228,9 @@ def _home(graph: Graph, resident: dict[int, int], index: int) -> Home:
 
 
 def _segments(search: _Search, resident: dict[int, int], cuts: tuple[Cut, ...], addresses: tuple[int, ...]) -> tuple[Segment, ...]:
-    """A segment for each cut, with its buffers; under `overlap` there are more of them, and where they can be filled early."""
+    """A segment for each cut, with its buffers; under `overlap` there are more of them, and where they can
+    be filled early.
+    """
     found = iter(addresses)
     segments = []
     for cut in cuts:
@@ -232,7 +245,9 @@ def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
 
 
 def external_bytes(graph: Graph, external: Container[int]) -> int:
-    """The bytes of external memory for input, weights, outputs and spilled maps (assumption: each has a place of its own)."""
+    """The bytes of external memory for input, weights, outputs and spilled maps (assumption: each has a
+    place of its own).
+    """
     classes = value_classes(graph)
     kept = {classes[index] for index in range(len(graph.maps)) if graph.slots[index].storage in external or index in (0, *graph.outputs)}
     needed = sum(operator.weight_bytes for operator in graph.operators)

@@ -1,6 +1,8 @@
-"""How one operator is cut, given the room that it has: the search for the tiling that moves the fewest bytes.
+"""How one operator is cut, given the room that it has: the search for the tiling that moves the fewest
+bytes.
 
-Then, for policy `overlap`, the one among equals that leaves the most SRAM free for prefetch without too many transfers.
+Then, for policy `overlap`, the one among equals that leaves the most SRAM free for prefetch without too
+many transfers.
 """
 
 from collections.abc import Iterator
@@ -31,9 +33,11 @@ def smallest_bytes(geometry: Geometry) -> int:
 
 
 def best_tiling(geometry: Geometry, room: int) -> Tiling | None:
-    """The tiling that moves the fewest bytes in so much room, then takes the fewest transfers, then has the largest tiles.
+    """The tiling that moves the fewest bytes in so much room, then takes the fewest transfers, then has
+    the largest tiles.
 
-    None when nothing fits. Sums over input channels are split only where that moves fewer bytes, or nothing else fits.
+    None when nothing fits. Sums over input channels are split only where that moves fewer bytes, or
+    nothing else fits.
     """
     if rows := _tallest(geometry, room):
         return Tiling(rows, geometry.out_channels, geometry.group_in, "weights")  # everything crosses once: nothing moves less
@@ -49,7 +53,9 @@ def best_tiling(geometry: Geometry, room: int) -> Tiling | None:
 
 
 def _evened(geometry: Geometry, tiling: Tiling, room: int) -> Iterator[Tiling]:
-    """As many blocks as the tiling has, of even size, with the strips and parts of a sum that then fit: fewer transfers."""
+    """As many blocks as the tiling has, of even size, with the strips and parts of a sum that then fit:
+    fewer transfers.
+    """
     if tiling.in_channels == geometry.group_in or tiling.out_channels > geometry.group_out:
         return
     block = ceil(geometry.group_out / ceil(geometry.group_out / tiling.out_channels))
@@ -73,7 +79,9 @@ def _rank(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
 
 
 def _tallest(geometry: Geometry, room: int) -> int:
-    """Rows of the tallest strips with which all output channels fit at once, 0 if none: whole maps, if the operator streams none."""
+    """Rows of the tallest strips with which all output channels fit at once, 0 if none: whole maps, if the
+    operator streams none.
+    """
 
     def fits(rows: int) -> bool:
         return working_size(geometry, Tiling(rows, geometry.out_channels, geometry.group_in, "weights")) <= room
@@ -90,8 +98,8 @@ def _tallest(geometry: Geometry, room: int) -> int:
 def is_legal(geometry: Geometry, tiling: Tiling) -> bool:
     """Whether a tile's transfers and sums are what commands can say.
 
-    A split sum over several groups at once would not be one 2-D region. Where a batch norm's numbers wait in the buffer of biases
-    for the end of a split sum, other blocks must not pass in between.
+    A split sum over several groups at once would not be one 2-D region. Where a batch norm's numbers wait
+    in the buffer of biases for the end of a split sum, other blocks must not pass in between.
     """
     if tiling.in_channels >= geometry.group_in:
         return True
@@ -101,7 +109,9 @@ def is_legal(geometry: Geometry, tiling: Tiling) -> bool:
 
 
 def _block(geometry: Geometry, index: int) -> int:
-    """The output blocks that a tile may have, by size: parts of a group, then multiples of whole groups; or only all channels."""
+    """The output blocks that a tile may have, by size: parts of a group, then multiples of whole groups;
+    or only all channels.
+    """
     if not geometry.splits_channels:
         return geometry.out_channels
     parts = geometry.group_out
@@ -120,7 +130,9 @@ def _block_of(geometry: Geometry, channels: int) -> int:
 
 
 def _pieces(extent: int, fine: int) -> list[int]:
-    """Sizes of equal pieces to try, largest first: up to `fine` pieces of any number, then twice as many each time, then single ones."""
+    """Sizes of equal pieces to try, largest first: up to `fine` pieces of any number, then twice as many
+    each time, then single ones.
+    """
     counts = [*range(1, min(fine, extent) + 1), *(fine << step for step in range(1, extent.bit_length())), extent]
     return sorted({ceil(extent / count) for count in counts}, reverse=True)
 
@@ -152,9 +164,10 @@ def _largest_block(geometry: Geometry, rows: int, in_channels: int, stays: Stays
 def pipelined_tiling(geometry: Geometry, tiling: Tiling, capacity: int) -> Tiling:
     """A tiling that moves the same bytes in smaller pieces, so that loads, computation and stores overlap.
 
-    First its working space should be small, in portions of a sixteenth of the SRAM (at most 64 KiB), which leaves the rest for
-    prefetch; then there should be eight tiles, if they have 4,096 outputs each; then the fewest transfers, then the smallest space.
-    (assumption: rates are not asked, so that one plan serves them all.)
+    First its working space should be small, in portions of a sixteenth of the SRAM (at most 64 KiB), which
+    leaves the rest for prefetch; then there should be eight tiles, if they have 4,096 outputs each; then
+    the fewest transfers, then the smallest space. (assumption: rates are not asked, so that one plan
+    serves them all.)
     """
     if tiling.in_channels < geometry.group_in or geometry.idle:
         return tiling

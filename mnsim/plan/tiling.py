@@ -1,9 +1,9 @@
 """What a tiling costs: the bytes of its working space and of its traffic, in closed form.
 
-Weights are read once when they stay, else once a strip (unless one block holds them all). An external input is read once when
-its strips stay, feed one block only, or are the whole map, else once an output block. Halo rows stay on chip while strips of the
-same channels follow one another, and are read again when other data passes between two strips. An external map is always read
-whole, an output written once.
+Weights are read once when they stay, else once a strip (unless one block holds them all). An external
+input is read once when its strips stay, feed one block only, or are the whole map, else once an output
+block. Halo rows stay on chip while strips of the same channels follow one another, and are read again when
+other data passes between two strips. An external map is always read whole, an output written once.
 """
 
 from collections.abc import Container
@@ -18,7 +18,9 @@ from mnsim.plan.model import Geometry, Stays, Tiling
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes that cross the bus, by what they are, and the number of transfers (loads and stores) that they take."""
+    """Bytes that cross the bus, by what they are, and the number of transfers (loads and stores) that they
+    take.
+    """
 
     weight_bytes: int
     input_bytes: int
@@ -80,9 +82,11 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
 
 
 def crossing_whole(graph: Graph, operator: Operator, external: Container[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The network's inputs that are loaded whole before the operator's first tile, and its outputs stored whole after the last one.
+    """The network's inputs that are loaded whole before the operator's first tile, and its outputs stored
+    whole after the last one.
 
-    Those are the ends of the network that lie in SRAM: an input there is loaded before the first operator that uses its storage.
+    Those are the ends of the network that lie in SRAM: an input there is loaded before the first operator
+    that uses its storage.
     """
     start = graph.storages[graph.slots[0].storage]
     loads = (0,) if start.first == operator.index and start.index not in external else ()
@@ -104,9 +108,11 @@ def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
 
 
 def what_stays(geometry: Geometry, tiling: Tiling) -> Stays | None:
-    """Which operand is held while others pass: what the innermost loop of several turns leaves alone. None where that is nothing.
+    """Which operand is held while others pass: what the innermost loop of several turns leaves alone. None
+    where that is nothing.
 
-    Strips leave the weights alone, if there are any; input blocks the output; output blocks the input, where they read the same channels.
+    Strips leave the weights alone, if there are any; input blocks the output; output blocks the input,
+    where they read the same channels.
     """
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     is_shared = tiling.stays == "input" or tiling.out_channels < geometry.group_out
@@ -125,10 +131,10 @@ def what_stays(geometry: Geometry, tiling: Tiling) -> Stays | None:
 def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: int, keep_halo: bool) -> tuple[int, int, int]:
     """Of one pass over a map's strips: rows read in all, loads, and rows of the strip buffer.
 
-    `window` is (kernel rows, stride, top padding). With the halo kept a strip reads only the rows that the one before it did
-    not; rows between two windows are read too, and the last strip reads to the end of the map. A strip whose windows see padding
-    alone reads nothing. Only the strips at the edges are looked at one by one: those between them, which no edge of the map cuts
-    short, are all like the middle one.
+    `window` is (kernel rows, stride, top padding). With the halo kept a strip reads only the rows that the
+    one before it did not; rows between two windows are read too, and the last strip reads to the end of
+    the map. A strip whose windows see padding alone reads nothing. Only the strips at the edges are looked
+    at one by one: those between them, which no edge of the map cuts short, are all like the middle one.
     """
     kernel, stride, pad_top = window
     strips = ceil(rows_out / rows)
@@ -152,13 +158,17 @@ def strip_rows(rows_in: int, rows_out: int, window: tuple[int, int, int], rows: 
 
 
 def input_strips(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
-    """Rows read in one pass over a streamed input, loads that it takes (of one slice), and rows of its strip buffer."""
+    """Rows read in one pass over a streamed input, loads that it takes (of one slice), and rows of its
+    strip buffer.
+    """
     window = (geometry.kernel_rows, geometry.stride_rows, geometry.pad_top)
     return strip_rows(geometry.rows_in, geometry.rows_out, window, tiling.rows, keeps_halo(geometry, tiling))
 
 
 def keeps_halo(geometry: Geometry, tiling: Tiling) -> bool:
-    """Whether strips of the same channels follow one another, so that the rows that two of them share stay on chip."""
+    """Whether strips of the same channels follow one another, so that the rows that two of them share stay
+    on chip.
+    """
     in_blocks = ceil(geometry.group_in / tiling.in_channels)
     one_slice = in_blocks == 1 and (tiling.stays == "input" or groups_a_block(geometry, tiling) >= geometry.groups)
     return tiling.stays == "weights" or one_slice
@@ -215,7 +225,9 @@ def tile_traffic(geometry: Geometry, tiling: Tiling) -> Traffic:
 
 
 def weight_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
-    """How often the filters are read, and how often the biases: once a strip where they neither stay nor fit one block."""
+    """How often the filters are read, and how often the biases: once a strip where they neither stay nor
+    fit one block.
+    """
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     passes = 1 if tiling.stays == "weights" else strips
     return (passes if out_blocks * in_blocks > 1 else 1), (passes if out_blocks > 1 else 1)
@@ -224,7 +236,8 @@ def weight_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
 def input_passes(geometry: Geometry, tiling: Tiling) -> tuple[int, int]:
     """How often each byte of a streamed input is read, and in how many slices of channels one pass comes.
 
-    One pass serves all output blocks of a group when the strips stay, or when the strip buffer holds the whole map.
+    One pass serves all output blocks of a group when the strips stay, or when the strip buffer holds the
+    whole map.
     """
     _, out_blocks, in_blocks = tile_counts(geometry, tiling)
     if tiling.stays == "input":

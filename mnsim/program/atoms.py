@@ -1,6 +1,7 @@
 """A memory's bytes cut into atoms, the largest pieces that no region of a program cuts.
 
-What holds for one byte of an atom holds for all of it, so a feature map of 800 KB that whole strips write and read is a few atoms.
+What holds for one byte of an atom holds for all of it, so a feature map of 800 KB that whole strips write
+and read is a few atoms.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +26,9 @@ def in_one_piece(geometry: Geometry) -> bool:
 
 
 def extents(geometries: Iterable[Geometry]) -> list[tuple[int, int]]:
-    """The intervals from the first to the last byte of each geometry, those that overlap or touch made one, in order."""
+    """The intervals from the first to the last byte of each geometry, those that overlap or touch made
+    one, in order.
+    """
     merged: list[tuple[int, int]] = []
     for start, end in sorted((start, start + (runs - 1) * stride + run) for start, run, stride, runs in geometries):
         if merged and start <= merged[-1][1]:
@@ -36,7 +39,9 @@ def extents(geometries: Iterable[Geometry]) -> list[tuple[int, int]]:
 
 
 class Atoms:
-    """The atoms of a memory, in order: their `size_bytes` and `first_byte`; `places` has those of every geometry."""
+    """The atoms of a memory, in order: their `size_bytes` and `first_byte`; `places` has those of every
+    geometry.
+    """
 
     def __init__(self, geometries: Iterable[Geometry]) -> None:
         known = list(geometries)

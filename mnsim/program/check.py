@@ -1,7 +1,9 @@
-"""The verifier: whether a program keeps the promises of its own regions, however long each of its commands takes.
+"""The verifier: whether a program keeps the promises of its own regions, however long each of its commands
+takes.
 
-It is written from the data model alone, apart from whatever makes programs. First every command's form is checked; then the
-commands are gone through in their order, knowing which value lies in every byte and who used that byte last.
+It is written from the data model alone, apart from whatever makes programs. First every command's form is
+checked; then the commands are gone through in their order, knowing which value lies in every byte and who
+used that byte last.
 """
 
 from bisect import bisect_left, bisect_right
@@ -29,7 +31,9 @@ Clock = tuple[int, ...]  # for each engine, how many commands of its queue have 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a right program amounts to: its commands, the bytes that cross the bus, and the bytes of SRAM that are ever written."""
+    """What a right program amounts to: its commands, the bytes that cross the bus, and the bytes of SRAM
+    that are ever written.
+    """
 
     commands: int
     loaded_bytes: int
@@ -39,12 +43,14 @@ class Checked:
 
 @collector_paused()
 def check(program: Program, hardware: Hardware, progress: Progress = untold) -> Checked:
-    """Find a program right, or raise ProgramError at its first fault: of any command's form, else in the run of the commands.
+    """Find a program right, or raise ProgramError at its first fault: of any command's form, else in the
+    run of the commands.
 
-    The rules: ids are places and waits point back; regions lie inside their memories and have the sizes that the kernels make;
-    every byte read holds the value that its reader names; two commands that use one byte of SRAM, one of them writing, are
-    ordered by waits and in-order queues; each byte of a value is written once; inputs and weights are never overwritten; every
-    byte of the outputs is stored exactly once, with the output's value. `progress` is told now and then how many commands were run.
+    The rules: ids are places and waits point back; regions lie inside their memories and have the sizes
+    that the kernels make; every byte read holds the value that its reader names; two commands that use one
+    byte of SRAM, one of them writing, are ordered by waits and in-order queues; each byte of a value is
+    written once; inputs and weights are never overwritten; every byte of the outputs is stored exactly
+    once, with the output's value. `progress` is told now and then how many commands were run.
     """
     geometries = check_form(program, hardware)
     engines = engines_of(program)
@@ -87,7 +93,9 @@ def _outside(program: Program, memory: Memory, others: Sequence[Sequence[int]]) 
 
 
 class _Given:
-    """The inputs and weights that lie in one piece, in order: a load from inside of one needs no look at single bytes."""
+    """The inputs and weights that lie in one piece, in order: a load from inside of one needs no look at
+    single bytes.
+    """
 
     def __init__(self, program: Program, memory: Memory) -> None:
         """Sort those of a memory. Raises ProgramError where two overlap."""
@@ -106,7 +114,9 @@ class _Given:
         return self.pieces[place] if place >= 0 and region.end <= self.pieces[place].end else None
 
     def within(self, intervals: Iterable[tuple[int, int]]) -> Iterator[Region]:
-        """The parts of the pieces that lie in the intervals: weights can be far larger than what is watched."""
+        """The parts of the pieces that lie in the intervals: weights can be far larger than what is
+        watched.
+        """
         for start, end in intervals:
             for place in range(max(0, bisect_right(self.starts, start) - 1), bisect_left(self.starts, end)):
                 piece = self.pieces[place]
@@ -116,7 +126,9 @@ class _Given:
 
 
 def _watched(program: Program, memory: Memory, given: _Given) -> set[Geometry]:
-    """The geometries in a memory outside whose bytes are followed one by one: what is stored, and what is loaded from there."""
+    """The geometries in a memory outside whose bytes are followed one by one: what is stored, and what is
+    loaded from there.
+    """
     regions = [*(region for region in program.outputs if region.memory == memory), *given.scattered]
     for command in program.commands:
         if isinstance(command, Store):
@@ -127,7 +139,9 @@ def _watched(program: Program, memory: Memory, given: _Given) -> set[Geometry]:
 
 
 class _Turn(NamedTuple):
-    """A command about to run: its engine, what has ended for sure by then, and what each engine has taken so far (itself included)."""
+    """A command about to run: its engine, what has ended for sure by then, and what each engine has taken
+    so far (itself included).
+    """
 
     command: int
     engine: int
@@ -138,8 +152,8 @@ class _Turn(NamedTuple):
 def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: Mapping[Memory, _Held], progress: Progress) -> None:
     """Go through the commands in order. Raises ProgramError.
 
-    What has ended before a command starts is the closure of its waits and of its engine's queue; as queues are in order, that
-    is one number for each engine.
+    What has ended before a command starts is the closure of its waits and of its engine's queue; as queues
+    are in order, that is one number for each engine.
     """
     numbers = {name: number for number, name in enumerate(engines)}
     queues: tuple[list[int], ...] = tuple([] for _ in numbers)
@@ -165,9 +179,11 @@ def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: 
 
 
 class _Bytes:
-    """What lies in each atom of a memory, and for each engine the last place in its queue that wrote the atom, or used it at all.
+    """What lies in each atom of a memory, and for each engine the last place in its queue that wrote the
+    atom, or used it at all.
 
-    Places count from 1. Earlier uses need no record: when an engine's later command has ended, so have its earlier ones.
+    Places count from 1. Earlier uses need no record: when an engine's later command has ended, so have its
+    earlier ones.
     """
 
     def __init__(self, memory: Memory, geometries: Iterable[Geometry], program: Program, others: Sequence[Sequence[int]]) -> None:
@@ -202,7 +218,9 @@ class _Bytes:
         return found
 
     def lay_out(self, given: Iterable[Region], outputs: Iterable[Region]) -> None:
-        """Put inputs and weights where they lie, and note whose bytes those and the outputs are. Raises ProgramError if some overlap."""
+        """Put inputs and weights where they lie, and note whose bytes those and the outputs are. Raises
+        ProgramError if some overlap.
+        """
         owners = (*((region, GIVEN) for region in given), *((region, region.data) for region in outputs))
         for region, owner in owners:
             place = self.places[geometry_of(region)]
@@ -221,7 +239,9 @@ class _Bytes:
             raise ProgramError(command, f"{shown(region)} {verb} value {region.data}, but {held} at byte {byte}")
 
     def read(self, region: Region, turn: _Turn) -> None:
-        """Read a region. Raises ProgramError if it holds another value, or if what writes it may not have ended."""
+        """Read a region. Raises ProgramError if it holds another value, or if what writes it may not have
+        ended.
+        """
         self.expect(turn.command, region, "is read for")
         place = self.places[geometry_of(region)]
         writers = self.writers.get(region.data)
@@ -231,7 +251,9 @@ class _Bytes:
         self.used[turn.engine][place] = len(turn.queues[turn.engine])
 
     def write(self, region: Region, turn: _Turn, alone: bool) -> None:
-        """Write a region. Raises ProgramError if it may not be written, or if what used its bytes before may not have ended."""
+        """Write a region. Raises ProgramError if it may not be written, or if what used its bytes before
+        may not have ended.
+        """
         place, engine, position = self.places[geometry_of(region)], turn.engine, len(turn.queues[turn.engine])
         for other in self.others[engine]:
             if len(turn.queues[other]) > turn.clock[other]:
@@ -257,7 +279,9 @@ class _Bytes:
             raise ProgramError(turn.command, f"{shown(region)} is written with value {region.data}, but byte {byte} belongs to {whose}")
 
     def _ordered(self, region: Region, turn: _Turn, other: int, history: NDArray[Any], verb: str) -> None:
-        """Raise ProgramError unless another engine's last uses of a region's atoms (places in its queue) have ended for sure."""
+        """Raise ProgramError unless another engine's last uses of a region's atoms (places in its queue)
+        have ended for sure.
+        """
         if int(history.max()) > turn.clock[other]:
             wrong = history > turn.clock[other]
             atom, byte = self._first(region, wrong)

@@ -1,6 +1,7 @@
 """A program as text: a header, then one line a command. The same program gives the same bytes.
 
-Addresses and amounts are bare numbers, so that grep and awk can work on the lines; all lines of the header begin with `#`.
+Addresses and amounts are bare numbers, so that grep and awk can work on the lines; all lines of the header
+begin with `#`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,7 +145,8 @@ def _waits(command: Command) -> str:
 
 
 def dump(program: Program, about: str, layer: str | None = None, verbosity: int = 0) -> Iterator[str]:
-    """The program's lines, each with its end: the header (which says `about`, too), and the commands; those of one layer, or all.
+    """The program's lines, each with its end: the header (which says `about`, too), and the commands;
+    those of one layer, or all.
 
     Verbosity -1 leaves the commands alone, 1 adds the windows of their kernels.
     """
@@ -204,7 +206,9 @@ def joined(regions: Sequence[Region]) -> tuple[Region, ...]:
 
 
 def _rest(program: Program, memory: Memory) -> list[Region]:
-    """What of a memory outside is neither input nor weights nor output: maps that do not stay in SRAM go there."""
+    """What of a memory outside is neither input nor weights nor output: maps that do not stay in SRAM go
+    there.
+    """
     found, cursor = [], 0
     there = (region for region in (*program.inputs, *program.weights, *program.outputs) if region.memory == memory)
     ends, size = sorted((region.start, region.end) for region in there), program.memories[memory]

@@ -15,7 +15,9 @@ MOST_VALUES = 2**31  # value numbers stand in arrays of 4-byte integers
 
 
 def check_form(program: Program, hardware: Hardware) -> dict[Memory, set[Geometry]]:
-    """Check the sizes of the memories and the form of every command. The geometries that lie in each memory. Raises ProgramError."""
+    """Check the sizes of the memories and the form of every command. The geometries that lie in each
+    memory. Raises ProgramError.
+    """
     machine, sizes = memories_of(hardware), program.memories
     for name, size in sizes.items():
         if name not in machine:
@@ -65,7 +67,9 @@ def _sides(place: int, command: Command, outside: Mapping[EngineName | None, Mem
 
 
 def _check_waits(place: int, command: Command) -> None:
-    """Ids are places, and waits point back: then the list is an order that can run, and in-order queues never lock up."""
+    """Ids are places, and waits point back: then the list is an order that can run, and in-order queues
+    never lock up.
+    """
     if command.id != place:
         raise ProgramError(place, f"its id is {command.id}: ids are the commands' places")
     waits = command.depends_on
@@ -80,7 +84,9 @@ def _check_waits(place: int, command: Command) -> None:
 
 
 def _check_region(command: int, region: Region, sizes: Mapping[Memory, int], known: dict[Memory, set[Geometry]]) -> None:
-    """Check that a region lies inside its memory, and remember its geometry: most regions have one that was seen before."""
+    """Check that a region lies inside its memory, and remember its geometry: most regions have one that
+    was seen before.
+    """
     if not 0 <= region.data < MOST_VALUES:
         raise ProgramError(command, f"{shown(region)} has value {region.data}: numbers are 0 to {MOST_VALUES - 1}")
     geometry = geometry_of(region)

@@ -1,4 +1,6 @@
-"""The program: commands that load, store and compute, each with the bytes that it reads and writes and what it waits for."""
+"""The program: commands that load, store and compute, each with the bytes that it reads and writes and
+what it waits for.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +15,12 @@ ENGINES: tuple[EngineName, ...] = (BUS, "matrix", "vector")  # those that every 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Bytes as a 2-D DMA descriptor names them: `runs` runs of `run_bytes`, `stride_bytes` from one run's start to the next's.
+    """Bytes as a 2-D DMA descriptor names them: `runs` runs of `run_bytes`, `stride_bytes` from one run's
+    start to the next's.
 
-    `data` is the number of the value that lies there: whatever writes a new value writes a new number (in place too), and what
-    is written in parts (a map tile by tile, a concat slice by slice) has one number. So a reader says which value it expects.
-    A region of one run has its `run_bytes` as stride.
+    `data` is the number of the value that lies there: whatever writes a new value writes a new number (in
+    place too), and what is written in parts (a map tile by tile, a concat slice by slice) has one number.
+    So a reader says which value it expects. A region of one run has its `run_bytes` as stride.
     """
 
     memory: Memory
@@ -41,13 +44,15 @@ class Region:
 class Kernel:
     """What a compute command does to its regions: enough to run it without the graph.
 
-    `operation` is conv, pointwise, depthwise or dense on the matrix unit; on the vector unit the operation that is counted
-    (add, relu, max_pool, ..., copy). `operands` name the command's reads one by one, in order: input, filters, biases, norm (a batch
-    norm's scale and shift) or partial (sums); several regions of one operand are its rows, top first; the terms of an addition are
-    input, input 2, .... `first_channel` is the tile's first output channel in its layer.
-    `input_shape` and `output_shape` are the tile's (rows, columns, channels); `padding` (top, bottom, left, right) is what this
-    tile pads; a tile that sees padding alone has an input of no rows. `fused` are the vector operations that the matrix unit's
-    output stage does. `partial` says that the sum is not complete yet: what is written are 4-byte partial sums.
+    `operation` is conv, pointwise, depthwise or dense on the matrix unit; on the vector unit the operation
+    that is counted (add, relu, max_pool, ..., copy). `operands` name the command's reads one by one, in
+    order: input, filters, biases, norm (a batch norm's scale and shift) or partial (sums); several regions
+    of one operand are its rows, top first; the terms of an addition are input, input 2, ....
+    `first_channel` is the tile's first output channel in its layer. `input_shape` and `output_shape` are
+    the tile's (rows, columns, channels); `padding` (top, bottom, left, right) is what this tile pads; a
+    tile that sees padding alone has an input of no rows. `fused` are the vector operations that the matrix
+    unit's output stage does. `partial` says that the sum is not complete yet: what is written are 4-byte
+    partial sums.
     """
 
     operation: str
@@ -147,10 +152,11 @@ def engine_of(command: Command) -> EngineName:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Commands in issue order; a command's id is its place. Each engine takes its own in this order, once what they depend on has ended.
+    """Commands in issue order; a command's id is its place. Each engine takes its own in this order, once
+    what they depend on has ended.
 
-    `memories` are the sizes of the memories that it uses, in bytes, by name. `inputs` and `weights` are in memories outside before
-    the run, `outputs` after it.
+    `memories` are the sizes of the memories that it uses, in bytes, by name. `inputs` and `weights` are in
+    memories outside before the run, `outputs` after it.
     """
 
     network: str
@@ -163,6 +169,8 @@ class Program:
 
 
 def engines_of(program: Program) -> tuple[EngineName, ...]:
-    """The engines that every machine has, and then the other buses of the program, in order of their first transfers."""
+    """The engines that every machine has, and then the other buses of the program, in order of their first
+    transfers.
+    """
     buses = (command.bus for command in program.commands if isinstance(command, Load | Store))
     return tuple(dict.fromkeys((*ENGINES, *buses)))

@@ -1,8 +1,8 @@
 """Named arrays in files: .npz, .safetensors and the initialisers of .onnx, one interface for the three.
 
-Nothing here unpickles: a pickle can run any code. Arrays are read one by one, after their shape is known, so that neither a forged
-header nor an array that nobody wants costs memory. What a header announces is held against the bytes that there are before anything
-is allocated.
+Nothing here unpickles: a pickle can run any code. Arrays are read one by one, after their shape is known,
+so that neither a forged header nor an array that nobody wants costs memory. What a header announces is
+held against the bytes that there are before anything is allocated.
 """
 
 import io
@@ -31,8 +31,8 @@ PICKLE = "it holds Python objects (a pickle), which mnsim never loads: they can 
 class Entry(NamedTuple):
     """An array in a file: its shape, its element type in the file's words, and how to read it.
 
-    `is_transposed` says that it is a matrix whose rows are inputs, as the operator that uses it in an .onnx file wants it; `epsilon`
-    is what the batch norm that uses it there as its variance adds to it.
+    `is_transposed` says that it is a matrix whose rows are inputs, as the operator that uses it in an
+    .onnx file wants it; `epsilon` is what the batch norm that uses it there as its variance adds to it.
     """
 
     shape: Dims
@@ -63,7 +63,9 @@ def refuse(path: Path, reason: str, remedy: str = "") -> NoReturn:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a library raises about a broken file into SpecError S401. Nothing but the library's calls belongs inside."""
+    """Turn whatever a library raises about a broken file into SpecError S401. Nothing but the library's
+    calls belongs inside.
+    """
     try:
         yield
     except MnsimError:
@@ -76,7 +78,9 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def library(name: str, extra: str, path: Path, package: str = "") -> Any:
-    """An optional library, `package` where it is installed under another name. Raises SpecError S404 when it is not installed."""
+    """An optional library, `package` where it is installed under another name. Raises SpecError S404 when
+    it is not installed.
+    """
     try:
         return import_module(name)
     except ImportError:
@@ -98,7 +102,9 @@ def open_arrays(path: Path) -> Iterator[Mapping[str, Entry]]:
 
 
 def read_header(stream: IO[bytes], size: int) -> NpyHeader:
-    """The header of an .npy file of `size` bytes. Raises ValueError when it is none, or announces more bytes than there are."""
+    """The header of an .npy file of `size` bytes. Raises ValueError when it is none, or announces more
+    bytes than there are.
+    """
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the format is for records, not for numbers")
@@ -117,7 +123,8 @@ def read_header(stream: IO[bytes], size: int) -> NpyHeader:
 
 
 def read_numbers(stream: IO[bytes], header: NpyHeader, first: int | None = None) -> NDArray[Any]:
-    """The numbers behind an .npy file's header; only those of the `first` entries of its first axis, if that is said.
+    """The numbers behind an .npy file's header; only those of the `first` entries of its first axis, if
+    that is said.
 
     Nothing else is read, or held in memory. Raises ValueError when the stream ends too early.
     """
@@ -136,7 +143,9 @@ def read_numbers(stream: IO[bytes], header: NpyHeader, first: int | None = None)
 
 
 def fill(stream: IO[bytes], target: NDArray[Any]) -> NDArray[Any]:
-    """Read the target's bytes from the stream, some at a time, and return it. Raises ValueError when there are not so many."""
+    """Read the target's bytes from the stream, some at a time, and return it. Raises ValueError when there
+    are not so many.
+    """
     content = target.reshape(-1).view(np.uint8)
     for start in range(0, content.size, CHUNK_BYTES):
         part = stream.read(min(CHUNK_BYTES, content.size - start))
@@ -246,7 +255,9 @@ def _epsilon(node: Any) -> float:
 
 
 def _transposed_inputs(node: Any) -> list[str]:
-    """The matrices that a node multiplies with as inputs x outputs: MatMul's second operand, and Gemm's unless transB."""
+    """The matrices that a node multiplies with as inputs x outputs: MatMul's second operand, and Gemm's
+    unless transB.
+    """
     if node.op_type == "MatMul":
         return list(node.input[1:2])
     if node.op_type == "Gemm" and not any(attribute.name == "transB" and attribute.i for attribute in node.attribute):

@@ -28,11 +28,13 @@ def noise_images(graph: Graph, count: int = NOISE_IMAGES, seed: int = 0) -> list
 
 
 def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> Numbers:
-    """The quantisation of an int8 graph: ranges of the float32 reference over the images, or over seeded noise without any.
+    """The quantisation of an int8 graph: ranges of the float32 reference over the images, or over seeded
+    noise without any.
 
-    Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of a concat, and both sides
-    of a flatten and of a maximum. What a clamp follows (relu) is quantised to the clamp's range at once, what anything else follows to
-    its own. Raises ValueError when a range is not finite, and as `infer` does.
+    Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of
+    a concat, and both sides of a flatten and of a maximum. What a clamp follows (relu) is quantised to the
+    clamp's range at once, what anything else follows to its own. Raises ValueError when a range is not
+    finite, and as `infer` does.
     """
     plain = _float_graph(graph)
     arrays = Store(plain, weights)
@@ -93,7 +95,8 @@ def _map_scales(graph: Graph, ranges: dict[tuple[int, str], Range]) -> tuple[Sca
 def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Range]) -> list[tuple[str, Scale]]:
     """Each stage's name with the scale of what it writes, in order; the last one writes the map.
 
-    What a clamp reads may have the scale of what it writes: it would cut off the rest anyway. What any other stage reads has its own.
+    What a clamp reads may have the scale of what it writes: it would cut off the rest anyway. What any
+    other stage reads has its own.
     """
     written: list[tuple[str, Scale]] = []
     follower = ""

@@ -1,17 +1,20 @@
 """Images from files, as a network's input.
 
-- `.npy`: (H, W, C) or (N, H, W, C). uint8 are pixels; floating-point numbers are taken as they are, already normalised.
-- `.png`, `.jpg`: one image, turned upright, in the network's channels (1 or 3). One of another size than the network's input is
-  scaled until that input covers the middle 7/8 of it, and cropped to the middle: 256 to 224 as is usual for ImageNet, 32 to 28 for
-  CIFAR-10.
-- `.bin`: CIFAR-10's binary batches (https://www.cs.toronto.edu/~kriz/cifar.html): records of 3,073 bytes, a label and 3 x 32 x 32 bytes by
-  channel, row, column. Like the pixels of `.npy`, they are cropped to the middle and never scaled. Python's pickled batches are refused.
+- `.npy`: (H, W, C) or (N, H, W, C). uint8 are pixels; floating-point numbers are taken as they are,
+  already normalised.
+- `.png`, `.jpg`: one image, turned upright, in the network's channels (1 or 3). One of another size than
+  the network's input is scaled until that input covers the middle 7/8 of it, and cropped to the middle:
+  256 to 224 as is usual for ImageNet, 32 to 28 for CIFAR-10.
+- `.bin`: CIFAR-10's binary batches (https://www.cs.toronto.edu/~kriz/cifar.html): records of 3,073 bytes,
+  a label and 3 x 32 x 32 bytes by channel, row, column. Like the pixels of `.npy`, they are cropped to the
+  middle and never scaled. Python's pickled batches are refused.
 - A folder: all such files in it, in the order of their names; other files are left alone.
 
-Pixels are normalised as the seed papers say: less the mean, divided by the standard deviation. They print no values and crop at
-random in training, so these are assumptions: the mean and the deviation of each channel over CIFAR-10's training images, and the middle
-crop. Two of the papers write "variance" where the third writes "standard deviation", which is taken to be what all mean. Images
-that have other than three channels are brought to -1..1. `normalisation` puts other values in.
+Pixels are normalised as the seed papers say: less the mean, divided by the standard deviation. They print
+no values and crop at random in training, so these are assumptions: the mean and the deviation of each
+channel over CIFAR-10's training images, and the middle crop. Two of the papers write "variance" where the
+third writes "standard deviation", which is taken to be what all mean. Images that have other than three
+channels are brought to -1..1. `normalisation` puts other values in.
 """
 
 import os
@@ -62,10 +65,12 @@ class _Batch(NamedTuple):
 
 
 def load_images(path: str | Path, shape: Shape, limit: int | None = None, normalisation: Normalisation | None = None) -> Images:
-    """The images of a file or a folder for a network whose input has this shape, the first `limit` of them only if there is one.
+    """The images of a file or a folder for a network whose input has this shape, the first `limit` of them
+    only if there is one.
 
-    No more than that is read, so that nothing is said of what comes after it.
-    Raises SpecError (S401 unreadable or of an unknown format, S403 values that cannot be, S404 a library is missing) or ShapeError.
+    No more than that is read, so that nothing is said of what comes after it. Raises SpecError (S401
+    unreadable or of an unknown format, S403 values that cannot be, S404 a library is missing) or
+    ShapeError.
     """
     path = Path(path)
     factors = normalisation or (CIFAR_10 if shape[2] == 3 else SYMMETRIC)
@@ -162,7 +167,9 @@ def _load_cifar(path: Path, shape: Shape, most: int | None) -> _Batch:
 
 
 def _crop(path: Path, pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
-    """The middle of the images; where it cannot be exactly that, one row or column more is left at the end."""
+    """The middle of the images; where it cannot be exactly that, one row or column more is left at the
+    end.
+    """
     height, width = _margins(path, pixels.shape[1:], shape)
     top, left = height // 2, width // 2
     return pixels[:, top : top + shape[0], left : left + shape[1]]
@@ -199,7 +206,9 @@ def _load_picture(path: Path, shape: Shape, most: int | None) -> _Batch:
 
 
 def _fit(picture: Any, shape: Shape, pillow: Any) -> Any:
-    """The picture scaled so that the input is the middle 7/8 of it (of the tighter side), and cropped to the middle."""
+    """The picture scaled so that the input is the middle 7/8 of it (of the tighter side), and cropped to
+    the middle.
+    """
     height, width = shape[:2]
     if picture.size == (width, height):
         return picture
@@ -212,7 +221,9 @@ def _fit(picture: Any, shape: Shape, pillow: Any) -> Any:
 
 
 def _normalise(images: NDArray[Any], factors: Normalisation) -> NDArray[np.float32]:
-    """Pixels in float32, normalised; floats are already. One rounding each: a table of the 256 values by channel."""
+    """Pixels in float32, normalised; floats are already. One rounding each: a table of the 256 values by
+    channel.
+    """
     if images.dtype != np.uint8:
         return np.ascontiguousarray(images, np.float32)
     channels = images.shape[3]

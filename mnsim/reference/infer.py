@@ -18,12 +18,14 @@ Watch = Callable[[Operator, str, Array], None]
 
 
 def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None = None, watch: Watch | None = None) -> tuple[Array, ...]:
-    """The network's outputs for one image (H, W, C), in the order of `graph.outputs`: int8, or float32 for a float32 graph.
+    """The network's outputs for one image (H, W, C), in the order of `graph.outputs`: int8, or float32 for
+    a float32 graph.
 
-    An int8 graph needs `numbers` (`calibrate`), and takes an int8 image as it is and a float one to be quantised. Integers are
-    exact; float32 sums are taken in float64 and rounded once a stage. `watch(operator, stage, result)` sees the result of every
-    stage, named as in `Kernel.operation`; the last one is the operator's map. Raises ValueError for an image of another shape,
-    for weights that do not fit the graph, and for float16.
+    An int8 graph needs `numbers` (`calibrate`), and takes an int8 image as it is and a float one to be
+    quantised. Integers are exact; float32 sums are taken in float64 and rounded once a stage.
+    `watch(operator, stage, result)` sees the result of every stage, named as in `Kernel.operation`; the
+    last one is the operator's map. Raises ValueError for an image of another shape, for weights that do
+    not fit the graph, and for float16.
     """
     return run(graph, Store(graph, weights, numbers), image, numbers, watch)
 
@@ -36,10 +38,11 @@ def run(
     watch: Watch | None = None,
     fast: bool = False,
 ) -> tuple[Array, ...]:
-    """`infer` with weights as stored, to run many images: `layer_arrays` is faster, a `Store` takes less memory.
+    """`infer` with weights as stored, to run many images: `layer_arrays` is faster, a `Store` takes less
+    memory.
 
-    `fast` sums floats in float32: for results, not for comparisons. Clamps (relu) of floats then overwrite what `watch` saw before them.
-    It changes nothing in int8.
+    `fast` sums floats in float32: for results, not for comparisons. Clamps (relu) of floats then overwrite
+    what `watch` saw before them. It changes nothing in int8.
     """
     require(graph, numbers)
     maps: dict[int, Array] = {0: as_input(graph, image, numbers)}
@@ -69,7 +72,9 @@ def as_input(graph: Graph, image: Array, numbers: Numbers | None) -> Array:
 def stages(
     graph: Graph, operator: Operator, inputs: Sequence[Array], stored: tuple[LayerArrays, Numbers | None], fast: bool = False
 ) -> Iterator[tuple[str, Array]]:
-    """Each of the operator's stages with its result, the map last. `inputs` are whole maps, `stored` its weights and the numbers."""
+    """Each of the operator's stages with its result, the map last. `inputs` are whole maps, `stored` its
+    weights and the numbers.
+    """
     arrays, numbers = stored
     layer = numbers.layers[operator.index] if numbers else None
     kernel = whole_kernel(graph, operator)

@@ -1,17 +1,18 @@
 """Network operators on arrays in height x width x channels, whole maps or tiles of them.
 
-A kernel pads what it is told to pad, (top, bottom, left, right), so a tile and a whole map are the same to it. Those of the matrix
-unit return accumulators, to which nothing has been rounded yet:
+A kernel pads what it is told to pad, (top, bottom, left, right), so a tile and a whole map are the same to
+it. Those of the matrix unit return accumulators, to which nothing has been rounded yet:
 
-    input int8 (with its zero point)     int32, exact; wraps as hardware's would from about 66,000 terms on
-    input float64                        float64
-    input float32                        float32: fast, but the sum's order, and so its last bit, depends on the shape
+    input int8 (and its zero point)     int32, exact; wraps as hardware's would from about 66,000 terms on
+    input float64                       float64
+    input float32                       float32: fast, but its last bit depends on the shape
 
-NumPy has no BLAS for integers. A float32 holds every integer up to 2^24, so that products of two int8 values (up to 2^14) are summed
-exactly in any order while there are at most 1024 of them; longer sums are cut into pieces of that many.
+NumPy has no BLAS for integers. A float32 holds every integer up to 2^24, so that products of two int8
+values (up to 2^14) are summed exactly in any order while there are at most 1024 of them; longer sums are
+cut into pieces of that many.
 
-Filters of a narrower type than x's (float32 beside float64, and int8, which is computed in floats) are widened some output channels
-at a time: those of a whole layer can take a gigabyte.
+Filters of a narrower type than x's (float32 beside float64, and int8, which is computed in floats) are
+widened some output channels at a time: those of a whole layer can take a gigabyte.
 """
 
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ def pad(x: Array, padding: Padding, value: float = 0) -> Array:
 
 
 def conv(x: Array, filters: Array, sweep: Sweep, groups: int = 1, zero_point: int = 0) -> Array:
-    """Convolution: x (H, W, C_in), filters (C_out, k_h, k_w, C_in / groups); accumulators (H_out, W_out, C_out).
+    """Convolution: x (H, W, C_in), filters (C_out, k_h, k_w, C_in / groups); accumulators (H_out, W_out,
+    C_out).
 
     With int8 the padding stands for the number zero, which is the zero point.
     """
@@ -84,7 +86,9 @@ def conv(x: Array, filters: Array, sweep: Sweep, groups: int = 1, zero_point: in
 
 
 def _blocks(filters: Array, working: np.dtype[Any], first: int, last: int) -> Iterator[slice]:
-    """The output channels [first, last) of filters in parts of which each may be widened at once; floats of the working type as one."""
+    """The output channels [first, last) of filters in parts of which each may be widened at once; floats
+    of the working type as one.
+    """
     size = max(1, last - first)
     if filters.dtype != working or filters.dtype == np.int8:
         size = max(1, min(size, WIDENED_ELEMENTS // max(1, prod(filters.shape[1:]))))
@@ -111,7 +115,9 @@ def _convolve(padded: Array, filters: Array, sweep: Sweep, result: Array) -> Non
 
 
 def _columns(x: Array, sweep: Sweep, extent: Pair) -> Array:
-    """The input unfolded (im2col): for each output pixel a row of its k_h * k_w * C inputs; for a 1 x 1 window the input itself."""
+    """The input unfolded (im2col): for each output pixel a row of its k_h * k_w * C inputs; for a 1 x 1
+    window the input itself.
+    """
     (height, width), channels = extent, x.shape[2]
     if sweep.window == (1, 1):
         taken = x[:: sweep.stride[0], :: sweep.stride[1]][:height, :width]
@@ -156,10 +162,11 @@ def dense(x: Array, filters: Array, zero_point: int = 0) -> Array:
 
 
 def depthwise(x: Array, filters: Array, sweep: Sweep, zero_point: int = 0) -> Array:
-    """Depthwise convolution: x (H, W, C), filters (k_h, k_w, C * multiplier); accumulators (H_out, W_out, C * multiplier).
+    """Depthwise convolution: x (H, W, C), filters (k_h, k_w, C * multiplier); accumulators (H_out, W_out,
+    C * multiplier).
 
-    A sum of shifted maps, one for each of the window's elements, each times its weights; always in the same order, so that it does
-    not depend on the shape, even in float32.
+    A sum of shifted maps, one for each of the window's elements, each times its weights; always in the
+    same order, so that it does not depend on the shape, even in float32.
     """
     if x.dtype == np.int8:  # a difference is at most 255, so these sums too are exact in float32
         working = np.dtype(np.float32 if prod(sweep.window) <= EXACT_TAPS else np.float64)
@@ -192,7 +199,9 @@ def depthwise(x: Array, filters: Array, sweep: Sweep, zero_point: int = 0) -> Ar
 
 
 def _phases(padded: Array, stride: int) -> list[Array]:
-    """The columns 0, stride, ...; then 1, 1 + stride, ...; each row one run, so that every shift of it is one run too."""
+    """The columns 0, stride, ...; then 1, 1 + stride, ...; each row one run, so that every shift of it is
+    one run too.
+    """
     return [np.ascontiguousarray(padded[:, phase::stride]).reshape(len(padded), -1) for phase in range(min(stride, padded.shape[1]))]
 
 
@@ -216,7 +225,9 @@ def max_pool(x: Array, sweep: Sweep) -> Array:
 
 
 def sum_pool(x: Array, sweep: Sweep, zero_point: int = 0) -> Array:
-    """The sum under the window, of the numbers that int8 values stand for: int32 for int8, float64 for floats."""
+    """The sum under the window, of the numbers that int8 values stand for: int32 for int8, float64 for
+    floats.
+    """
     wide: Array = x.astype(np.int32) - np.int32(zero_point) if x.dtype == np.int8 else x.astype(np.float64)
     shifts = _shifts(wide, sweep, 0)
     result = next(shifts).copy()
@@ -226,7 +237,9 @@ def sum_pool(x: Array, sweep: Sweep, zero_point: int = 0) -> Array:
 
 
 def pool_counts(x: Array, sweep: Sweep) -> NDArray[np.float32]:
-    """How many elements of the map are under each window, (H_out, W_out, 1): an average leaves padding out."""
+    """How many elements of the map are under each window, (H_out, W_out, 1): an average leaves padding
+    out.
+    """
     ones = np.ones((*x.shape[:2], 1), np.int8)
     return sum_pool(ones, sweep).astype(np.float32)
 

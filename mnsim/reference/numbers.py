@@ -1,8 +1,9 @@
 """Quantisation to int8: what every number in the machine stands for.
 
-An activation q stands for (q - zero_point) * scale, one scale a map, q in -128..127. A weight q stands for q * scale, one scale a
-channel, q in -127..127. A bias is int32 at scale s_x * s_w. A matrix operator's accumulator becomes an activation by ONNX's rule,
-saturate(rint(float32(acc) * float32(s_x * s_w / s_y)) + zero_point), halves to even. Operators of one argument are tables.
+An activation q stands for (q - zero_point) * scale, one scale a map, q in -128..127. A weight q stands for
+q * scale, one scale a channel, q in -127..127. A bias is int32 at scale s_x * s_w. A matrix operator's
+accumulator becomes an activation by ONNX's rule, saturate(rint(float32(acc) * float32(s_x * s_w / s_y)) +
+zero_point), halves to even. Operators of one argument are tables.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What an int8 activation q stands for: (q - zero_point) * scale. `scale` is a float32's value, above 0."""
+    """What an int8 activation q stands for: (q - zero_point) * scale. `scale` is a float32's value, above
+    0.
+    """
 
     scale: float
     zero_point: int
@@ -32,9 +35,10 @@ class Scale:
 class StageNumbers:
     """What one stage of an operator needs to run in int8, beside its bytes.
 
-    `name` is the stage's operation as `Kernel.operation` has it. `inputs` are the scales of what it reads, `output` that of what it
-    writes. `multipliers` are s_x * s_w / s_y, one a channel, of a matrix operator. `table` has 256 entries: of an activation the
-    output for q = -128, -127, ...; of a softmax exp(-scale * d), d = 0, 1, ... being the distance from the largest input.
+    `name` is the stage's operation as `Kernel.operation` has it. `inputs` are the scales of what it reads,
+    `output` that of what it writes. `multipliers` are s_x * s_w / s_y, one a channel, of a matrix
+    operator. `table` has 256 entries: of an activation the output for q = -128, -127, ...; of a softmax
+    exp(-scale * d), d = 0, 1, ... being the distance from the largest input.
     """
 
     name: str
@@ -46,7 +50,9 @@ class StageNumbers:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LayerNumbers:
-    """An operator's stages in order (the operator, unfolded batch norm, activation), and its filters' scales, one a channel."""
+    """An operator's stages in order (the operator, unfolded batch norm, activation), and its filters'
+    scales, one a channel.
+    """
 
     stages: tuple[StageNumbers, ...]
     weight_scales: NDArray[np.float64] | None = None
@@ -66,14 +72,18 @@ class LayerNumbers:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Numbers:
-    """A network's quantisation: each map's scale, by map index, and each operator's numbers, by operator index."""
+    """A network's quantisation: each map's scale, by map index, and each operator's numbers, by operator
+    index.
+    """
 
     maps: tuple[Scale, ...]
     layers: tuple[LayerNumbers, ...]
 
 
 def scale_of(low: float, high: float, name: str) -> Scale:
-    """The scale that spreads a range, widened to include 0, over the 256 values. Raises ValueError for a range that is not finite."""
+    """The scale that spreads a range, widened to include 0, over the 256 values. Raises ValueError for a
+    range that is not finite.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
     step = np.float32((high - low) / (HIGHEST - LOWEST)) if np.isfinite(high - low) else np.float32(np.inf)
     if not np.isfinite(step):
@@ -96,8 +106,8 @@ def weight_scales(filters: NDArray[np.float64], channel_axis: int, least: NDArra
 def least_weight_scales(bias: NDArray[np.float64], x: Scale) -> NDArray[np.float64]:
     """The weight scale of each channel below which its bias would not fit the accumulator.
 
-    A bias counts in steps of the input's scale times the weights', and is to stay below 2^30: int32 leaves as much
-    for the sum. It matters where a channel's weights are next to nothing and its bias is not.
+    A bias counts in steps of the input's scale times the weights', and is to stay below 2^30: int32 leaves
+    as much for the sum. It matters where a channel's weights are next to nothing and its bias is not.
     """
     return np.abs(bias) / (x.scale * MOST_BIAS)
 
@@ -126,12 +136,16 @@ def dequantise(values: Ints8, scale: Scale) -> Floats:
 
 
 def requantise(accumulators: NDArray[np.int32], multipliers: NDArray[Any], output: Scale) -> Ints8:
-    """ONNX's rule: saturate(rint(float32(acc) * multiplier) + zero_point); `multipliers` are float32, one a channel or one."""
+    """ONNX's rule: saturate(rint(float32(acc) * multiplier) + zero_point); `multipliers` are float32, one
+    a channel or one.
+    """
     return saturate(np.rint(accumulators.astype(np.float32) * multipliers), output)
 
 
 def multipliers_of(x: Scale, weight_scales: NDArray[np.float64], y: Scale) -> Floats:
-    """(s_x * s_w) / s_y by channel, each step in float32: ONNX Runtime's order, without which one result in millions differs."""
+    """(s_x * s_w) / s_y by channel, each step in float32: ONNX Runtime's order, without which one result
+    in millions differs.
+    """
     return np.float32(x.scale) * weight_scales.astype(np.float32) / np.float32(y.scale)
 
 

@@ -2,24 +2,27 @@
 
 A command on the matrix unit is
 
-    sums = accumulate(kernel, x, filters, numbers)            int32 or float64 (H_out, W_out, C_out of the tile)
-    sums = add_start(sums, start)                             start: the bias plane (C_out,), or the partial sums so far, if any
-    stored = partial(sums)                                    when kernel.partial: int32 or float32, what 4-byte partial sums hold
-    stored = finish(sums, numbers, channels)                  else: int8 or float32, what the map holds
+    sums = accumulate(kernel, x, filters, numbers)   int32 or float64, (H_out, W_out, C_out) of the tile
+    sums = add_start(sums, start)                    start: the bias plane (C_out,), or partial sums so far
+    stored = partial(sums)                           when kernel.partial: int32 or float32, 4 bytes each
+    stored = finish(sums, numbers, channels)         else: int8 or float32, what the map holds
 
 and, for each of `kernel.fused` in order, and likewise for a command on the vector unit,
 
     stored = apply_vector(kernel, inputs, numbers, norm)
 
-where `numbers` is the operator's stage of the command's name, `layer_numbers.stage(operation)`, in int8 and None in float32. A
-stage always rounds to what the map holds, fused or not, so fusing changes no bits. `channels` is the tile's half-open range of
-output channels; only `finish` needs it, since a tile brings its own slices of everything else.
+where `numbers` is the operator's stage of the command's name, `layer_numbers.stage(operation)`, in int8
+and None in float32. A stage always rounds to what the map holds, fused or not, so fusing changes no bits.
+`channels` is the tile's half-open range of output channels; only `finish` needs it, since a tile brings
+its own slices of everything else.
 
-Arrays are in the layouts of memory: int8 or float32 maps (H, W, C), filters (C_out, k_h, k_w, C_in / groups), depthwise
-(k_h, k_w, C_out), fully connected (C_out, K). No stored float32 is -0.0: of two zeros that are equal a maximum may take either.
+Arrays are in the layouts of memory: int8 or float32 maps (H, W, C), filters (C_out, k_h, k_w, C_in /
+groups), depthwise (k_h, k_w, C_out), fully connected (C_out, K). No stored float32 is -0.0: of two zeros
+that are equal a maximum may take either.
 
-Integers are exact, and so identical in any tiling. In float32 a sum is taken in float64 and rounded once, so tilings agree but for
-sums that lie within float64's error of the middle between two float32; a split input rounds its partial sums, and can differ by more.
+Integers are exact, and so identical in any tiling. In float32 a sum is taken in float64 and rounded once,
+so tilings agree but for sums that lie within float64's error of the middle between two float32; a split
+input rounds its partial sums, and can differ by more.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,10 +55,12 @@ def whole_kernel(graph: Graph, operator: Operator) -> Kernel:
 
 
 def accumulate(kernel: Kernel, x: Array, filters: Array, numbers: StageNumbers | None = None, fast: bool = False) -> Array:
-    """A matrix operator's sums over the tile's input channels, without bias: int32 (int8), float64, or float32 when `fast`.
+    """A matrix operator's sums over the tile's input channels, without bias: int32 (int8), float64, or
+    float32 when `fast`.
 
-    `x` is (H, W, C) or, fully connected, K elements in any shape; its padding is the kernel's. Needs `numbers` for the input's
-    zero point when x is int8. Raises ValueError for an operation that is not the matrix unit's, and TypeError as `apply_vector` does.
+    `x` is (H, W, C) or, fully connected, K elements in any shape; its padding is the kernel's. Needs
+    `numbers` for the input's zero point when x is int8. Raises ValueError for an operation that is not the
+    matrix unit's, and TypeError as `apply_vector` does.
     """
     _same_kind(x, numbers)
     zero_point = numbers.inputs[0].zero_point if numbers else 0
@@ -77,7 +82,8 @@ def sweep_of(kernel: Kernel) -> Sweep:
 
 
 def add_start(sums: Array, start: Array | None) -> Array:
-    """The sums on top of what they start from: biases (C,) or partial sums (H, W, C), int32 or float32; None for zero.
+    """The sums on top of what they start from: biases (C,) or partial sums (H, W, C), int32 or float32;
+    None for zero.
 
     Works in place and returns `sums`.
     """
@@ -92,7 +98,9 @@ def partial(sums: Array) -> Array:
 
 
 def finish(sums: Array, numbers: StageNumbers | None, channels: Span) -> Array:
-    """What is stored of complete sums: requantised to int8 by the multipliers of channels [c0, c1), or rounded to float32."""
+    """What is stored of complete sums: requantised to int8 by the multipliers of channels [c0, c1), or
+    rounded to float32.
+    """
     if numbers is None:
         return sums if sums.dtype == np.float32 else _rounded(sums)
     assert numbers.multipliers is not None
@@ -104,10 +112,11 @@ def apply_vector(
 ) -> Array:
     """A vector operation: the int8 or float32 output of stored inputs. `kernel.operation` says which.
 
-    `norm` is a batch norm's float32 (2, C) of this tile's channels, scale and shift. An addition has several inputs, all other
-    operations one; `copy` returns its own as it is. `in_place` allows a clamp of floats to overwrite its input, and to leave a -0.0 that
-    it finds there. Raises ValueError for an operation that is not the vector unit's, and TypeError for int8 inputs without `numbers` or
-    floats with them: bytes are never taken for the numbers that they stand for.
+    `norm` is a batch norm's float32 (2, C) of this tile's channels, scale and shift. An addition has
+    several inputs, all other operations one; `copy` returns its own as it is. `in_place` allows a clamp of
+    floats to overwrite its input, and to leave a -0.0 that it finds there. Raises ValueError for an
+    operation that is not the vector unit's, and TypeError for int8 inputs without `numbers` or floats with
+    them: bytes are never taken for the numbers that they stand for.
     """
     operation = kernel.operation
     if operation == "copy":

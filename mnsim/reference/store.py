@@ -14,7 +14,9 @@ KEPT_BYTES = 1 << 26  # a network of this size is folded once, however many imag
 
 
 class LayerArrays(NamedTuple):
-    """One operator's store: filters in their layout, its bias plane (int32 or float32), and batch norm's (2, C) float32 planes."""
+    """One operator's store: filters in their layout, its bias plane (int32 or float32), and batch norm's
+    (2, C) float32 planes.
+    """
 
     filters: NDArray[Any] | None
     bias: NDArray[Any] | None
@@ -22,10 +24,11 @@ class LayerArrays(NamedTuple):
 
 
 class Store:
-    """`layer_arrays` one operator at a time, by index: made when asked for, and kept only while all that is kept takes `KEPT_BYTES`.
+    """`layer_arrays` one operator at a time, by index: made when asked for, and kept only while all that
+    is kept takes `KEPT_BYTES`.
 
-    Raises ValueError as `layer_arrays` does, but for an operator's arrays when they are asked for. Without a folded batch norm,
-    float32 filters are those of the weights themselves.
+    Raises ValueError as `layer_arrays` does, but for an operator's arrays when they are asked for. Without
+    a folded batch norm, float32 filters are those of the weights themselves.
     """
 
     def __init__(self, graph: Graph, weights: Weights, numbers: Numbers | None = None) -> None:
@@ -47,10 +50,11 @@ class Store:
 
 
 def layer_arrays(graph: Graph, weights: Weights, numbers: Numbers | None = None) -> tuple[LayerArrays, ...]:
-    """What is stored of each operator, by index: int8 filters and int32 biases with `numbers`, float32 without.
+    """What is stored of each operator, by index: int8 filters and int32 biases with `numbers`, float32
+    without.
 
-    Raises ValueError, naming the layer, when an array is missing or has the wrong shape, and for an int8 store without `numbers`
-    or the reverse; float16 is a dtype for costs only.
+    Raises ValueError, naming the layer, when an array is missing or has the wrong shape, and for an int8
+    store without `numbers` or the reverse; float16 is a dtype for costs only.
     """
     store = Store(graph, weights, numbers)
     return tuple(store[operator.index] for operator in graph.operators)
@@ -89,7 +93,9 @@ def _float_filters(folded: Folded) -> NDArray[np.float32] | None:
 
 
 def filter_scales(folded: Folded, x: Scale) -> NDArray[np.float64] | None:
-    """The scales of the operator's int8 filters, one a channel, for an input of this scale; None without filters."""
+    """The scales of the operator's int8 filters, one a channel, for an input of this scale; None without
+    filters.
+    """
     if folded.filters is None:
         return None
     least = np.zeros(folded.filters.shape[folded.channel_axis]) if folded.bias is None else least_weight_scales(folded.bias, x)
@@ -100,10 +106,11 @@ def filter_scales(folded: Folded, x: Scale) -> NDArray[np.float64] | None:
 def stored_bytes(
     graph: Graph, weights: Weights, numbers: Numbers | None = None
 ) -> Iterator[tuple[Operator, tuple[NDArray[np.uint8], NDArray[np.uint8]]]]:
-    """Each operator's filters and biases as they lie in external memory, one operator after another; little-endian.
+    """Each operator's filters and biases as they lie in external memory, one operator after another;
+    little-endian.
 
-    Biases are planes of one 4-byte number a channel: the bias (int32 or float32) if there is one, then scale and shift (float32)
-    of a batch norm that is not folded. Raises as `layer_arrays` does.
+    Biases are planes of one 4-byte number a channel: the bias (int32 or float32) if there is one, then
+    scale and shift (float32) of a batch norm that is not folded. Raises as `layer_arrays` does.
     """
     store = Store(graph, weights, numbers)
     for operator in graph.operators:

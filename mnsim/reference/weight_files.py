@@ -11,16 +11,19 @@ Every array that the network needs must be there, under one of these names (for 
 | mean | `conv1/mean` | `conv1.bn.running_mean`, `conv1.bn.mean`, `conv1.mean` |
 | variance | `conv1/variance` | `conv1.bn.running_var`, `conv1.bn.var`, `conv1.variance` |
 
-A `batch_norm` layer of its own, say `bn1`, has `bn1/gamma` ..., or `bn1.weight`, `bn1.bias`, `bn1.running_mean`, `bn1.running_var`.
+A `batch_norm` layer of its own, say `bn1`, has `bn1/gamma` ..., or `bn1.weight`, `bn1.bias`,
+`bn1.running_mean`, `bn1.running_var`.
 
-The name says how the array lies in an .npz or .safetensors file: own names are in mnsim's layout (filters OHWI, depthwise KKC, fully
-connected C_out x K with K in the order row, column, channel), the others in PyTorch's (OIHW, depthwise C_out x 1 x k_h x k_w, K in the
-order channel, row, column). In an .onnx file all lie as ONNX's operators want them, which is PyTorch's layout; a matrix that MatMul or
-an untransposed Gemm uses is turned, and a batch norm's own epsilon is made up for in its variance. (Other files do not say their
-epsilon; it is taken to be `EPSILON`.) Numbers are float16, bfloat16, float32 or float64, and become float32.
+The name says how the array lies in an .npz or .safetensors file: own names are in mnsim's layout (filters
+OHWI, depthwise KKC, fully connected C_out x K with K in the order row, column, channel), the others in
+PyTorch's (OIHW, depthwise C_out x 1 x k_h x k_w, K in the order channel, row, column). In an .onnx file
+all lie as ONNX's operators want them, which is PyTorch's layout; a matrix that MatMul or an untransposed
+Gemm uses is turned, and a batch norm's own epsilon is made up for in its variance. (Other files do not say
+their epsilon; it is taken to be `EPSILON`.) Numbers are float16, bfloat16, float32 or float64, and become
+float32.
 
-Arrays that the network has no use for are left unread, and `read_weights` names them. One that would change what a layer computes (a
-bias for a layer without one) is refused.
+Arrays that the network has no use for are left unread, and `read_weights` names them. One that would
+change what a layer computes (a bias for a layer without one) is refused.
 """
 
 import io
@@ -63,7 +66,9 @@ class LoadedWeights(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """An array that a layer needs, in mnsim's words; `source` is the shape of its input, `order` that of its input's channels."""
+    """An array that a layer needs, in mnsim's words; `source` is the shape of its input, `order` that of
+    its input's channels.
+    """
 
     operator: Operator
     array: str
@@ -75,8 +80,9 @@ class _Wanted(NamedTuple):
 def load_weights(path: str | Path, graph: Graph) -> Weights:
     """The graph's weights from an .npz, .safetensors or .onnx file.
 
-    Raises SpecError (S401 unreadable, S402 missing, doubled or of the wrong kind, S403 values that cannot be, S404 a library is
-    missing) or ShapeError; its `problems` are all that is wrong, each with its layer.
+    Raises SpecError (S401 unreadable, S402 missing, doubled or of the wrong kind, S403 values that cannot
+    be, S404 a library is missing) or ShapeError; its `problems` are all that is wrong, each with its
+    layer.
     """
     return read_weights(path, graph).weights
 
@@ -130,7 +136,9 @@ def _names(operator: Operator, array: str) -> list[str]:
 
 
 def _find(path: Path, wanted: _Wanted, entries: Mapping[str, Entry], operators: Mapping[str, Operator], strangers: Collection[str]) -> str:
-    """The name under which the file has an array. `strangers` are the names in the file that no layer answers to: mistyped, perhaps."""
+    """The name under which the file has an array. `strangers` are the names in the file that no layer
+    answers to: mistyped, perhaps.
+    """
     names = _names(wanted.operator, wanted.array)
     found = [name for name in names if name in entries and not _is_of_another(name, wanted.operator, operators)]
     if len(found) == 1:
@@ -146,7 +154,9 @@ def _find(path: Path, wanted: _Wanted, entries: Mapping[str, Entry], operators: 
 
 
 def _is_of_another(name: str, operator: Operator, operators: Mapping[str, Operator]) -> bool:
-    """Whether `a.bn.weight` is not the batch norm of layer `a` but the weight of a layer that is called `a.bn`."""
+    """Whether `a.bn.weight` is not the batch norm of layer `a` but the weight of a layer that is called
+    `a.bn`.
+    """
     stem = f"{operator.name}.bn"
     return name.startswith(f"{stem}.") and stem in operators
 
@@ -154,7 +164,9 @@ def _is_of_another(name: str, operator: Operator, operators: Mapping[str, Operat
 def _meddling(
     path: Path, operator: Operator, known: set[str], entries: Mapping[str, Entry], operators: Mapping[str, Operator]
 ) -> list[MnsimError]:
-    """Arrays that would change what a layer computes if it took them: a bias or a batch norm that it does not have."""
+    """Arrays that would change what a layer computes if it took them: a bias or a batch norm that it does
+    not have.
+    """
     names = _BATCH_NORM_NAMES if operator.kind == "batch_norm" else _OTHER_NAMES
     found: list[MnsimError] = []
     for array in names:
@@ -234,12 +246,16 @@ def _from_outer(path: Path, wanted: _Wanted, values: NDArray[np.float32]) -> NDA
 
 
 def _flat_order(height: int, width: int, channels: int) -> NDArray[np.intp]:
-    """Where each element of a map flattened by row, column, channel stands when it is flattened by channel, row, column."""
+    """Where each element of a map flattened by row, column, channel stands when it is flattened by
+    channel, row, column.
+    """
     return np.arange(height * width * channels).reshape(channels, height, width).transpose(1, 2, 0).ravel()
 
 
 def _channel_orders(graph: Graph) -> list[NDArray[np.intp] | None]:
-    """For each map, where each of its channels stands in PyTorch's order: elsewhere only when flattened. None where nothing moves."""
+    """For each map, where each of its channels stands in PyTorch's order: elsewhere only when flattened.
+    None where nothing moves.
+    """
     orders: list[NDArray[np.intp] | None] = [None] * len(graph.maps)
     for operator in graph.operators:
         shape = graph.maps[operator.inputs[0]].shape

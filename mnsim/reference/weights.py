@@ -1,4 +1,6 @@
-"""A network's weights as trained: float32 arrays by layer, before batch norm is folded and before quantisation."""
+"""A network's weights as trained: float32 arrays by layer, before batch norm is folded and before
+quantisation.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +22,19 @@ Floats = NDArray[np.float32]
 class Weights:
     """Float32 arrays by layer name and array name; `expected_shapes` says which there must be.
 
-    `filters` are (C_out, k_h, k_w, C_in / groups) of a convolution, (k_h, k_w, C_out) of a depthwise one, where output channel
-    c * multiplier + m belongs to input channel c, and (C_out, K) of a fully connected layer, K = H * W * C_in in HWC order.
-    `bias`, and batch norm's `gamma`, `beta`, `mean` and `variance`, have one number a channel.
+    `filters` are (C_out, k_h, k_w, C_in / groups) of a convolution, (k_h, k_w, C_out) of a depthwise one,
+    where output channel c * multiplier + m belongs to input channel c, and (C_out, K) of a fully connected
+    layer, K = H * W * C_in in HWC order. `bias`, and batch norm's `gamma`, `beta`, `mean` and `variance`,
+    have one number a channel.
     """
 
     layers: Mapping[str, Mapping[str, Floats]]
 
 
 def expected_shapes(graph: Graph) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The arrays that `Weights` must have for the graph: by layer name (only those with weights), by array name, their shapes."""
+    """The arrays that `Weights` must have for the graph: by layer name (only those with weights), by array
+    name, their shapes.
+    """
     shapes = {operator.name: _shapes_of(operator) for operator in graph.operators}
     return {layer: found for layer, found in shapes.items() if found}
 
@@ -37,8 +42,8 @@ def expected_shapes(graph: Graph) -> dict[str, dict[str, tuple[int, ...]]]:
 def random_weights(graph: Graph, seed: int = 0) -> Weights:
     """Seeded random weights: He-normal filters, small biases, and batch norms near the identity.
 
-    Each layer draws from a stream of its own (seed and place in the network), and the values do not depend on the dtype, so
-    float32 and int8 graphs of one network have the same weights.
+    Each layer draws from a stream of its own (seed and place in the network), and the values do not depend
+    on the dtype, so float32 and int8 graphs of one network have the same weights.
     """
     shapes = expected_shapes(graph)
     layers: dict[str, dict[str, Floats]] = {}
@@ -62,10 +67,12 @@ def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...], kind: 
 
 
 class Folded(NamedTuple):
-    """What inference reads of an operator, None where it has none: biases (C,) with a folded batch norm in them, in float64; the norm
-    (2, C) of an unfolded one, y = x * scale + shift; and filters as trained, which `pieces` gives with the folded batch norm in them.
+    """What inference reads of an operator, None where it has none: biases (C,) with a folded batch norm in
+    them, in float64; the norm (2, C) of an unfolded one, y = x * scale + shift; and filters as trained,
+    which `pieces` gives with the folded batch norm in them.
 
-    `channel_axis` is the axis of the filters that is their output channel: the last one of a depthwise convolution, else the first.
+    `channel_axis` is the axis of the filters that is their output channel: the last one of a depthwise
+    convolution, else the first.
     """
 
     filters: Floats | None
@@ -75,7 +82,9 @@ class Folded(NamedTuple):
     norm: NDArray[np.float64] | None
 
     def pieces(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """The filters as inference reads them, in float64, some output channels [a, b) at a time: all at once can take a gigabyte."""
+        """The filters as inference reads them, in float64, some output channels [a, b) at a time: all at
+        once can take a gigabyte.
+        """
         if self.filters is None:
             return
         channels = self.filters.shape[self.channel_axis]
@@ -94,10 +103,12 @@ def along(axis: int, part: slice) -> tuple[Any, ...]:
 
 
 def fold(graph: Graph, weights: Weights, operator: Operator) -> Folded:
-    """Fold or merge the operator's batch norm: scale = gamma / sqrt(variance + EPSILON), shift = beta - mean * scale.
+    """Fold or merge the operator's batch norm: scale = gamma / sqrt(variance + EPSILON), shift = beta -
+    mean * scale.
 
-    Folded, the filters become filters * scale and the bias becomes beta + (bias - mean) * scale. Raises ValueError, naming the
-    layer, when an array is missing or has another shape than `expected_shapes` says.
+    Folded, the filters become filters * scale and the bias becomes beta + (bias - mean) * scale. Raises
+    ValueError, naming the layer, when an array is missing or has another shape than `expected_shapes`
+    says.
     """
     has, arrays = operator.weights, weights.layers.get(operator.name, {})
     for name, shape in _shapes_of(operator).items():

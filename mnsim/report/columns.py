@@ -1,4 +1,6 @@
-"""The columns of the table of layers: what each shows, in which unit, and which are kept when there is little room."""
+"""The columns of the table of layers: what each shows, in which unit, and which are kept when there is
+little room.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -90,7 +92,9 @@ def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Co
 
 
 def _pieces(cut: Cut) -> str:
-    """How a layer is cut: strips x output blocks x input blocks and what stays, if anything does; empty for one tile."""
+    """How a layer is cut: strips x output blocks x input blocks and what stays, if anything does; empty
+    for one tile.
+    """
     counts, stays = tile_counts(cut.geometry, cut.tiling), what_stays(cut.geometry, cut.tiling)
     if max(counts) == 1:
         return ""

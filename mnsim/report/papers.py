@@ -33,7 +33,9 @@ def _blocks(found: Sequence[Reproduction], view: View) -> Iterator[Block]:
 
 
 def _tables(found: Reproduction, is_page: bool) -> Iterator[Table]:
-    """The paper's tables; on a screen that is too narrow for one, with shorter cells, then without the names of layers."""
+    """The paper's tables; on a screen that is too narrow for one, with shorter cells, then without the
+    names of layers.
+    """
     for table in dict.fromkeys(cell.table for cell in found.cells):
         cells = [cell for cell in found.cells if cell.table == table]
         title = f"{found.paper}, {table}" if table else found.paper
@@ -131,7 +133,9 @@ def as_record(found: Sequence[Reproduction]) -> Record:
 
 
 def count(found: Sequence[Reproduction]) -> tuple[int, int, int]:
-    """Cells that came out and cells in all, of the papers that have a rule if there are any; and what differs anywhere."""
+    """Cells that came out and cells in all, of the papers that have a rule if there are any; and what
+    differs anywhere.
+    """
     ruled = [each for each in found if each.totals]
     checked = [cell for each in ruled or found for cell in each.checked]
     wrong = sum(not cell.is_exact for each in found for cell in each.checked)

@@ -15,7 +15,9 @@ _VERBOSITY = {"bare": -1, "usual": 0, "more": 1}
 
 
 def program_document(program: Program, about: str, layer: str | None = None) -> Document:
-    """A row a command, those of one layer or all; the record is the whole program. `about` is the network in a few words."""
+    """A row a command, those of one layer or all; the record is the whole program. `about` is the network
+    in a few words.
+    """
     commands = [command for command in program.commands if layer in (None, command.layer)]
 
     def blocks(view: View) -> Sequence[Block]:

@@ -1,4 +1,6 @@
-"""An estimate as plain data: the record of `mnsim analyze`, and a flat row a layer. The names are a public contract."""
+"""An estimate as plain data: the record of `mnsim analyze`, and a flat row a layer. The names are a public
+contract.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -30,7 +32,9 @@ def rows_of(records: Sequence[Record], names: Sequence[str] = ()) -> Rows:
 
 
 def as_dict(estimate: Estimate) -> Record:
-    """The estimate as dictionaries, lists, numbers and strings. Shapes are [height, width, channels]; address null is external."""
+    """The estimate as dictionaries, lists, numbers and strings. Shapes are [height, width, channels];
+    address null is external.
+    """
     return {
         "network": network_record(estimate),
         "hardware": hardware_record(estimate),
@@ -113,7 +117,8 @@ def _window_part(operator: Operator, part: str) -> list[int] | None:
 
 
 def _plan_record(estimate: Estimate) -> Record:
-    """The plan: each map's home over its layers (first and last included), each segment's cut and working space.
+    """The plan: each map's home over its layers (first and last included), each segment's cut and working
+    space.
 
     A cut's `stays` is null where nothing is held while something else passes.
     """
@@ -144,7 +149,9 @@ def _plan_record(estimate: Estimate) -> Record:
 
 
 def flat_rows(record: Mapping[str, Any]) -> list[Record]:
-    """One flat row a layer: a shape is 28x28x3, several inputs are joined with `;`, external memory is an empty address."""
+    """One flat row a layer: a shape is 28x28x3, several inputs are joined with `;`, external memory is an
+    empty address.
+    """
     rows = []
     for layer in record["layers"]:
         flat: Record = {}

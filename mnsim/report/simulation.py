@@ -1,13 +1,15 @@
-"""A simulated run as plain data: the record of `mnsim simulate`, and its flat rows. The names are a public contract."""
+"""A simulated run as plain data: the record of `mnsim simulate`, and its flat rows. The names are a public
+contract.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from mnsim.analysis.occupancy import Occupancy, occupancy
+from mnsim.clocks.rates import rates_of
+from mnsim.clocks.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
 from mnsim.pipeline import Simulated
 from mnsim.program.model import Command
-from mnsim.program.rates import rates_of
-from mnsim.program.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
 from mnsim.report.records import Record, hardware_record, network_record
 
 
@@ -56,7 +58,9 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _layers(simulated: Simulated) -> list[Record]:
-    """One record a layer, in the network's order. A layer without commands takes no time, when the last of its inputs is there."""
+    """One record a layer, in the network's order. A layer without commands takes no time, when the last of
+    its inputs is there.
+    """
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     graph, times = estimate.graph, layer_times(program, timeline)
     rates = rates_of(estimate.hardware)

@@ -1,4 +1,6 @@
-"""`mnsim simulate`: the layers with what they waited for, the engines over time, and the sentences; runs side by side."""
+"""`mnsim simulate`: the layers with what they waited for, the engines over time, and the sentences; runs
+side by side.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -50,7 +52,9 @@ def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]
 
 
 def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
-    """The figures of a layer; `verbose` tells the three engines apart that it waits for. Waits of queues overlap: no sum over layers."""
+    """The figures of a layer; `verbose` tells the three engines apart that it waits for. Waits of queues
+    overlap: no sum over layers.
+    """
     layers, total = record["layers"], record["total"]
     unit, scale = time_unit(total["simulated_time_s"])
 
@@ -102,7 +106,9 @@ def _chart(simulated: Simulated, record: Record) -> Chart:
 
 
 def simulation_sentences(record: Record) -> tuple[str, ...]:
-    """How long it takes, beside the bounds and policy serial; which engine is busiest, and what the commands waited for."""
+    """How long it takes, beside the bounds and policy serial; which engine is busiest, and what the
+    commands waited for.
+    """
     total, engines = record["total"], record["engines"]
     end_s = total["simulated_time_s"]
     bounds = f"{total['simulated_to_bound']:.3f}x the bound for any schedule ({format_scaled(total['bound_time_s'], 's')})"
@@ -125,7 +131,9 @@ def simulation_sentences(record: Record) -> tuple[str, ...]:
 
 
 def _against_serial(record: Record) -> str:
-    """Policy serial beside this run: the plan that is best one thing at a time, not the same commands in a row."""
+    """Policy serial beside this run: the plan that is best one thing at a time, not the same commands in a
+    row.
+    """
     total = record["total"]
     end_s, serial_s = total["simulated_time_s"], total["serial_policy_time_s"]
     if record["policy"] == "serial":

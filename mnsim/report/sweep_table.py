@@ -1,4 +1,6 @@
-"""A sweep for people: what is going to run; the rows in the columns that tell them apart; and what stands out, in words."""
+"""A sweep for people: what is going to run; the rows in the columns that tell them apart; and what stands
+out, in words.
+"""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,8 @@
 """A simulated run as Chrome Trace Event JSON, for Perfetto (ui.perfetto.dev) and chrome://tracing.
 
-Trace times are whole nanoseconds, written in microseconds. Perfetto drops a slice that partly overlaps another one of its track
-without a word, so starts and ends are rounded by one rule: two commands that do not overlap do not after rounding, either.
+Trace times are whole nanoseconds, written in microseconds. Perfetto drops a slice that partly overlaps
+another one of its track without a word, so starts and ends are rounded by one rule: two commands that do
+not overlap do not after rounding, either.
 """
 
 import json
@@ -11,10 +12,10 @@ from heapq import merge
 from typing import Literal, NamedTuple
 
 from mnsim.analysis.occupancy import occupancy
+from mnsim.clocks.timeline import Timeline
+from mnsim.lowering.hazards import Log, Space, overlaps
 from mnsim.program.dump import Row, amount_of, kind_of, rows_of
-from mnsim.program.hazards import Log, Space, overlaps
 from mnsim.program.model import Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of, engines_of
-from mnsim.program.timeline import Timeline
 from mnsim.report.records import Record
 from mnsim.spec.records import SRAM
 
@@ -50,12 +51,13 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """The commands on the trace's clock: the tick at which each starts and ends, whether they are written as pairs of
-    events, and the engines' tracks.
+    """The commands on the trace's clock: the tick at which each starts and ends, whether they are written
+    as pairs of events, and the engines' tracks.
 
-    They are complete events, unless one of them has no length: of complete events with one start Perfetto takes the longest first,
-    wherever they stand, so that one without length would lie inside the command after it, and get its arrows. Where none is
-    complete Perfetto keeps their order, so then each is a begin and an end.
+    They are complete events, unless one of them has no length: of complete events with one start Perfetto
+    takes the longest first, wherever they stand, so that one without length would lie inside the command
+    after it, and get its arrows. Where none is complete Perfetto keeps their order, so then each is a
+    begin and an end.
     """
 
     starts: Sequence[int]
@@ -65,10 +67,12 @@ class Slices:
 
 
 def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns") -> Iterator[str]:
-    """The trace in pieces, an event on a line of its own, in order of time: what each engine does, and how full the SRAM is.
+    """The trace in pieces, an event on a line of its own, in order of time: what each engine does, and how
+    full the SRAM is.
 
-    Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1 ns, for exact ones. Arrows
-    lead from each load to its first user and from each store to the loads that bring it back.
+    Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1
+    ns, for exact ones. Arrows lead from each load to its first user and from each store to the loads that
+    bring it back.
     """
     about = {"network": name, "policy": program.policy, "sram_bytes": program.memories[SRAM], "time": SCALES[unit]}
     yield f'{{"displayTimeUnit": "ns", "otherData": {json.dumps(about)},\n "traceEvents": [\n  '
@@ -117,7 +121,9 @@ def _slices(program: Program, timeline: Timeline, unit: Unit) -> Slices:
 
 
 def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int, str]]:
-    """All arrows, in order of their targets' starts; and for the loads what their first user takes it for (input, filters, ...)."""
+    """All arrows, in order of their targets' starts; and for the loads what their first user takes it for
+    (input, filters, ...).
+    """
     arrows: list[Arrow] = []
     operands: dict[int, str] = {}
     unused: dict[int, list[tuple[Region, int]]] = {}  # by value what was loaded and by whom, until it is used
@@ -147,7 +153,9 @@ def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int
 
 
 def _events(slices: Slices, arrows: Sequence[Arrow]) -> list[Event]:
-    """All events of commands in the order of the trace. An arrow begins in its source's last tick, for at its end the next one begins."""
+    """All events of commands in the order of the trace. An arrow begins in its source's last tick, for at
+    its end the next one begins.
+    """
     events = [Event(start, number, BEGIN) for number, start in enumerate(slices.starts)]
     if slices.in_pairs:
         events += [Event(end, number, END) for number, end in enumerate(slices.ends)]
@@ -204,7 +212,9 @@ def _mark(event: Event, track: int, arrows: Sequence[Arrow]) -> str:
 
 
 def _counter(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
-    """The bytes in use: ticks and events, in order. All of a tick are kept: the last is what lasts, but another may be the peak."""
+    """The bytes in use: ticks and events, in order. All of a tick are kept: the last is what lasts, but
+    another may be the peak.
+    """
     used = occupancy(program, timeline)
     for tick, size in zip(_ticks(used.times_s, unit), used.in_use_bytes, strict=True):
         yield tick, f'{{"ph": "C", "pid": {PROCESS}, "ts": {_time(tick)}, "name": "{COUNTER}", "args": {{"bytes": {size}}}}}'

@@ -24,7 +24,9 @@ def _words(resource: Resource) -> quantities.Resource:
 
 
 def why_record(found: Sensitivity) -> Record:
-    """Network, hardware, policy, the simulated time, and the resources, the first to buy first. The names are a public contract."""
+    """Network, hardware, policy, the simulated time, and the resources, the first to buy first. The names
+    are a public contract.
+    """
     return {
         "network": network_record(found.estimate),
         "hardware": hardware_record(found.estimate),
@@ -37,7 +39,9 @@ def why_record(found: Sensitivity) -> Record:
 
 
 def _gain_record(gain: Gain, total_s: float) -> Record:
-    """`key` is what `--set` takes; `worth_up_to_factor` is null beyond a million; all but SRAM have no `enough`."""
+    """`key` is what `--set` takes; `worth_up_to_factor` is null beyond a million; all but SRAM have no
+    `enough`.
+    """
     enough_s = gain.saved_by_enough_s
     return {
         "resource": gain.resource,
@@ -116,7 +120,9 @@ def _size(size_bytes: float) -> str:
 
 
 def why_sentences(found: Sensitivity) -> tuple[str, ...]:
-    """The verdict, which is the first resource's sentence; what doubles better, if anything; the others; what there is none of."""
+    """The verdict, which is the first resource's sentence; what doubles better, if anything; the others;
+    what there is none of.
+    """
     first, *others = found.gains
     if first.saved_by_25_percent_s >= _LEAST * found.simulated_time_s:
         verdict = _verdict(found, first)
@@ -126,7 +132,9 @@ def why_sentences(found: Sensitivity) -> tuple[str, ...]:
 
 
 def _no_verdict(found: Sensitivity) -> str:
-    """What to say where 25 % more of no resource saves anything: whichever has more, another takes as long."""
+    """What to say where 25 % more of no resource saves anything: whichever has more, another takes as
+    long.
+    """
     if max(gain.saved_at_most_s for gain in found.gains) < _LEAST * found.simulated_time_s:
         return "Nothing to buy next: no amount tried of any one resource saves 0.1 %, as several set the time together."
     fifth = " (a fifth less of a latency or an overhead)" if any(gain.resource in COSTS for gain in found.gains) else ""
@@ -148,7 +156,9 @@ def _verdict(found: Sensitivity, first: Gain) -> str:
 
 
 def _enough(found: Sensitivity, gain: Gain) -> str:
-    """Which size of the SRAM is enough, and what it saves; nothing where that is what there is, and of all other resources."""
+    """Which size of the SRAM is enough, and what it saves; nothing where that is what there is, and of all
+    other resources.
+    """
     if gain.enough_amount in (None, gain.now) or gain.saved_by_enough_s is None:
         return ""
     saves = _saves(gain.saved_by_enough_s, found.simulated_time_s)

@@ -1,8 +1,11 @@
-"""An estimate in words: what is busiest, what no schedule beats and how far from that it is, which layers cost most."""
+"""An estimate in words: what is busiest, what no schedule beats and how far from that it is, which layers
+cost most.
+"""
 
 from typing import TYPE_CHECKING
 
-from mnsim.analysis.cost import Estimate, compulsory_bytes
+from mnsim.analysis.bounds import compulsory_bytes
+from mnsim.analysis.cost import Estimate
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
 from mnsim.units import format_binary, format_peak, format_scaled
@@ -42,7 +45,9 @@ def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> tuple[st
 
 
 def sentences(estimate: Estimate) -> tuple[str, ...]:
-    """A line each: where the time goes, what no schedule beats, what the SRAM adds to that (if much), which layers cost most."""
+    """A line each: where the time goes, what no schedule beats, what the SRAM adds to that (if much),
+    which layers cost most.
+    """
     return _where_time_goes(estimate), _what_no_schedule_beats(estimate), *_what_sram_adds(estimate), _costly_layers(estimate)
 
 
@@ -93,7 +98,9 @@ def _what_sram_adds(estimate: Estimate) -> tuple[str, ...]:
 
 
 def _detour(estimate: Estimate) -> str:
-    """What crosses the bus beyond the compulsory bytes: maps that go out and come in again, weights that are read again."""
+    """What crosses the bus beyond the compulsory bytes: maps that go out and come in again, weights that
+    are read again.
+    """
     extra = estimate.total.traffic_bytes - compulsory_bytes(estimate.graph)
     weights = sum(row.traffic.weight_bytes for row in estimate.layers) - estimate.total.weight_bytes
     parts = ((extra - weights, "of feature maps that do not stay in SRAM"), (weights, "of weights read again"))

@@ -58,10 +58,11 @@ class Between:
 class Axis:
     """What varies: a part of a point, and its levels.
 
-    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words` the levels as written.
-    `data` is what goes into the hardware file for each level; of a rate, whose levels are its numbers, only for the first.
-    `between` is set where a sample is to draw the levels; `levels` and `data` have the range's two ends until then. `twice` is the
-    first level that stands for the second time.
+    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words`
+    the levels as written. `data` is what goes into the hardware file for each level; of a rate, whose
+    levels are its numbers, only for the first. `between` is set where a sample is to draw the levels;
+    `levels` and `data` have the range's two ends until then. `twice` is the first level that stands for
+    the second time.
     """
 
     name: str
@@ -74,13 +75,16 @@ class Axis:
 
     @property
     def is_shared(self) -> bool:
-        """Whether levels may have one plan: hardware files, and sections without anything on which plans depend."""
+        """Whether levels may have one plan: hardware files, and sections without anything on which plans
+        depend.
+        """
         return self.name == "hardware" or self.name in SECTIONS
 
 
 def rank(axis: Axis) -> int:
-    """Rates come last; before them what has no say in plans, or not always: sections of rates, hardware. So plans that are alike follow
-    one another."""
+    """Rates come last; before them what has no say in plans, or not always: sections of rates, hardware.
+    So plans that are alike follow one another.
+    """
     if rate_column(axis.name) is not None:
         return 2
     return int(axis.is_shared)
@@ -121,7 +125,9 @@ def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
 
 
 def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
-    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for one that cannot be, U005 for a range without levels."""
+    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for one that cannot be, U005
+    for a range without levels.
+    """
 
     def read(item: Given) -> Fraction:
         try:
@@ -134,7 +140,8 @@ def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
 
 
 def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> list[Axis]:
-    """The axes of the hardware file's keys, each level checked in each of the documents, with the other keys at their first level.
+    """The axes of the hardware file's keys, each level checked in each of the documents, with the other
+    keys at their first level.
 
     Raises SpecError with all that is wrong, each at its place.
     """
@@ -196,7 +203,9 @@ def _data_of(item: Given) -> Document:
 
 
 def _levels(items: Sequence[Item], read: Callable[[Given], Any]) -> tuple[list[Sequence[Any]], Between | None]:
-    """The levels of each item, and the range that a sample is to draw from, if it is one. Raises SpecError with all problems."""
+    """The levels of each item, and the range that a sample is to draw from, if it is one. Raises SpecError
+    with all problems.
+    """
     levels: list[Sequence[Any]] = []
     problems: list[MnsimError] = []
     between = None

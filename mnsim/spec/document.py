@@ -1,8 +1,8 @@
 """A YAML text as plain data in which every value knows its place.
 
-YAML 1.2's core schema: `no` and `on` are words, `1e9` is a number, `0o17` is octal. Duplicate keys are errors. Aliases are
-allowed, and so are YAML 1.1's merge keys (`<<: *anchor`), but what they expand to is counted, so that a small text cannot become
-a large tree.
+YAML 1.2's core schema: `no` and `on` are words, `1e9` is a number, `0o17` is octal. Duplicate keys are
+errors. Aliases are allowed, and so are YAML 1.1's merge keys (`<<: *anchor`), but what they expand to is
+counted, so that a small text cannot become a large tree.
 """
 
 import math
@@ -62,7 +62,9 @@ def make_text(name: str, content: str) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain data (dict, list, str, int, float, bool, None) and the place of every key and value by its path."""
+    """Plain data (dict, list, str, int, float, bool, None) and the place of every key and value by its
+    path.
+    """
 
     text: Text
     data: Any
@@ -81,7 +83,9 @@ class Document:
 
 
 class WrittenFloat(float):
-    """A number that no float holds, with how it was written: `-1e400` becomes an infinity, but nobody wrote `-.inf`; `1e-400` becomes 0."""
+    """A number that no float holds, with how it was written: `-1e400` becomes an infinity, but nobody
+    wrote `-.inf`; `1e-400` becomes 0.
+    """
 
     def __new__(cls, text: str) -> "WrittenFloat":
         """The number that the text says."""
@@ -93,7 +97,9 @@ class WrittenFloat(float):
 
 
 class _Node:
-    """One YAML node: a scalar's value, a list's items or a mapping's pairs in the order of the text, or what an alias stands for."""
+    """One YAML node: a scalar's value, a list's items or a mapping's pairs in the order of the text, or
+    what an alias stands for.
+    """
 
     __slots__ = ("closed", "is_list", "is_map", "is_plain", "items", "place", "target", "value")
 
@@ -112,7 +118,9 @@ _Pair = tuple[_Node, _Node]  # a key and its value
 
 
 def read_document(text: Text) -> Document:
-    """Parse one YAML document. Raises SpecError S003 (not YAML), S004 (empty), S005 (duplicate key), S006 (too large)."""
+    """Parse one YAML document. Raises SpecError S003 (not YAML), S004 (empty), S005 (duplicate key), S006
+    (too large).
+    """
     document = read_value(text)
     if document.data is None:
         raise SpecError("S004", "the file is empty", document.locate(()), "start from a bundled one: `mnsim list` names them")
@@ -181,7 +189,9 @@ def _events(text: Text, loader: Any) -> Iterator[Any]:
 
 
 def _not_unicode(text: Text, at: int) -> SpecError:
-    """The error for half of a surrogate pair: as a rule a byte of an argument that Python could not decode (PEP 383)."""
+    """The error for half of a surrogate pair: as a rule a byte of an argument that Python could not decode
+    (PEP 383).
+    """
     code, before = ord(text.content[at]), text.content[:at]
     what = f"byte 0x{code - 0xDC00:02x} is not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X} is no character"
     place = text.at(before.count("\n"), len(before) - (before.rfind("\n") + 1))
@@ -270,7 +280,9 @@ class _Builder:
         return data
 
     def _pairs_of(self, node: _Node, depth: int = 1) -> dict[str, _Pair]:
-        """A mapping's own pairs by key, then those that it merges (YAML 1.1's `<<`): of one key the first counts."""
+        """A mapping's own pairs by key, then those that it merges (YAML 1.1's `<<`): of one key the first
+        counts.
+        """
         if node in self.pairs:
             return self.pairs[node]
         found: dict[str, _Pair] = {}

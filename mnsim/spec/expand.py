@@ -1,4 +1,6 @@
-"""From what a network file says to its list of layers: defaults applied, blocks and repeats written out, names given."""
+"""From what a network file says to its list of layers: defaults applied, blocks and repeats written out,
+names given.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +24,9 @@ Scope = tuple[tuple[Path, int], ...]  # the repeats around a layer: which one, w
 
 
 class _Draft(NamedTuple):
-    """A layer before names: `written` is the file's name for it ('' for none), `reads` the names of its inputs as written."""
+    """A layer before names: `written` is the file's name for it ('' for none), `reads` the names of its
+    inputs as written.
+    """
 
     layer: Layer
     path: Path
@@ -32,7 +36,9 @@ class _Draft(NamedTuple):
 
 
 def expand(spec: NetworkSpec, document: Document) -> Network:
-    """The network's layers in order. Raises SpecError S201 (duplicate name), S202 (unknown input), S203 (cycle or order)."""
+    """The network's layers in order. Raises SpecError S201 (duplicate name), S202 (unknown input), S203
+    (cycle or order).
+    """
     drafts = []
     for draft in _drafts(spec.layers, ("layers",), (), spec.defaults, document):
         drafts.append(draft)
@@ -52,7 +58,9 @@ def expand(spec: NetworkSpec, document: Document) -> Network:
 
 
 def _take_out(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
-    """The layers that do something at inference, and the names of the others: whoever read one of those reads what it read."""
+    """The layers that do something at inference, and the names of the others: whoever read one of those
+    reads what it read.
+    """
     stands_for: dict[str, str] = {}
     kept = []
     for layer in layers:
@@ -77,7 +85,9 @@ def _drafts(items: list[Any], path: Path, scope: Scope, defaults: Defaults, docu
 
 
 def _layers_of(item: Any, path: Path, scope: Scope, defaults: Defaults, location: Location) -> Iterator[_Draft]:
-    """The layer that an entry stands for, or the two of a separable block (its name is that of the second)."""
+    """The layer that an entry stands for, or the two of a separable block (its name is that of the
+    second).
+    """
     fields = {name: value for name in _COPIED if (value := getattr(item, name, None)) is not None}
     layer = Layer("", item.kind, (), location, **(fields | _finish(item, defaults)))
     if layer.kernel is not None and layer.stride is None:
@@ -95,7 +105,9 @@ def _layers_of(item: Any, path: Path, scope: Scope, defaults: Defaults, location
 
 
 def _finish(item: Any, defaults: Defaults) -> dict[str, Any]:
-    """Bias, batch norm and activation: what the layer says, else the defaults; a batch norm makes the bias needless."""
+    """Bias, batch norm and activation: what the layer says, else the defaults; a batch norm makes the bias
+    needless.
+    """
     if not hasattr(item, "activation"):
         return {}
     if not hasattr(item, "batch_norm"):
@@ -108,7 +120,9 @@ def _finish(item: Any, defaults: Defaults) -> dict[str, Any]:
 
 
 def _names(drafts: list[_Draft]) -> list[str]:
-    """Every layer's name: as written, with the turns of its repeats; else a prefix and the first free number."""
+    """Every layer's name: as written, with the turns of its repeats; else a prefix and the first free
+    number.
+    """
     names = ["_".join([draft.written, *(str(turn) for _, turn in draft.scope)]) if draft.written else "" for draft in drafts]
     taken, counts = set(names), dict[str, int]()
     for index, draft in enumerate(drafts):
@@ -133,7 +147,9 @@ def _duplicates(drafts: list[_Draft], names: list[str], document: Document) -> l
 
 
 def _connect(drafts: list[_Draft], names: list[str], document: Document, problems: list[MnsimError]) -> tuple[Layer, ...]:
-    """The layers with their names and the names of their inputs; what cannot be connected is added to the problems."""
+    """The layers with their names and the names of their inputs; what cannot be connected is added to the
+    problems.
+    """
     order = {name: index for index, name in reversed(list(enumerate(names)))}
     scoped = {(draft.written, draft.scope): name for draft, name in zip(drafts, names, strict=True) if draft.written}
     wanted = [tuple(_resolve(word, draft.scope, scoped, order) for _, word in draft.reads) for draft in drafts]
@@ -156,7 +172,9 @@ def _connect(drafts: list[_Draft], names: list[str], document: Document, problem
 
 
 def _resolve(word: str, scope: Scope, scoped: Mapping[tuple[str, Scope], str], order: Mapping[str, int]) -> str | None:
-    """The full name that a word means: the layer of that name in the same turn of the nearest repeat, else a full name."""
+    """The full name that a word means: the layer of that name in the same turn of the nearest repeat, else
+    a full name.
+    """
     for depth in range(len(scope), -1, -1):
         if (word, scope[:depth]) in scoped:
             return scoped[word, scope[:depth]]
@@ -164,7 +182,9 @@ def _resolve(word: str, scope: Scope, scoped: Mapping[tuple[str, Scope], str], o
 
 
 def _out_of_order(reader: str, read: str, edges: Mapping[str, tuple[str, ...]], place: Location) -> SpecError:
-    """The error for a layer that reads a later one (or itself): a cycle if the later one depends on it, else a matter of order."""
+    """The error for a layer that reads a later one (or itself): a cycle if the later one depends on it,
+    else a matter of order.
+    """
     trail = _trail(read, reader, edges)
     if trail:
         named = [f"'{name}'" for name in (reader, *trail)]

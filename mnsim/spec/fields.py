@@ -1,4 +1,6 @@
-"""Field types of the specifications: each reads one kind of value, and says what would be right when it cannot."""
+"""Field types of the specifications: each reads one kind of value, and says what would be right when it
+cannot.
+"""
 
 import re
 from collections.abc import Callable
@@ -32,12 +34,16 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 def unsaid() -> Any:
-    """The default of a field that may be left out: None then, but an empty value in the file is as wrong as any other."""
+    """The default of a field that may be left out: None then, but an empty value in the file is as wrong
+    as any other.
+    """
     return Field(default=None, json_schema_extra=_without_default)
 
 
 def refuse(code: str, message: str, remedy: str, key: str | tuple[str, ...] = "") -> PydanticCustomError:
-    """The error that a field raises; code, remedy and the key (or path) to blame, where it is not the whole value, travel in it."""
+    """The error that a field raises; code, remedy and the key (or path) to blame, where it is not the
+    whole value, travel in it.
+    """
     context = {"message": message, "remedy": remedy, "key": key}
     return PydanticCustomError(code, "{message}", context)
 
@@ -53,7 +59,9 @@ def _whole(value: Any, what: str, least: int, most: int) -> int:
 
 
 def _count(what: str = "", least: int = 1, most: int = MAX_SIZE) -> Any:
-    """The annotations of a whole number, which messages call by the field's name unless they are told another."""
+    """The annotations of a whole number, which messages call by the field's name unless they are told
+    another.
+    """
 
     def read(value: Any, info: ValidationInfo) -> int:
         return _whole(value, what or str(info.field_name), least, most)

@@ -70,7 +70,9 @@ class _Strict(BaseModel):
 
 
 def _efficiency(name: str, about: str, kinds: Iterable[str]) -> type[BaseModel]:
-    """A section with a share of the peak for each kind of operation. `copy` is a method of pydantic's models: its field is `copied`."""
+    """A section with a share of the peak for each kind of operation. `copy` is a method of pydantic's
+    models: its field is `copied`.
+    """
     fields: dict[str, Any] = {kind: (Share, 1.0) for kind in kinds if kind != "copy"}
     if "copy" in kinds:
         fields["copied"] = (Share, Field(default=1.0, alias="copy"))
@@ -143,8 +145,8 @@ else:
 class HardwareSpec(_Strict):
     """An accelerator: external memory, a bus, internal memory, a matrix unit and a vector unit.
 
-    Energies, a byte read or written in either memory and an operation of either unit, are given all four or not at all: a sum
-    that left one out would be no energy.
+    Energies, a byte read or written in either memory and an operation of either unit, are given all four
+    or not at all: a sum that left one out would be no energy.
     """
 
     name: Name

@@ -1,4 +1,6 @@
-"""Finding, reading and checking specification files: by path, by `-` for standard input, or by bundled name."""
+"""Finding, reading and checking specification files: by path, by `-` for standard input, or by bundled
+name.
+"""
 
 import json
 import sys
@@ -48,10 +50,11 @@ def load_network(source: str | Path) -> Network:
 
 
 def load_hardware(source: str | Path = "seed", settings: Sequence[str] = (), sram: str | None = None) -> Hardware:
-    """The hardware of a file, of `-`, or bundled under this name, with `settings` like `bus.bandwidth=2 GB/s` put in.
+    """The hardware of a file, of `-`, or bundled under this name, with `settings` like `bus.bandwidth=2
+    GB/s` put in.
 
-    `sram` is short for the setting `internal_memory.capacity`. Raises SpecError as load_network does; for a setting its place is
-    in the setting.
+    `sram` is short for the setting `internal_memory.capacity`. Raises SpecError as load_network does; for
+    a setting its place is in the setting.
     """
     document = read_hardware(source)
     if settings or sram is not None:
@@ -122,7 +125,9 @@ def _amount(section: BaseModel, quantity: Quantity) -> Any:
 
 
 def load_any(source: str | Path) -> "Network | Hardware | Sweep":
-    """Load a source as what its keys say that it is. Raises SpecError as load_network, load_hardware and read_sweep do."""
+    """Load a source as what its keys say that it is. Raises SpecError as load_network, load_hardware and
+    read_sweep do.
+    """
     document = read_document(read_text(source, "network", "hardware"))
     if isinstance(document.data, dict) and "networks" in document.data:
         from mnsim.spec.sweep import Asked, read_sweep

@@ -1,7 +1,9 @@
-"""The network file: what its YAML may say. One class an operator; those that need no value come from the operator table.
+"""The network file: what its YAML may say. One class an operator; those that need no value come from the
+operator table.
 
-A layer is a mapping with one operator's key, whose value is what the operator needs most (the channels of a convolution, the
-window of a pooling), and options beside it: `{conv: 32, kernel: 3, stride: 2}`. An operator that needs nothing is a word.
+A layer is a mapping with one operator's key, whose value is what the operator needs most (the channels of
+a convolution, the window of a pooling), and options beside it: `{conv: 32, kernel: 3, stride: 2}`. An
+operator that needs nothing is a word.
 """
 
 from collections.abc import Iterable
@@ -19,7 +21,9 @@ class _Strict(BaseModel):
 
 
 class LayerSpec(_Strict):
-    """What every layer may say: its name, the layer whose output it reads (default: the one above), how often it stands."""
+    """What every layer may say: its name, the layer whose output it reads (default: the one above), how
+    often it stands.
+    """
 
     kind: ClassVar[str]
     name: Name = unsaid()
@@ -66,7 +70,9 @@ class SeparableSpec(_Trained):
 
 
 class DenseSpec(LayerSpec):
-    """A fully connected layer with this many outputs; a feature map is flattened first. The defaults do not apply to it."""
+    """A fully connected layer with this many outputs; a feature map is flattened first. The defaults do
+    not apply to it.
+    """
 
     kind = "dense"
     channels: Count = Field(alias="dense")
@@ -96,7 +102,9 @@ class AvgPoolSpec(_Pool):
 
 
 class DropoutSpec(LayerSpec):
-    """Nothing at inference: taken out when the network is read. The value is the rate in training, which may be left out."""
+    """Nothing at inference: taken out when the network is read. The value is the rate in training, which
+    may be left out.
+    """
 
     kind = "dropout"
     nothing: Rate = Field(alias="dropout")

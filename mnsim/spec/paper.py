@@ -1,6 +1,8 @@
-"""A paper's file: how the paper counts, where it leaves its own rule (its slips), and which printed cells that must give.
+"""A paper's file: how the paper counts, where it leaves its own rule (its slips), and which printed cells
+that must give.
 
-A convention is data: these models say what it may hold, `mnsim.papers` applies it and knows no paper by name.
+A convention is data: these models say what it may hold, `mnsim.papers` applies it and knows no paper by
+name.
 """
 
 import csv
@@ -25,7 +27,9 @@ class _Strict(BaseModel):
 
 
 class Rule(_Strict):
-    """How one row is counted. Bits are what the paper takes them for: 1 where it counts elements under a heading of bits."""
+    """How one row is counted. Bits are what the paper takes them for: 1 where it counts elements under a
+    heading of bits.
+    """
 
     feature_map_bits: Count
     filter_bits: Count
@@ -84,7 +88,9 @@ class Claim(_Strict):
 
 
 class Accuracies(_Strict):
-    """Where a paper prints accuracies: the table, its column of width multipliers, and its column of accuracies."""
+    """Where a paper prints accuracies: the table, its column of width multipliers, and its column of
+    accuracies.
+    """
 
     table: str
     alpha: str
@@ -128,7 +134,9 @@ class Variant(_Strict):
 
 
 class Erratum(_Strict):
-    """What makes a published cell come out: another variant than the row's name says, or operators left out of a column."""
+    """What makes a published cell come out: another variant than the row's name says, or operators left
+    out of a column.
+    """
 
     table: str
     row: Count
@@ -148,7 +156,8 @@ class Share(_Strict):
 
 
 class Publication(_Strict):
-    """Published tables of mult-adds and parameters: a variant for each row (null: nothing is computed for it).
+    """Published tables of mult-adds and parameters: a variant for each row (null: nothing is computed for
+    it).
 
     All other columns (accuracies) are carried as published.
     """

@@ -1,4 +1,6 @@
-"""What the specifications become: frozen records, with defaults applied, repeats written out and units gone."""
+"""What the specifications become: frozen records, with defaults applied, repeats written out and units
+gone.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +16,13 @@ POLICIES = ("overlap", "serial")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer as the file gives it, before multipliers: `kind` is a key of the operator table, None means not applicable.
+    """One layer as the file gives it, before multipliers: `kind` is a key of the operator table, None
+    means not applicable.
 
-    `channels` are output channels, `scaled` says whether alpha applies to them (None: to all but the classifier), `padding` is
-    same, valid or (top, bottom, left, right), `batch_norm` is none, folded or unfolded. `turn` counts the turns of the repeats that
-    the layer stands in: 1 in the first turn of all of them.
+    `channels` are output channels, `scaled` says whether alpha applies to them (None: to all but the
+    classifier), `padding` is same, valid or (top, bottom, left, right), `batch_norm` is none, folded or
+    unfolded. `turn` counts the turns of the repeats that the layer stands in: 1 in the first turn of all
+    of them.
     """
 
     name: str
@@ -55,7 +59,9 @@ class Network:
 
 
 def contents(network: Network) -> Network:
-    """The network without what no result depends on: where it was written, and what it is called beside its name."""
+    """The network without what no result depends on: where it was written, and what it is called beside
+    its name.
+    """
     nowhere = Location("")
     layers = tuple(replace(layer, location=nowhere) for layer in network.layers)
     return replace(network, title="", source="", layers=layers, taken_out=())
@@ -63,7 +69,9 @@ def contents(network: Network) -> Network:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A compute unit: peak operations per second, seconds to launch a command, share of the peak by kind of operation."""
+    """A compute unit: peak operations per second, seconds to launch a command, share of the peak by kind
+    of operation.
+    """
 
     throughput_per_s: float
     launch_overhead_s: float = 0.0
@@ -86,7 +94,9 @@ BUS = "bus"  # between the two
 
 @dataclass(frozen=True, slots=True)
 class OutsideMemory:
-    """A further memory outside of the chip, on a bus of its own between it and the SRAM; a capacity of None means enough."""
+    """A further memory outside of the chip, on a bus of its own between it and the SRAM; a capacity of
+    None means enough.
+    """
 
     name: str
     bus: str
@@ -105,10 +115,11 @@ class MemorySpec:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the matrix unit's output stage.
+    """An accelerator; `external_capacity_bytes` None means enough. `fused` operations are free in the
+    matrix unit's output stage.
 
-    `energies` are None where the file does not say them. `more` are the quantities of the table that have no field here, by column,
-    `further` memories beside the two that every machine has.
+    `energies` are None where the file does not say them. `more` are the quantities of the table that have
+    no field here, by column, `further` memories beside the two that every machine has.
     """
 
     name: str
@@ -136,7 +147,9 @@ def memories_of(hardware: Hardware) -> dict[str, MemorySpec]:
 
 
 def make_hardware(amounts: Mapping[Quantity, Any], **words: Any) -> Hardware:
-    """The hardware with these amounts, each in its field, and these words. Energies are given all or not at all."""
+    """The hardware with these amounts, each in its field, and these words. Energies are given all or not
+    at all.
+    """
     fields: dict[str, dict[str, Any]] = {"": {}, "matrix": {}, "vector": {}, "energies": {}}
     more = []
     for quantity, amount in amounts.items():
@@ -151,7 +164,9 @@ def make_hardware(amounts: Mapping[Quantity, Any], **words: Any) -> Hardware:
 
 
 def amount_of(hardware: Hardware, quantity: Quantity) -> Any:
-    """How much the hardware has of a quantity; None where it does not say. An efficiency is pairs of a kind and its share."""
+    """How much the hardware has of a quantity; None where it does not say. An efficiency is pairs of a
+    kind and its share.
+    """
     if not quantity.field:
         return dict(hardware.more).get(quantity.column, 0.0 if quantity.role == "overhead" else None)
     found: Any = hardware
@@ -171,7 +186,9 @@ def with_amount(hardware: Hardware, quantity: Quantity, amount: Any) -> Hardware
 
 
 def own_rates(hardware: Hardware) -> dict[str, float]:
-    """The hardware's rates, efficiencies and energies, by column; of efficiencies and energies those that it says."""
+    """The hardware's rates, efficiencies and energies, by column; of efficiencies and energies those that
+    it says.
+    """
     rates: dict[str, float] = {}
     for quantity in (*TIMED, *ENERGIES):
         amount = amount_of(hardware, quantity)

@@ -1,4 +1,6 @@
-"""`--set KEY=VALUE`: values put into a document before it is checked, so that a wrong one points at itself."""
+"""`--set KEY=VALUE`: values put into a document before it is checked, so that a wrong one points at
+itself.
+"""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -16,7 +18,9 @@ KeyPath = tuple[str, ...]
 
 
 class Setting(NamedTuple):
-    """Where a value goes, where its key stands, and the value: its data with the places of all parts, and its own place."""
+    """Where a value goes, where its key stands, and the value: its data with the places of all parts, and
+    its own place.
+    """
 
     path: KeyPath
     key_place: Location
@@ -25,9 +29,11 @@ class Setting(NamedTuple):
 
 
 def apply_settings(document: Document, settings: Sequence[str], sram: str | None, model: type[BaseModel]) -> Document:
-    """The document with every setting put in; `sram` is the internal memory's capacity, which has an option of its own.
+    """The document with every setting put in; `sram` is the internal memory's capacity, which has an
+    option of its own.
 
-    Raises SpecError U002 for a setting without `=` and for a value that is set twice, S102 for an unknown key.
+    Raises SpecError U002 for a setting without `=` and for a value that is set twice, S102 for an unknown
+    key.
     """
     written = [read_setting(typed("--set", setting), model) for setting in settings]
     if sram is not None:
@@ -41,7 +47,9 @@ SRAM: KeyPath = tuple(quantities.SRAM.key.split("."))
 
 
 def read_setting(setting: Written, model: type[BaseModel]) -> tuple[KeyPath, Location, Written]:
-    """The key as a path with its place, and the value. Raises SpecError U002 without `=`, S102 for an unknown key."""
+    """The key as a path with its place, and the value. Raises SpecError U002 without `=`, S102 for an
+    unknown key.
+    """
     key, equals, _ = setting.text.partition("=")
     if not equals or not key.strip():
         raise SpecError("U002", f"{shown(setting.text)} is not KEY=VALUE", setting.place, "write it like internal_memory.capacity=256KiB")

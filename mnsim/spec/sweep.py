@@ -1,4 +1,6 @@
-"""A sweep: what varies, and how the levels are put together. From a command line, from a file, or from both."""
+"""A sweep: what varies, and how the levels are put together. From a command line, from a file, or from
+both.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +45,9 @@ _TYPED = ("where", "pareto", "sort", "top", "fidelity", "jobs", "scheduler", "st
 
 
 class SweepSpec(BaseModel):
-    """A sweep file: levels for each part of a point, alone or in a list, or a range: `log(0.5 GB/s, 8 GB/s, 16)`."""
+    """A sweep file: levels for each part of a point, alone or in a list, or a range: `log(0.5 GB/s, 8
+    GB/s, 16)`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
@@ -87,8 +91,9 @@ class Asked(NamedTuple):
 class Sweep:
     """Axes, those that plans depend on first, then hardware, then rates; the last varies fastest.
 
-    The levels of the axis `network` are Network records, those of `hardware` Documents. A grid has every combination of levels, zip
-    takes them side by side (one level stays), a sample of `samples` points is drawn with `seed`.
+    The levels of the axis `network` are Network records, those of `hardware` Documents. A grid has every
+    combination of levels, zip takes them side by side (one level stays), a sample of `samples` points is
+    drawn with `seed`.
     """
 
     axes: tuple[Axis, ...]
@@ -105,7 +110,9 @@ class _Read(NamedTuple):
 
 
 class _How(NamedTuple):
-    """How levels are put together: the mode, the points and the seed of a sample, and where the number of points is written."""
+    """How levels are put together: the mode, the points and the seed of a sample, and where the number of
+    points is written.
+    """
 
     mode: Mode
     samples: int
@@ -114,9 +121,11 @@ class _How(NamedTuple):
 
 
 def read_sweep(asked: Asked, file: str | Document | None = None, most_points: int | None = None) -> Sweep:
-    """The sweep of a command line and a file (or what has been read of one); where both say something, the command line counts.
+    """The sweep of a command line and a file (or what has been read of one); where both say something, the
+    command line counts.
 
-    Raises SpecError for all that is wrong with it, before anything is run: U007 for more than `most_points` (else MOST_POINTS) points.
+    Raises SpecError for all that is wrong with it, before anything is run: U007 for more than
+    `most_points` (else MOST_POINTS) points.
     """
     document = _document(file) if isinstance(file, str) else file
     how = _how(asked, document)
@@ -224,7 +233,9 @@ def _file_items(document: Document, path: tuple[str, ...]) -> list[Item]:
 
 
 def _entry_items(document: Document, path: tuple[str | int, ...], value: Any) -> list[Item]:
-    """The levels of one entry: a name is itself, a list or mapping one level of a key, a text all that it lists."""
+    """The levels of one entry: a name is itself, a list or mapping one level of a key, a text all that it
+    lists.
+    """
     place = document.locate(path)
     if value is None:
         raise SpecError("U005", "a level is empty", place, "write a level, or leave the key out")

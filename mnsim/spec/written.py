@@ -1,6 +1,7 @@
 """Lists and ranges as people write them on a command line or in a file, every part of them with its place.
 
-`256KiB, 1MiB`, `linear(1 GB/s, 8 GB/s, 8)`, `log(0.5 GB/s, 8 GB/s, 16)`, or several of them with commas between.
+`256KiB, 1MiB`, `linear(1 GB/s, 8 GB/s, 8)`, `log(0.5 GB/s, 8 GB/s, 16)`, or several of them with commas
+between.
 """
 
 import re
@@ -21,7 +22,8 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 class Written:
     """A text, and the place of its first character.
 
-    `is_source` says that the text stands there letter for letter; of one that does not (with escapes, or folded) parts have its place.
+    `is_source` says that the text stands there letter for letter; of one that does not (with escapes, or
+    folded) parts have its place.
     """
 
     text: str
@@ -30,7 +32,9 @@ class Written:
 
 
 class Span(NamedTuple):
-    """A range as written: its ends, and how many levels it has with both ends; None where that is left to a sample."""
+    """A range as written: its ends, and how many levels it has with both ends; None where that is left to
+    a sample.
+    """
 
     scale: Scale
     first: Written
@@ -64,7 +68,9 @@ def unquoted(written: Written) -> Written:
 
 
 def split(written: Written) -> list[Written]:
-    """The parts between commas, brackets and quotes kept whole. Raises SpecError U005 for an empty part or an open bracket."""
+    """The parts between commas, brackets and quotes kept whole. Raises SpecError U005 for an empty part or
+    an open bracket.
+    """
     parts, start, open_at, closing, quote = [], 0, 0, "", ""
     for at, letter in enumerate(written.text):
         if quote:
@@ -128,10 +134,11 @@ Level = float | int | Fraction
 
 
 def levels_between(span: Span, first: Fraction, last: Fraction, kind: Kind) -> list[Level]:
-    """The span's levels from `first` to `last`, both included: floats, whole numbers (the nearest) or fractions.
+    """The span's levels from `first` to `last`, both included: floats, whole numbers (the nearest) or
+    fractions.
 
-    A linear range is exact, and rounded once; a log range has LOG_DIGITS digits between its ends, for its steps are irrational.
-    Raises SpecError U005 where levels would repeat.
+    A linear range is exact, and rounded once; a log range has LOG_DIGITS digits between its ends, for its
+    steps are irrational. Raises SpecError U005 where levels would repeat.
     """
     assert span.size is not None
     steps = span.size - 1

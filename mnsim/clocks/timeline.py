@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mnsim.clocks.rates import Rates
+from mnsim.clocks.timing import duration_s
 from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of
-from mnsim.program.rates import Rates
-from mnsim.program.timing import duration_s
 
 Cause = str  # an engine, or one of the last two
 CAUSES: tuple[Cause, ...] = (*ENGINES, "room", "data")
@@ -34,7 +34,9 @@ class LayerTimes:
 
 
 def busy_times_s(commands: Iterable[Command], rates: Rates[float]) -> dict[EngineName, float]:
-    """Seconds that each engine works on the commands: the sum of their durations, which differences of large times would blur."""
+    """Seconds that each engine works on the commands: the sum of their durations, which differences of
+    large times would blur.
+    """
     busy = dict.fromkeys(ENGINES, 0.0)
     for command in commands:
         busy[engine_of(command)] = busy.get(engine_of(command), 0.0) + duration_s(command, rates)
@@ -42,10 +44,11 @@ def busy_times_s(commands: Iterable[Command], rates: Rates[float]) -> dict[Engin
 
 
 def command_waits_s(program: Program, timeline: Timeline) -> list[dict[Cause, float]]:
-    """What each command waited for, in seconds, from when it was next in line: when the command before it in its queue started.
+    """What each command waited for, in seconds, from when it was next in line: when the command before it
+    in its queue started.
 
-    Until that one ends it waits for its engine, unless something that it depends on has not ended yet: then it waits for data, and
-    from when the last of its data is there for room.
+    Until that one ends it waits for its engine, unless something that it depends on has not ended yet:
+    then it waits for data, and from when the last of its data is there for room.
     """
     line: dict[EngineName, tuple[float, float]] = {}  # by engine start and end of the last command
     waits = []

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.rates import Rates, make_rates
+from mnsim.clocks.timeline import Timeline
+from mnsim.clocks.timing import Work, duration_s, work_of
 from mnsim.program.model import Command, Program, engine_of
-from mnsim.program.rates import Rates, make_rates
-from mnsim.program.timeline import Timeline
-from mnsim.program.timing import Work, duration_s, work_of
 
 BATCH = 2048  # settings worked on together at most: their times fit the processor's cache
 MOST_BYTES = 1 << 26  # that a batch's times take
@@ -15,7 +15,9 @@ Array = NDArray[np.float64]
 
 
 def recur(program: Program, rates: Rates[float]) -> Timeline:
-    """A command starts at the latest of its dependencies' ends and its engine's previous end, and ends its duration later."""
+    """A command starts at the latest of its dependencies' ends and its engine's previous end, and ends its
+    duration later.
+    """
     starts: list[float] = []
     ends: list[float] = []
     last: dict[str, float] = {}
@@ -29,7 +31,8 @@ def recur(program: Program, rates: Rates[float]) -> Timeline:
 
 
 def simulated_times_s(program: Program, rates: Rates[Array]) -> Array:
-    """Seconds until the last command ends, one number a setting: the same as `recur` finds for each, to the last bit.
+    """Seconds until the last command ends, one number a setting: the same as `recur` finds for each, to
+    the last bit.
 
     `rates` holds arrays of one length.
     """

@@ -1,8 +1,8 @@
 """Which earlier commands a command must wait for, from the bytes that both touch.
 
-Space is opened where a value begins to be written. What touched the same bytes before belongs to older spaces under it: waiting
-for those is waiting for room; waiting for the writers of a value that is read is waiting for data. Commands of one kind run in
-their order, so that none waits for its own.
+Space is opened where a value begins to be written. What touched the same bytes before belongs to older
+spaces under it: waiting for those is waiting for room; waiting for the writers of a value that is read is
+waiting for data. Commands of one kind run in their order, so that none waits for its own.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,17 +19,18 @@ Waits = dict[str, int]  # by kind of command (load, store, matrix, vector) the l
 
 # What surrounds a region: the bytes [start, end), and of each pixel there the bytes [left, right).
 Box = tuple[int, int, int, int]
-# A command's use of a region: its box, the command, the region. Or a group of uses in the order of their commands: the box around all,
-# the last command, the uses.
+# A command's use of a region: its box, the command, the region. Or a group of uses in the order of their
+# commands: the box around all, the last command, the uses.
 Use = tuple[int, int, int, int, int, "Region | tuple[Use, ...]"]
 
 
 class Log:
     """The regions that commands of one kind used, in the order of the commands.
 
-    Uses make groups, groups make larger groups, and so on. Tiles that follow one another lie side by side, so that the boxes of a
-    few groups tell where the last use of a region is, or that there is none. `levels` are the single uses, the groups, the groups of
-    groups that are in no larger one yet: each level is older than the one before.
+    Uses make groups, groups make larger groups, and so on. Tiles that follow one another lie side by side,
+    so that the boxes of a few groups tell where the last use of a region is, or that there is none.
+    `levels` are the single uses, the groups, the groups of groups that are in no larger one yet: each
+    level is older than the one before.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,9 @@ class Log:
         self.levels.append([use])
 
     def all(self, box: Box, region: Region) -> list[int]:
-        """The commands that used a byte of the region, in their order; one that did so several times is there as often."""
+        """The commands that used a byte of the region, in their order; one that did so several times is
+        there as often.
+        """
         return [command for level in reversed(self.levels) for command in _all(level, box, region)]
 
 
@@ -83,7 +86,8 @@ def _all(uses: Sequence[Use], box: Box, region: Region) -> Iterator[int]:
 
 @dataclass(slots=True, eq=False)
 class Space:
-    """The bytes from `start` on, from the first write of a value on: who used which region of them, and the spaces under it.
+    """The bytes from `start` on, from the first write of a value on: who used which region of them, and
+    the spaces under it.
 
     The value's pixels are `pixel_bytes` apart. `left` are the bytes that nobody has written yet.
     """
@@ -96,7 +100,9 @@ class Space:
     under: "list[Space]" = field(default_factory=list)
 
     def box(self, region: Region) -> Box:
-        """The box around a region. A run that is no part of a pixel, or not of every pixel alike, may be anywhere in them."""
+        """The box around a region. A run that is no part of a pixel, or not of every pixel alike, may be
+        anywhere in them.
+        """
         start, run, pixel = region.start, region.run_bytes, self.pixel_bytes
         end = start + (region.runs - 1) * region.stride_bytes + run
         left = (start - self.start) % pixel
@@ -132,9 +138,11 @@ def note_read(space: Space, region: Region, kind: str, command: int, waits: Wait
 
 
 def note_write(space: Space, region: Region, kind: str, command: int, fresh: bool, waits: Waits) -> None:
-    """Note that a command writes a region of a space, and all that used those bytes last and must have ended.
+    """Note that a command writes a region of a space, and all that used those bytes last and must have
+    ended.
 
-    `fresh` bytes are written for the first time since the space was opened: only what lay under them is in the way.
+    `fresh` bytes are written for the first time since the space was opened: only what lay under them is in
+    the way.
     """
     box = space.box(region)
     if fresh:

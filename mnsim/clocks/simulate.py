@@ -5,18 +5,19 @@ from typing import Any
 
 from simpy import Environment, Event
 
+from mnsim.clocks.rates import rates_of
+from mnsim.clocks.timeline import Timeline
+from mnsim.clocks.timing import Work, duration_s, work_of
 from mnsim.program.model import Command, Program, engine_of, engines_of
-from mnsim.program.rates import rates_of
-from mnsim.program.timeline import Timeline
-from mnsim.program.timing import Work, duration_s, work_of
 from mnsim.spec.records import Hardware
 
 
 def simulate(program: Program, hardware: Hardware) -> Timeline:
     """When each command starts and ends, in seconds from the start of the run.
 
-    Each engine takes its commands in the program's order; a command starts when the one before it in its queue and all that it
-    depends on have ended. At equal times ends come before starts. A program that passed `check` cannot block.
+    Each engine takes its commands in the program's order; a command starts when the one before it in its
+    queue and all that it depends on have ended. At equal times ends come before starts. A program that
+    passed `check` cannot block.
     """
     played = _Played(program)
     rates = rates_of(hardware)

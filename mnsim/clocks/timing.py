@@ -2,8 +2,8 @@
 
 from typing import assert_never
 
+from mnsim.clocks.rates import Number, Rates
 from mnsim.program.model import Command, EngineName, Load, Matrix, Store, Vector
-from mnsim.program.rates import Number, Rates
 
 Work = tuple[EngineName, str, int]  # the engine, the kind of operation, and its amount: bytes, FLOP, vector operations
 
@@ -11,9 +11,9 @@ Work = tuple[EngineName, str, int]  # the engine, the kind of operation, and its
 def duration_s(command: Command, rates: Rates[Number]) -> Number:
     """Seconds from a command's start to its end.
 
-    Its amount of work / what its kind reaches of its engine's throughput, and each of the engine's overheads: a transfer takes
-    bytes / bandwidth and the external memory's latency, matrix work 2 * MACs / throughput (1 MAC = 2 FLOP), vector work
-    operations / throughput.
+    Its amount of work / what its kind reaches of its engine's throughput, and each of the engine's
+    overheads: a transfer takes bytes / bandwidth and the external memory's latency, matrix work 2 * MACs /
+    throughput (1 MAC = 2 FLOP), vector work operations / throughput.
     """
     name, kind, amount = work_of(command)
     engine = rates.engines[name]

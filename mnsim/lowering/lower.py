@@ -6,16 +6,16 @@ from math import prod
 from mnsim.errors import LengthError, ProgramError
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
+from mnsim.lowering.operands import Columns, Scene, Tile, block, inputs_of, make_scene, partial_sums, staged, target_of
+from mnsim.lowering.order import arrange
+from mnsim.lowering.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
+from mnsim.lowering.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
 from mnsim.plan.model import Buffer, Cut, Plan
 from mnsim.plan.pieces import Span, walk
 from mnsim.plan.tiling import tile_counts, tile_traffic
 from mnsim.program.collector import collector_paused
 from mnsim.program.model import Kernel, Program, Region
-from mnsim.program.operands import Columns, Scene, Tile, block, inputs_of, make_scene, partial_sums, staged, target_of
-from mnsim.program.order import arrange
-from mnsim.program.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
 from mnsim.program.progress import Progress, untold
-from mnsim.program.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
 from mnsim.spec.records import EXTERNAL, SRAM
 
 Named = tuple[tuple[str, Touch], ...]  # operands by name
@@ -25,7 +25,9 @@ MOST_COMMANDS = 700_000  # a gigabyte to lower and check: mobilenet_v1 in 8 KiB 
 
 
 def count_commands(graph: Graph, plan: Plan) -> int:
-    """How many commands a plan's program has: each transfer, each step of a matrix operator, each tile's vector operations."""
+    """How many commands a plan's program has: each transfer, each step of a matrix operator, each tile's
+    vector operations.
+    """
     count = 0
     for cut in plan.cuts:
         operator = graph.operators[cut.operator]
@@ -41,9 +43,10 @@ def count_commands(graph: Graph, plan: Plan) -> int:
 def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
     """The plan's commands in issue order, with what each waits for.
 
-    Under policy `serial` every command waits for the one before it. Under `overlap` loads are hoisted as far ahead as the bytes
-    that they write are free, in the order in which they are needed. `progress` is told now and then how many commands are made, of
-    about how many. Raises LengthError for a program of more than MOST_COMMANDS, ProgramError for the plan of another graph.
+    Under policy `serial` every command waits for the one before it. Under `overlap` loads are hoisted as
+    far ahead as the bytes that they write are free, in the order in which they are needed. `progress` is
+    told now and then how many commands are made, of about how many. Raises LengthError for a program of
+    more than MOST_COMMANDS, ProgramError for the plan of another graph.
     """
     if (len(plan.homes), len(plan.cuts)) != (len(graph.maps), len(graph.operators)):
         raise ProgramError(-1, f"the plan is of another network than {graph.name}, or of another variant of it")
@@ -64,7 +67,9 @@ def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
 
 
 def _drafts(graph: Graph, plan: Plan, places: Places, progress: Progress, expected: int) -> list[Draft]:
-    """The commands in the order of the plan. Who used which bytes is forgotten with this: it takes as much memory as the commands."""
+    """The commands in the order of the plan. Who used which bytes is forgotten with this: it takes as much
+    memory as the commands.
+    """
     work = Work(graph, plan, places, places.values + 2 * len(graph.operators), progress, expected)
     for segment in plan.segments:
         for cut in segment.cuts:
@@ -91,7 +96,9 @@ def _lower_cut(work: Work, cut: Cut, buffers: tuple[Buffer, ...]) -> None:
 
 
 def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
-    """One step of the loops: load what is not there, compute, and store a complete tile whose map is external."""
+    """One step of the loops: load what is not there, compute, and store a complete tile whose map is
+    external.
+    """
     work, operator, geometry = scene.work, scene.operator, scene.geometry
     tile = Tile(s, outs, _channels(scene, outs, i), i == 0, i == len(scene.cuts.ins) - 1)
     weights: Named = ()
@@ -121,7 +128,9 @@ def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
 
 
 def _channels(scene: Scene, outs: Span, i: int) -> Span:
-    """The input channels that an output block sums in one step: those of its groups, or a part of one group's."""
+    """The input channels that an output block sums in one step: those of its groups, or a part of one
+    group's.
+    """
     geometry = scene.geometry
     first, last = outs[0] // geometry.group_out, -(-outs[1] // geometry.group_out)
     if len(scene.cuts.ins) > 1:
@@ -235,7 +244,9 @@ def _copy(scene: Scene, s: int) -> None:
 
 
 def _copies(work: Work, operator: Operator) -> Iterator[tuple[int, Area]]:
-    """What is copied, and where each goes: a slice of the output's channels, or all of it under another name."""
+    """What is copied, and where each goes: a slice of the output's channels, or all of it under another
+    name.
+    """
     home, offset = work.places.homes[operator.output], 0
     for source in operator.inputs:
         channel_bytes = work.graph.maps[source].shape[2] * work.graph.maps[source].element_bytes

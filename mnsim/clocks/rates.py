@@ -16,9 +16,11 @@ Number = TypeVar("Number", float, "NDArray[np.float64]")
 
 @dataclass(frozen=True, slots=True)
 class EngineRates(Generic[Number]):
-    """What an engine's commands take: bytes/s or operations/s, and the seconds that each command takes besides, in the table's order.
+    """What an engine's commands take: bytes/s or operations/s, and the seconds that each command takes
+    besides, in the table's order.
 
-    `efficiency` are shares of the throughput by kind of operation; a kind that is absent reaches all of it.
+    `efficiency` are shares of the throughput by kind of operation; a kind that is absent reaches all of
+    it.
     """
 
     throughput: Number
@@ -33,9 +35,11 @@ class EngineRates(Generic[Number]):
 
 @dataclass(frozen=True, slots=True)
 class Rates(Generic[Number]):
-    """All of a machine that a duration depends on, by engine. Each is a number, or an array with one number a setting.
+    """All of a machine that a duration depends on, by engine. Each is a number, or an array with one
+    number a setting.
 
-    `columns` are the same by the table's columns, but for those of `further` memories. Make them with `make_rates`.
+    `columns` are the same by the table's columns, but for those of `further` memories. Make them with
+    `make_rates`.
     """
 
     columns: Mapping[str, Number | float]
@@ -44,7 +48,8 @@ class Rates(Generic[Number]):
 
 
 def make_rates(columns: Mapping[str, Any], further: tuple[OutsideMemory, ...] = ()) -> Rates[Any]:
-    """The rates that have these numbers, or arrays of one length, by the table's columns; other columns say nothing of times.
+    """The rates that have these numbers, or arrays of one length, by the table's columns; other columns
+    say nothing of times.
 
     `further` memories have buses, whose rates are numbers.
     """

@@ -1,4 +1,6 @@
-"""What a tile works on: blocks of weights and strips of maps in their buffers, loaded where they do not lie there yet."""
+"""What a tile works on: blocks of weights and strips of maps in their buffers, loaded where they do not
+lie there yet.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,13 +8,13 @@ from typing import NamedTuple
 
 from mnsim.graph.model import Operator
 from mnsim.graph.operators import ops_per_output, output_stage, vector_work
+from mnsim.lowering.hazards import Space
+from mnsim.lowering.places import elements_of, part_of, renamed, run_of, strided
+from mnsim.lowering.work import Touch, Work, fresh_data, in_external, in_sram, transfer
 from mnsim.plan.model import Buffer, Cut, Geometry, Tiling
 from mnsim.plan.pieces import Cuts, Span, make_cuts
 from mnsim.plan.tiling import input_strips, is_ring
-from mnsim.program.hazards import Space
 from mnsim.program.model import Region
-from mnsim.program.places import elements_of, part_of, renamed, run_of, strided
-from mnsim.program.work import Touch, Work, fresh_data, in_external, in_sram, transfer
 from mnsim.spec.records import SRAM
 
 
@@ -26,7 +28,9 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class Held:
-    """What a strip's buffer holds: which channels, and which rows where. `last` is the strip that was wanted last."""
+    """What a strip's buffer holds: which channels, and which rows where. `last` is the strip that was
+    wanted last.
+    """
 
     channels: Span = (0, 0)
     last: int = -1
@@ -37,9 +41,10 @@ class Held:
 class Scene:
     """One operator's tiles: its cuts and buffers, how often each buffer was filled, and what lies in them.
 
-    `stages` are the operations on a tile, the operator's own first, and those on the vector unit have so many operations an output
-    element; `fused` are what the matrix unit's output stage does. A channel has `bias_planes` numbers that a sum starts from (one or
-    none), and `norm_planes` of a batch norm that is not folded (scale and shift).
+    `stages` are the operations on a tile, the operator's own first, and those on the vector unit have so
+    many operations an output element; `fused` are what the matrix unit's output stage does. A channel has
+    `bias_planes` numbers that a sum starts from (one or none), and `norm_planes` of a batch norm that is
+    not folded (scale and shift).
     """
 
     work: Work
@@ -86,7 +91,9 @@ def make_scene(work: Work, cut: Cut, buffers: Iterable[Buffer]) -> Scene:
 
 
 class Tile(NamedTuple):
-    """One step's piece of work: its strip, output channels, the input channels that it sums, and whether the sum begins or ends here."""
+    """One step's piece of work: its strip, output channels, the input channels that it sums, and whether
+    the sum begins or ends here.
+    """
 
     strip: int
     outs: Span
@@ -119,7 +126,9 @@ def block(scene: Scene, name: str, key: object, source: Region) -> Touch:
 
 
 def inputs_of(scene: Scene, tile: Tile) -> tuple[tuple[str, Touch], ...]:
-    """The tile's inputs, operand by operand: rows of resident maps, or strips, loaded where they do not lie in their buffers."""
+    """The tile's inputs, operand by operand: rows of resident maps, or strips, loaded where they do not
+    lie in their buffers.
+    """
     found: list[tuple[str, Touch]] = []
     streams = 0
     for number, source in enumerate(scene.operator.inputs):
@@ -172,7 +181,9 @@ def _strip(scene: Scene, name: str, source: int, tile: Tile) -> Iterator[Touch]:
 
 
 def _load_rows(scene: Scene, name: str, source: int, number: int, pixel_bytes: int) -> None:
-    """Have a strip's rows in the buffer: those that lie there already stay while the same channels' strips follow one another."""
+    """Have a strip's rows in the buffer: those that lie there already stay while the same channels' strips
+    follow one another.
+    """
     held, wanted = scene.strips[name], scene.cuts.strips[number].held
     there = (held.pieces[0].rows[0], held.pieces[-1].rows[1]) if held.pieces else (0, 0)
     if wanted[0] >= wanted[1] or (there[0] <= wanted[0] and wanted[1] <= there[1]):
@@ -221,7 +232,9 @@ def _ring_pieces(scene: Scene, name: str, rows: Span, pixel_bytes: int) -> list[
 
 
 def partial_sums(scene: Scene, tile: Tile) -> Touch:
-    """Where the tile's partial sums lie, with a new value for each step; space is opened for all sums that the buffer holds at a time."""
+    """Where the tile's partial sums lie, with a new value for each step; space is opened for all sums that
+    the buffer holds at a time.
+    """
     geometry, stays, strip, outs = scene.geometry, scene.tiling.stays, scene.cuts.strips[tile.strip], tile.outs
     (buffer,) = scene.buffers["partial sums"]
     channel_bytes = geometry.partial_row_bytes  # of one row
@@ -251,7 +264,9 @@ def target_of(scene: Scene, tile: Tile, inputs: tuple[tuple[str, Touch], ...]) -
 
 
 def staged(work: Work, target: tuple[Touch, ...], is_first: bool, is_last: bool) -> tuple[Touch, ...]:
-    """The target as one stage writes it: a stage before the last has a value of its own, one behind the first works in place."""
+    """The target as one stage writes it: a stage before the last has a value of its own, one behind the
+    first works in place.
+    """
     data = fresh_data(work)
     return tuple([Touch(space, region if is_last else renamed(region, data), fresh and is_first) for space, region, fresh in target])
 

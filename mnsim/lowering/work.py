@@ -5,17 +5,19 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from mnsim.graph.model import FeatureMap, Graph, Operator
+from mnsim.lowering.hazards import Hazards, Space, Waits, note_read, note_write
+from mnsim.lowering.places import Area, Places, part_of
 from mnsim.plan.model import Plan
-from mnsim.program.hazards import Hazards, Space, Waits, note_read, note_write
 from mnsim.program.model import Kernel, Region
-from mnsim.program.places import Area, Places, part_of
 from mnsim.program.progress import EVERY, Progress
 
 Kind = Literal["load", "store", "matrix", "vector"]
 
 
 class Touch(NamedTuple):
-    """A region and the space that it lies in (None: external memory that no command writes). `fresh`: nobody wrote it before."""
+    """A region and the space that it lies in (None: external memory that no command writes). `fresh`:
+    nobody wrote it before.
+    """
 
     space: Space | None
     region: Region
@@ -32,7 +34,9 @@ class Job(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A command before its place is known. `data` and `room` are the drafts, by number, that it must wait for."""
+    """A command before its place is known. `data` and `room` are the drafts, by number, that it must wait
+    for.
+    """
 
     job: Job
     reads: tuple[Region, ...]
@@ -72,13 +76,17 @@ def transfer(work: Work, operator: Operator, kind: Literal["load", "store"], rea
 
 
 def compute(work: Work, operator: Operator, kernel: Kernel, count: int, reads: Sequence[Touch], writes: Sequence[Touch]) -> None:
-    """Append a tile's computation, `count` MACs or vector operations: on the matrix unit if it is the operator's own and has MACs."""
+    """Append a tile's computation, `count` MACs or vector operations: on the matrix unit if it is the
+    operator's own and has MACs.
+    """
     is_matrix = operator.macs and kernel.operation == operator.label
     _append(work, Job(operator.name, "matrix" if is_matrix else "vector", kernel, count), reads, writes)
 
 
 def _append(work: Work, job: Job, reads: Sequence[Touch], writes: Sequence[Touch]) -> None:
-    """Append a command that waits for the writers of what it reads (data) and for all who used what it overwrites (room)."""
+    """Append a command that waits for the writers of what it reads (data) and for all who used what it
+    overwrites (room).
+    """
     number = len(work.drafts)
     if number % EVERY == 0:
         work.progress(number, work.expected)

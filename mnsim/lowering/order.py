@@ -1,11 +1,13 @@
-"""The issue order: commands one after another, or with loads hoisted; and of all waits those that are not implied by others."""
+"""The issue order: commands one after another, or with loads hoisted; and of all waits those that are not
+implied by others.
+"""
 
 from collections.abc import Sequence
 from typing import assert_never
 
+from mnsim.lowering.work import Draft
 from mnsim.plan.model import Policy
 from mnsim.program.model import Command, Load, Matrix, Store, Vector
-from mnsim.program.work import Draft
 
 ENGINE = {"load": 0, "store": 0, "matrix": 1, "vector": 2}  # loads and stores share the bus
 Clock = tuple[int, int, int]  # by engine the last command (by place in the list) known to have ended; -1 for none
@@ -15,8 +17,9 @@ NOTHING_ENDED: Clock = (-1, -1, -1)
 def arrange(drafts: Sequence[Draft], policy: Policy) -> tuple[Command, ...]:
     """The drafts as commands in issue order, waiting for as few others as say the same.
 
-    Every command stands behind all that it waits for, so in-order queues cannot block each other for ever: of all commands that
-    have not ended, the first in the list finds everything that it waits for ended, and nothing of its own queue before it.
+    Every command stands behind all that it waits for, so in-order queues cannot block each other for ever:
+    of all commands that have not ended, the first in the list finds everything that it waits for ended,
+    and nothing of its own queue before it.
     """
     order = list(range(len(drafts))) if policy == "serial" else _hoist(drafts)
     place = [0] * len(drafts)
@@ -45,7 +48,9 @@ def arrange(drafts: Sequence[Draft], policy: Policy) -> tuple[Command, ...]:
 
 
 def _hoist(drafts: Sequence[Draft]) -> list[int]:
-    """Every load directly behind the last command that it waits for, or behind the load before it if that stands later."""
+    """Every load directly behind the last command that it waits for, or behind the load before it if that
+    stands later.
+    """
     behind: dict[int, list[int]] = {}
     anchor = -1
     for number, draft in enumerate(drafts):

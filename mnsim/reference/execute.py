@@ -1,7 +1,8 @@
 """The proof: the program's commands on real bytes, in the order in which a clock says that they run.
 
-A command reads what it reads when it starts and writes what it writes when it ends; at equal times ends come before starts. So a
-wrong address, a buffer that is freed too early or a wait that is missing shows as a wrong result.
+A command reads what it reads when it starts and writes what it writes when it ends; at equal times ends
+come before starts. So a wrong address, a buffer that is freed too early or a wait that is missing shows as
+a wrong result.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from mnsim.clocks.timeline import Timeline
 from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
-from mnsim.program.timeline import Timeline
 from mnsim.reference.numbers import LayerNumbers
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, partial
 from mnsim.spec.records import SRAM
@@ -28,9 +29,10 @@ def execute(
 ) -> Memories:
     """Run the commands in simulated time order; returns all memories as they are at the end.
 
-    `outside` are the memories beyond the SRAM, with the inputs and weights where the program says: stores go into them. The SRAM
-    starts as 0x55 everywhere, which no result should depend on. `numbers` are those of the layers of an int8 network, by name; None
-    is float32. `watch` is called after each command's writes.
+    `outside` are the memories beyond the SRAM, with the inputs and weights where the program says: stores
+    go into them. The SRAM starts as 0x55 everywhere, which no result should depend on. `numbers` are those
+    of the layers of an int8 network, by name; None is float32. `watch` is called after each command's
+    writes.
     """
     memories = {SRAM: np.full(program.memories[SRAM], 0x55, np.uint8), **outside}
     events = [(timeline.starts_s[command.id], 1, command.id) for command in program.commands]

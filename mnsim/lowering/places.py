@@ -1,8 +1,9 @@
 """Where every map, filter and bias lies, and the regions that its parts are.
 
-Feature maps are HWC, dense filters OHWI, depthwise filters KKC; an operator's biases (and an unfolded batch norm's numbers) are
-planes of one 4-byte number a channel. In external memory each map that is there has a place of its own (assumption); only maps
-that are the same bytes (flatten, slices of a concat) share one, and what is overwritten in place in SRAM is not there.
+Feature maps are HWC, dense filters OHWI, depthwise filters KKC; an operator's biases (and an unfolded
+batch norm's numbers) are planes of one 4-byte number a channel. In external memory each map that is there
+has a place of its own (assumption); only maps that are the same bytes (flatten, slices of a concat) share
+one, and what is overwritten in place in SRAM is not there.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ Span = tuple[int, int]  # half-open
 
 
 class Area(NamedTuple):
-    """Where a map lies: the address of its first pixel, bytes from one pixel to the next, and the number of its value."""
+    """Where a map lies: the address of its first pixel, bytes from one pixel to the next, and the number
+    of its value.
+    """
 
     memory: Memory
     start: int
@@ -30,10 +33,12 @@ class Area(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The layout of both memories. `values` numbers the maps' values: maps that are the same bytes at the same time share one.
+    """The layout of both memories. `values` numbers the maps' values: maps that are the same bytes at the
+    same time share one.
 
-    `homes` is where each map lives, `outside` where it lies in external memory, if it ever does; `filters` and `biases` are the
-    addresses of each operator's weights, whose values are numbered after those of the maps.
+    `homes` is where each map lives, `outside` where it lies in external memory, if it ever does; `filters`
+    and `biases` are the addresses of each operator's weights, whose values are numbered after those of the
+    maps.
     """
 
     homes: tuple[Area, ...]
@@ -51,7 +56,9 @@ class Places:
 
 
 def make_places(graph: Graph, plan: Plan) -> Places:
-    """The layout of a plan: external memory holds the input, all weights, the outputs and then the spilled maps."""
+    """The layout of a plan: external memory holds the input, all weights, the outputs and then the spilled
+    maps.
+    """
     classes = value_classes(graph)
     spilled = {index for index, home in enumerate(plan.homes) if home.address is None}
     cursor = graph.maps[0].size_bytes
@@ -119,7 +126,9 @@ def part_of(area: Area, feature_map: FeatureMap, rows: Span, channels: Span) -> 
 
 
 def elements_of(area: Area, feature_map: FeatureMap, elements: Span) -> Iterator[Region]:
-    """Elements of a map in HWC order (what a fully connected layer reads): one run, or up to three regions of a slice with gaps."""
+    """Elements of a map in HWC order (what a fully connected layer reads): one run, or up to three regions
+    of a slice with gaps.
+    """
     element, channels = feature_map.element_bytes, feature_map.shape[2]
     if area.pixel_bytes == channels * element:
         yield run_of(area.memory, area.start + elements[0] * element, (elements[1] - elements[0]) * element, area.data)
