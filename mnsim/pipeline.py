@@ -97,6 +97,11 @@ def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
     program = lower(planned.graph, planned.plan, part(tell, 0, 2))
     check(program, planned.hardware, part(tell, 1, 2))
     timeline = simulate(program, planned.hardware)
-    serial = planned.plan if planned.plan.policy == "serial" else make_plan(planned.graph, planned.hardware, "serial")
-    serial_s = estimate(planned.graph, serial, planned.hardware).total.serial_time_s
-    return Simulated(program, timeline, estimate_plan(planned), serial_s)
+    return Simulated(program, timeline, estimate_plan(planned), serial_policy_time_s(planned))
+
+
+def serial_policy_time_s(planned: Planned) -> float:
+    """Seconds that the plan of policy serial takes on the same machine."""
+    graph, hardware, plan = planned
+    serial = plan if plan.policy == "serial" else make_plan(graph, hardware, "serial")
+    return estimate(graph, serial, hardware).total.serial_time_s

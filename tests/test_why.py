@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import log
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,7 +155,9 @@ def test_fewer_transfers_are_a_reason_for_sram() -> None:
     """Where each transfer waits long, 25 % more SRAM saves more than a fifth less latency: it has a plan with fewer transfers."""
     found = sensitivity(plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=512 KiB", "external_memory.latency=1 ms")))
     assert [gain.resource for gain in found.gains][:2] == ["sram", "latency"]
-    assert why_sentences(found)[1].startswith("In a large step external latency gives more: half of it saves 49.7 %")
+    serial, _, doubled, *_ = why_sentences(found)
+    assert serial.startswith("Buy nothing before trying --policy serial")
+    assert doubled.startswith("In a large step external latency gives more: half of it saves 49.7 %")
 
 
 def test_more_sram_can_be_slower_and_is_said_to_be() -> None:
@@ -293,7 +296,7 @@ def test_all_seven_rows_fit_80_columns() -> None:
 
 def test_formats_say_the_same() -> None:
     record = why("mobilenet_cifar")
-    assert list(record) == ["network", "hardware", "policy", "simulated_time_s", "resources", "then", "sentences"]
+    assert list(record) == ["network", "hardware", "policy", "simulated_time_s", "serial_policy_time_s", "resources", "then", "sentences"]
     rows = list(csv.DictReader(io.StringIO(run("why", "mobilenet_cifar", "--format", "csv").out)))
     assert rows == [{key: "" if value is None else str(value) for key, value in gain.items()} for gain in record["resources"]]
     table, markdown = run("why", "mobilenet_cifar").out, run("why", "mobilenet_cifar", "--format", "markdown").out
@@ -351,3 +354,21 @@ def test_a_plan_is_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> N
     sensitivity(planned)
     assert len(made) == len(set(made))
     assert made[:4] == [1000, 1250, 2000, 4000]
+
+
+def test_policy_serial_is_told_before_anything_is_bought(tmp_path: Path) -> None:
+    """Where latency makes overlap slower, changing the policy costs nothing; elsewhere nothing is said of it."""
+    path = tmp_path / "net.yaml"
+    path.write_text("name: net\ninput: [16, 16, 8]\nlayers:\n" + "  - {conv: 16, kernel: 3, activation: relu}\n" * 4)
+    slow = ["--sram", "4KiB", "--set", "external_memory.latency=2us", "--set", "matrix_unit.launch_overhead=1us"]
+    record = json.loads(run("why", str(path), *slow, "--format", "json").out)
+    serial, now = (
+        json.loads(run("simulate", str(path), *slow, "--policy", policy, "--format", "json").out)["total"]["simulated_time_s"]
+        for policy in ("serial", "overlap")
+    )
+    assert serial < 0.99 * now
+    assert record["serial_policy_time_s"] == pytest.approx(serial, rel=1e-12)
+    share = f"{100 * (now - serial) / now:.1f} %"
+    assert record["sentences"][0].startswith(f"Buy nothing before trying --policy serial: on this hardware it saves {share}")
+    assert "--policy serial" not in run("why", "mobilenet_cifar").out
+    assert "--policy serial" not in run("why", str(path), *slow, "--policy", "serial").out

@@ -13,7 +13,7 @@ from mnsim.clocks.recurrence import Array, simulated_times_s
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import RESOURCES
-from mnsim.pipeline import Planned
+from mnsim.pipeline import Planned, serial_policy_time_s
 from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
 from mnsim.program.model import Program
@@ -64,13 +64,15 @@ class Sensitivity:
 
     `then` is what to buy next on the machine that has `enough_amount` of the first, if that is SRAM, or
     else `worth_up_to_factor` times as much; None where that is what there is now, or has no end, or where
-    the first is still first, or nothing saves anything.
+    the first is still first, or nothing saves anything. `serial_policy_time_s` is what the plan of policy
+    serial takes on the machine as it is.
     """
 
     estimate: Estimate
     simulated_time_s: float
     gains: tuple[Gain, ...]
     then: Resource | None
+    serial_policy_time_s: float
 
 
 def most_sizes_of_sram(planned: Planned) -> int:
@@ -105,7 +107,7 @@ def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Se
             gains.append(_gain_by_rate(hardware, resource, found))
     gains.sort(key=lambda gain: (-gain.saved_by_25_percent_s, -gain.saved_by_2x_s))
     found_now = estimate(planned.graph, planned.plan, hardware)
-    return Sensitivity(found_now, now_s, tuple(gains), _then(bench, hardware, gains[0]))
+    return Sensitivity(found_now, now_s, tuple(gains), _then(bench, hardware, gains[0]), serial_policy_time_s(planned))
 
 
 def resources_of(hardware: Hardware) -> tuple[Resource, ...]:
