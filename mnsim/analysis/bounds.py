@@ -151,6 +151,6 @@ def maximum(first: Number, *others: Number) -> Number:
     """The largest number, or for each setting the largest."""
     if isinstance(first, int | float):
         return max(first, *others)
-    from numpy import maximum
+    import numpy as np  # costs start-up time that one setting does not pay
 
-    return reduce(maximum, others, first)
+    return reduce(np.maximum, others, first)
