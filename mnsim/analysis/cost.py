@@ -18,7 +18,7 @@ from mnsim.clocks.rates import EngineRates, Number, Rates, rates_of
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Cut, Plan, segments_of
-from mnsim.plan.tiling import Traffic, tile_counts, tile_traffic
+from mnsim.plan.tiling import Traffic, loads_of, tile_counts, tile_traffic
 from mnsim.spec.records import Hardware
 
 if TYPE_CHECKING:
@@ -186,7 +186,9 @@ def layer_traffic(graph: Graph, cut: Cut) -> Traffic:
     """
     tiles = tile_traffic(cut.geometry, cut.tiling)
     loaded, stored = (sum(graph.maps[index].size_bytes for index in ends) for ends in (cut.loads_whole, cut.stores_whole))
+    loaded += sum(graph.maps[stream.map].size_bytes for stream in cut.streams)
     transfers = tiles.transfers + len(cut.loads_whole) + len(cut.stores_whole)
+    transfers += sum(loads_of(graph, stream) for stream in cut.streams)
     return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, transfers)
 
 

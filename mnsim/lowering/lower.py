@@ -9,10 +9,12 @@ from mnsim.graph.operators import vector_work
 from mnsim.lowering.operands import Columns, Scene, Tile, block, inputs_of, make_scene, partial_sums, staged, target_of
 from mnsim.lowering.order import arrange
 from mnsim.lowering.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
+from mnsim.lowering.rings import load_rows, make_rings
 from mnsim.lowering.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
-from mnsim.plan.model import Buffer, Cut, Plan
+from mnsim.plan.model import Buffer, Cut, Plan, Segment
+from mnsim.plan.passes import make_pass, needed_rows, rows_order
 from mnsim.plan.pieces import Span, walk
-from mnsim.plan.tiling import tile_counts, tile_traffic
+from mnsim.plan.tiling import loads_of, tile_counts, tile_traffic
 from mnsim.program.collector import collector_paused
 from mnsim.program.model import Kernel, Program, Region
 from mnsim.program.progress import Progress, untold
@@ -35,7 +37,7 @@ def count_commands(graph: Graph, plan: Plan) -> int:
         tiles = strips * out_blocks
         steps = tiles * in_blocks * bool(operator.macs) + tiles * len(vector_work(operator, plan.fused))
         count += tile_traffic(cut.geometry, cut.tiling).transfers + (0 if cut.geometry.idle else steps)
-        count += len(cut.loads_whole) + len(cut.stores_whole)
+        count += len(cut.loads_whole) + len(cut.stores_whole) + sum(loads_of(graph, stream) for stream in cut.streams)
     return count
 
 
@@ -72,24 +74,67 @@ def _drafts(graph: Graph, plan: Plan, places: Places, progress: Progress, expect
     """
     work = Work(graph, plan, places, places.values + 2 * len(graph.operators), progress, expected)
     for segment in plan.segments:
-        for cut in segment.cuts:
-            _lower_cut(work, cut, segment.buffers)
+        if segment.kind == "single":
+            for cut in segment.cuts:
+                _lower_cut(work, cut, segment.buffers)
+        else:
+            _lower_fused(work, segment)
     progress(expected, expected)
     return work.drafts
 
 
 def _lower_cut(work: Work, cut: Cut, buffers: tuple[Buffer, ...]) -> None:
-    graph, places, operator = work.graph, work.places, work.graph.operators[cut.operator]
-    for index in cut.loads_whole:
-        source = in_external(work, index, whole(graph.maps[index], outside(places, index)))
-        transfer(work, operator, "load", [source], [in_sram(work, index, whole(graph.maps[index], places.homes[index]))])
+    _load_ends(work, cut)
     if not cut.geometry.idle:
         scene = make_scene(work, cut, buffers)
         for s, o, i in walk(scene.cuts, cut.tiling.stays):
-            if operator.copied:
+            if scene.operator.copied:
                 _copy(scene, s)
             else:
                 _step(scene, s, scene.cuts.outs[o], i)
+    _store_ends(work, cut)
+
+
+def _lower_fused(work: Work, segment: Segment) -> None:
+    """The steps of a segment's operators, one after another's as the order of its pass says."""
+    rings = make_rings(work, segment)
+    for cut in segment.cuts:
+        _load_ends(work, cut)
+    scenes = [make_scene(work, cut, segment.buffers, rings) for cut in segment.cuts]
+    streams = [(cut.operator, stream) for cut in segment.cuts for stream in cut.streams]
+    if segment.kind == "rows":
+        steps = make_pass(work.graph, segment.cuts)
+        for step in rows_order(steps, segment.order):
+            for operator, stream in streams:
+                if stream.map in scenes[step.member].operator.inputs:
+                    ring = rings[work.graph.slots[stream.map].storage]
+                    load_rows(work, ring, work.graph.operators[operator], stream, needed_rows(steps, step.member, step.strip))
+            _step(scenes[step.member], step.strip, scenes[step.member].cuts.outs[0], 0)
+        for operator, stream in streams:
+            ring = rings[work.graph.slots[stream.map].storage]
+            load_rows(work, ring, work.graph.operators[operator], stream, work.graph.maps[stream.map].shape[0])
+    else:
+        for operator, stream in streams:
+            ring = rings[work.graph.slots[stream.map].storage]
+            load_rows(work, ring, work.graph.operators[operator], stream, work.graph.maps[stream.map].shape[0])
+        for outs in scenes[0].cuts.outs:
+            for scene in scenes:
+                _step(scene, 0, outs, 0)
+    for cut in segment.cuts:
+        _store_ends(work, cut)
+
+
+def _load_ends(work: Work, cut: Cut) -> None:
+    """Load the network's inputs that cross whole."""
+    operator, graph, places = work.graph.operators[cut.operator], work.graph, work.places
+    for index in cut.loads_whole:
+        source = in_external(work, index, whole(graph.maps[index], outside(places, index)))
+        transfer(work, operator, "load", [source], [in_sram(work, index, whole(graph.maps[index], places.homes[index]))])
+
+
+def _store_ends(work: Work, cut: Cut) -> None:
+    """Store the network's outputs that cross whole."""
+    operator, graph, places = work.graph.operators[cut.operator], work.graph, work.places
     for index in cut.stores_whole:
         source = in_sram(work, index, whole(graph.maps[index], places.homes[index]))
         transfer(work, operator, "store", [source], [in_external(work, index, whole(graph.maps[index], outside(places, index)))])
@@ -225,7 +270,7 @@ def _copy(scene: Scene, s: int) -> None:
     value = fresh_data(work)
     for source, place in _copies(work, operator):
         feature_map = work.graph.maps[source]
-        if work.plan.homes[source].address is None and taken:
+        if work.plan.homes[source].is_external and taken:
             touch = taken.next(feature_map.shape[2], fresh_data(work))
             region = part_of(work.places.homes[source], feature_map, rows, (0, feature_map.shape[2]))
             transfer(work, operator, "load", [in_external(work, source, region)], [touch])

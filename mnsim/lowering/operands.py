@@ -10,8 +10,9 @@ from mnsim.graph.model import Operator
 from mnsim.graph.operators import ops_per_output, output_stage, vector_work
 from mnsim.lowering.hazards import Space
 from mnsim.lowering.places import elements_of, part_of, renamed, run_of, strided
+from mnsim.lowering.rings import Ring, open_block, open_rows, rows_in
 from mnsim.lowering.work import Touch, Work, fresh_data, in_external, in_sram, transfer
-from mnsim.plan.model import Buffer, Cut, Geometry, Tiling
+from mnsim.plan.model import Buffer, Cut, Geometry, Stream, Tiling
 from mnsim.plan.pieces import Cuts, Span, make_cuts
 from mnsim.plan.tiling import input_strips, is_ring
 from mnsim.program.model import Region
@@ -58,6 +59,8 @@ class Scene:
     fused: tuple[str, ...]
     bias_planes: int
     norm_planes: int
+    rings: Mapping[int, Ring] = field(default_factory=dict)  # of its segment, by storage
+    streams: tuple[Stream, ...] = ()
     filled: dict[str, int] = field(default_factory=dict)
     blocks: dict[str, tuple[object, Touch]] = field(default_factory=dict)
     strips: dict[str, Held] = field(default_factory=dict)
@@ -65,8 +68,8 @@ class Scene:
     sums_space: Space | None = None
 
 
-def make_scene(work: Work, cut: Cut, buffers: Iterable[Buffer]) -> Scene:
-    """An operator's tiles before the first of them; `buffers` are those of its segment."""
+def make_scene(work: Work, cut: Cut, buffers: Iterable[Buffer], rings: Mapping[int, Ring] | None = None) -> Scene:
+    """An operator's tiles before the first of them; `buffers` and `rings` are those of its segment."""
     operator = work.graph.operators[cut.operator]
     own: dict[str, list[Buffer]] = {}
     for buffer in buffers:
@@ -87,6 +90,8 @@ def make_scene(work: Work, cut: Cut, buffers: Iterable[Buffer]) -> Scene:
         output_stage(operator, work.plan.fused),
         bias_planes,
         len(planes) - bias_planes,
+        rings or {},
+        cut.streams,
     )
 
 
@@ -133,7 +138,10 @@ def inputs_of(scene: Scene, tile: Tile) -> tuple[tuple[str, Touch], ...]:
     streams = 0
     for number, source in enumerate(scene.operator.inputs):
         operand = f"input {number + 1}" if number else "input"
-        if scene.work.plan.homes[source].address is None:
+        if ring := scene.rings.get(scene.work.graph.slots[source].storage):
+            covered = scene.cuts.strips[tile.strip].covered
+            found += [(operand, touch) for touch in rows_in(scene.work, ring, source, covered, tile.channels)]
+        elif scene.work.plan.homes[source].address is None:
             streams += 1
             name = f"input strip {streams}" if streams > 1 else "input strip"
             found += [(operand, touch) for touch in _strip(scene, name, source, tile)]
@@ -254,6 +262,10 @@ def partial_sums(scene: Scene, tile: Tile) -> Touch:
 def target_of(scene: Scene, tile: Tile, inputs: tuple[tuple[str, Touch], ...]) -> tuple[Touch, ...]:
     """Where the tile's output goes: into its map, into a strip that is stored, or over its input."""
     work, operator, rows = scene.work, scene.operator, scene.cuts.strips[tile.strip].rows
+    if ring := scene.rings.get(work.graph.slots[operator.output].storage):
+        if not scene.geometry.in_place:
+            _open(work, ring, rows, tile.outs)
+        return tuple(rows_in(work, ring, operator.output, rows, tile.outs, not scene.geometry.in_place))
     if not scene.geometry.out_streams:
         region = part_of(work.places.homes[operator.output], work.graph.maps[operator.output], rows, tile.outs)
         return (in_sram(work, operator.output, region, not scene.geometry.in_place),)
@@ -261,6 +273,14 @@ def target_of(scene: Scene, tile: Tile, inputs: tuple[tuple[str, Touch], ...]) -
         return tuple([Touch(space, renamed(region, fresh_data(work)), False) for _, (space, region, _) in inputs])
     size = (rows[1] - rows[0]) * scene.geometry.out_row_bytes * (tile.outs[1] - tile.outs[0])
     return (fill(scene, "output strip", size),)
+
+
+def _open(work: Work, ring: Ring, rows: Span, outs: Span) -> None:
+    """Have room in a ring for what is about to be written: rows, or a block of channels."""
+    if ring.turns[0].name == "ring":
+        open_rows(work, ring, rows)
+    else:
+        open_block(work, ring, outs, work.graph.maps[0].element_bytes)
 
 
 def staged(work: Work, target: tuple[Touch, ...], is_first: bool, is_last: bool) -> tuple[Touch, ...]:

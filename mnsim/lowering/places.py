@@ -60,7 +60,7 @@ def make_places(graph: Graph, plan: Plan) -> Places:
     maps.
     """
     classes = value_classes(graph)
-    spilled = {index for index, home in enumerate(plan.homes) if home.address is None}
+    spilled = {index for index, home in enumerate(plan.homes) if home.is_external}
     cursor = graph.maps[0].size_bytes
     filters, biases = [], []
     for operator in graph.operators:
@@ -92,12 +92,12 @@ def _pixel_bytes(feature_map: FeatureMap, root: FeatureMap) -> int:
 
 
 def _home(graph: Graph, plan: Plan, outside: list[Area | None], index: int, data: int) -> Area:
-    address, away = plan.homes[index].address, outside[index]
-    if address is None:
+    home, away = plan.homes[index], outside[index]
+    if home.is_external:
         assert away is not None
         return away
     root = graph.maps[graph.storages[graph.slots[index].storage].root]
-    return Area(SRAM, address, _pixel_bytes(graph.maps[index], root), data)
+    return Area(SRAM, home.address or 0, _pixel_bytes(graph.maps[index], root), data)
 
 
 def run_of(memory: Memory, start: int, size: int, data: int) -> Region:

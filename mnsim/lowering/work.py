@@ -49,7 +49,8 @@ class Draft(NamedTuple):
 class Work:
     """What is being lowered; `expected` are the commands that it will be about.
 
-    `resident` are the spaces of storages in SRAM, `outside` those of values in external memory.
+    `resident` are the spaces of storages in SRAM, `outside` those of values in external memory. `passed` says
+    of the values that pass through rings which rows of which map they are.
     """
 
     graph: Graph
@@ -62,6 +63,7 @@ class Work:
     sram: Hazards = field(default_factory=Hazards)
     resident: dict[int, Space] = field(default_factory=dict)
     outside: dict[int, Space] = field(default_factory=dict)
+    passed: dict[int, tuple[int, tuple[int, int]]] = field(default_factory=dict)
 
 
 def fresh_data(work: Work) -> int:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stays = Literal["weights", "input", "output"]
-Policy = Literal["serial", "overlap"]
-POLICIES: tuple[Policy, ...] = ("serial", "overlap")
+Policy = Literal["serial", "layerwise", "overlap"]
+POLICIES: tuple[Policy, ...] = ("serial", "layerwise", "overlap")
+Kind = Literal["single", "rows", "channels"]
+Order = Literal["demand", "pipelined"]
 STAYS: tuple[Stays, ...] = ("weights", "input", "output")
 
 
@@ -17,13 +19,15 @@ class Tiling:
     group that are summed at a time (C_in / groups when the sum is not split). `stays` says which operand
     is held while the others pass, that is, the order of the loops from the outside in: weights = (out
     block, in block, strip); input = (strip, in block, out block); output = (strip, out block, in block).
-    Columns are never cut.
+    Columns are never cut. The first strip has `lead` rows more than the others: those that the windows of
+    the next operator of a segment cover before its first row.
     """
 
     rows: int
     out_channels: int
     in_channels: int
     stays: Stays
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,25 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """An external map that a fused segment loads into a ring, once: `rows` rows a load, the first time
+    `lead` rows more.
+    """
+
+    map: int
+    rows: int
+    lead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """An operator with its tiles.
 
     `geometry` is what the operator reads, writes, streams and keeps under this plan; the planner makes it,
     everybody else reads it. `loads_whole` are the network's inputs that are loaded into their homes in
     SRAM before the first tile, `stores_whole` its outputs that are stored from there after the last one;
-    both are indices of maps.
+    both are indices of maps. `streams` are the maps that the operator is the first in its segment to read
+    from external memory; an operator that runs alone has its tiles loaded instead (`Geometry.in_streams`).
     """
 
     operator: int
@@ -87,17 +103,23 @@ class Cut:
     tiling: Tiling
     loads_whole: tuple[int, ...] = ()
     stores_whole: tuple[int, ...] = ()
+    streams: tuple[Stream, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a feature map lies: at an SRAM address over the segments first..last (both included), or
-    external (address None).
+    """Where a feature map lies: at an SRAM address over the segments first..last (both included), in
+    external memory (address None), or in a ring of the one segment that makes and reads it (`is_passed`).
     """
 
     address: int | None
     first: int
     last: int
+    is_passed: bool = False
+
+    @property
+    def is_external(self) -> bool:
+        return self.address is None and not self.is_passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +129,14 @@ class Buffer:
 
     Buffers of one name are filled in turn: while one is worked on, the next can be loaded. An input strip
     that shares rows with the strip before it is a ring of rows: row r lies at row r modulo the rows that
-    the buffer holds.
+    the buffer holds. So is the ring of a fused segment, through which rows of maps of `storage` pass.
     """
 
     name: str
     address: int
     size_bytes: int
     operator: int
+    storage: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +144,16 @@ class Segment:
     """Operators that run together: their cuts in order, and the working space that all of them share SRAM
     with.
 
-    `kind` single: one operator's tiles after another's.
+    `kind` single: one operator's tiles after another's. rows: all filters lie in SRAM, and strips of rows
+    pass from operator to operator. channels: the input lies in SRAM, and blocks of channels pass. `order`
+    is that of the strips of a rows pass: on demand, each just before it is read; or pipelined, so that the
+    operators work on different strips at a time.
     """
 
     cuts: tuple[Cut, ...]
     buffers: tuple[Buffer, ...]
-    kind: Literal["single"] = "single"
+    kind: Kind = "single"
+    order: Order = "demand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def tile_classes(geometry: Geometry, tiling: Tiling) -> list[TileClass]:
 def make_cuts(geometry: Geometry, tiling: Tiling) -> Cuts:
     """The pieces, in ascending order."""
     return Cuts(
-        tuple(_strips(geometry, tiling.rows)), tuple(_outs(geometry, tiling.out_channels)), _spans(geometry.group_in, tiling.in_channels)
+        tuple(_strips(geometry, tiling)), tuple(_outs(geometry, tiling.out_channels)), spans(geometry.group_in, tiling.in_channels)
     )
 
 
@@ -81,23 +81,25 @@ def walk(cuts: Cuts, stays: str) -> Iterator[tuple[int, int, int]]:
         yield from ((s, o, i) for s in strips for o in outs for i in ins)
 
 
-def _spans(extent: int, size: int) -> tuple[Span, ...]:
-    return tuple((start, min(start + size, extent)) for start in range(0, extent, size))
+def spans(extent: int, size: int, lead: int = 0) -> tuple[Span, ...]:
+    """Spans of one size one after another, the first with `lead` more, the last cut short."""
+    starts = range(size + lead, extent, size)
+    return tuple(zip((0, *starts), (*starts, extent), strict=True))
 
 
 def _outs(geometry: Geometry, size: int) -> Iterator[Span]:
     """Parts of each group in turn, or multiples of whole groups."""
     if size >= geometry.group_out:
-        yield from _spans(geometry.out_channels, size)
+        yield from spans(geometry.out_channels, size)
         return
     for first in range(0, geometry.out_channels, geometry.group_out):
-        yield from ((first + start, first + end) for start, end in _spans(geometry.group_out, size))
+        yield from ((first + start, first + end) for start, end in spans(geometry.group_out, size))
 
 
-def _strips(geometry: Geometry, rows: int) -> Iterator[Strip]:
+def _strips(geometry: Geometry, tiling: Tiling) -> Iterator[Strip]:
     kernel, stride, pad = geometry.kernel_rows, geometry.stride_rows, geometry.pad_top
     before = 0
-    for start, end in _spans(geometry.rows_out, rows):
+    for start, end in spans(geometry.rows_out, tiling.rows, tiling.lead):
         first, last = start * stride - pad, (end - 1) * stride - pad + kernel
         covered = min(max(0, first), geometry.rows_in), min(max(0, last), geometry.rows_in)  # no row where all of it is padding
         held_end = geometry.rows_in if end == geometry.rows_out else covered[1]

@@ -7,17 +7,18 @@ may come: what must wait for what follows from the program's bytes.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from mnsim.graph.model import Graph, Storage
-from mnsim.plan.model import Buffer, Geometry, Segment, Tiling
+from mnsim.plan.model import Buffer, Cut, Geometry, Segment, Tiling
 from mnsim.plan.tiling import input_passes, input_strips, is_ring, tile_counts, weight_passes
 
 Gap = tuple[int, int]  # start, end
 MOST_PLACES = 16  # of one buffer: what is prefetched deeper than that is worth little, and costs time to plan
 MOST_AHEAD = 32  # segments: what has not been in use for so long is as good as never used
-OUTPUT_PLACES = 3  # a tile that is computed, one that is stored, and one that waits for the bus
+PLACES = {"output strip": 3, "passed block": 3}  # a tile that is computed, one that is stored or read, and one that waits
 
 
 class _LastUse:
@@ -72,31 +73,38 @@ class _LastUse:
                 yield self.starts[index] - size
 
 
-def place_ahead(graph: Graph, capacity: int, resident: dict[int, int], segments: Sequence[Segment]) -> tuple[Segment, ...]:
+class Kept(NamedTuple):
+    """A storage in SRAM: its address and size in bytes, and the segments over which it is in use."""
+
+    address: int
+    size_bytes: int
+    first: int
+    last: int
+
+
+def place_ahead(capacity: int, kept: Iterable[Kept], segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """The segments with their buffers where they can be filled early, more of them where there is room.
 
-    `resident` are the addresses of storages that are in SRAM; each segment has one cut. The segments' own
-    buffers are a placement that is known to fit.
+    `kept` are the storages that are in SRAM. The segments' own buffers are a placement that is known to fit.
     """
     used = _LastUse(capacity)
-    alive: list[list[Storage]] = [[] for _ in segments]
-    for index in resident:
-        for step in range(graph.storages[index].first, graph.storages[index].last + 1):
-            alive[step].append(graph.storages[index])
+    alive: list[list[Kept]] = [[] for _ in segments]
+    for storage in kept:
+        for step in range(storage.first, storage.last + 1):
+            alive[step].append(storage)
     placed = []
     for step, segment in enumerate(segments):
-        (cut,) = segment.cuts
         used.forget(step - MOST_AHEAD)
-        gaps = free_gaps(((resident[storage.index], storage.size_bytes) for storage in alive[step]), capacity)
-        fills = count_fills(cut.geometry, cut.tiling)
-        buffers = _place_all(used, gaps, _with_wider_ring(cut.geometry, cut.tiling, segment.buffers))
-        buffers = buffers or _place_all(used, gaps, segment.buffers) or list(segment.buffers)
+        gaps = free_gaps(((storage.address, storage.size_bytes) for storage in alive[step]), capacity)
+        fills = count_fills(segment)
+        wider = _with_wider_ring(segment.cuts[0], segment.buffers) if segment.kind == "single" else segment.buffers
+        buffers = _place_all(used, gaps, wider) or _place_all(used, gaps, segment.buffers) or list(segment.buffers)
         _add_places(used, gaps, buffers, fills)
         _mark_buffers(used, step, buffers, fills)
         for storage in alive[step]:
             if storage.last == step:
-                used.mark(resident[storage.index], storage.size_bytes, step + 1)
-        placed.append(Segment(segment.cuts, tuple(buffers)))
+                used.mark(storage.address, storage.size_bytes, step + 1)
+        placed.append(replace(segment, buffers=tuple(buffers)))
     return tuple(placed)
 
 
@@ -113,10 +121,24 @@ def free_gaps(occupied: Iterable[tuple[int, int]], capacity: int) -> list[Gap]:
     return gaps
 
 
-def count_fills(geometry: Geometry, tiling: Tiling) -> dict[str, int]:
-    """How often each buffer is filled while its operator runs; a ring counts as filled once, partial sums
-    are worked on in place.
+Role = tuple[str, int]  # a buffer's name and operator: buffers of one role are filled in turn
+
+
+def role_of(buffer: Buffer) -> Role:
+    return buffer.name, buffer.operator
+
+
+def count_fills(segment: Segment) -> dict[Role, int]:
+    """How often each buffer is filled while its segment runs; a ring counts as filled once, partial sums are
+    worked on in place.
     """
+    if segment.kind == "single":
+        return {(name, cut.operator): count for cut in segment.cuts for name, count in _fills(cut.geometry, cut.tiling).items()}
+    blocks = {cut.operator: tile_counts(cut.geometry, cut.tiling)[1] for cut in segment.cuts}
+    return {role_of(buffer): 1 if buffer.name == "ring" else blocks[buffer.operator] for buffer in segment.buffers}
+
+
+def _fills(geometry: Geometry, tiling: Tiling) -> dict[str, int]:
     if geometry.idle:
         return {}
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
@@ -129,8 +151,9 @@ def count_fills(geometry: Geometry, tiling: Tiling) -> dict[str, int]:
     return fills
 
 
-def _with_wider_ring(geometry: Geometry, tiling: Tiling, buffers: Sequence[Buffer]) -> list[Buffer]:
+def _with_wider_ring(cut: Cut, buffers: Sequence[Buffer]) -> list[Buffer]:
     """The buffers with room in a ring for the next strip's rows while this one's are worked on."""
+    geometry, tiling = cut.geometry, cut.tiling
     if not geometry.in_streams or not is_ring(geometry, tiling):
         return list(buffers)
     rows = input_strips(geometry, tiling)[2]
@@ -164,20 +187,20 @@ def _place(used: _LastUse, free: list[Gap], buffer: Buffer) -> Buffer | None:
     return replace(buffer, address=start)
 
 
-def _add_places(used: _LastUse, gaps: Sequence[Gap], buffers: list[Buffer], fills: dict[str, int]) -> None:
+def _add_places(used: _LastUse, gaps: Sequence[Gap], buffers: list[Buffer], fills: dict[Role, int]) -> None:
     """More places for buffers that are filled several times, one for each in turn, while there is room."""
     start_of = {(buffer.address, buffer.size_bytes) for buffer in buffers}
     free = [piece for gap in gaps for piece in _without(gap, start_of)]
-    wanted = {buffer.name: buffer for buffer in buffers if fills.get(buffer.name, 1) > 1}
+    wanted = {role_of(buffer): buffer for buffer in buffers if fills.get(role_of(buffer), 1) > 1}
     counts = dict.fromkeys(wanted, 1)
     while wanted:
-        for name, buffer in list(wanted.items()):
+        for role, buffer in list(wanted.items()):
             found = _place(used, free, buffer)
-            counts[name] += found is not None
+            counts[role] += found is not None
             if found is not None:
                 buffers.append(found)
-            if found is None or counts[name] >= min(fills[name], OUTPUT_PLACES if name == "output strip" else MOST_PLACES):
-                del wanted[name]
+            if found is None or counts[role] >= min(fills[role], PLACES.get(buffer.name, MOST_PLACES)):
+                del wanted[role]
 
 
 def _without(gap: Gap, pieces: Iterable[tuple[int, int]]) -> list[Gap]:
@@ -185,13 +208,14 @@ def _without(gap: Gap, pieces: Iterable[tuple[int, int]]) -> list[Gap]:
     return [(gap[0] + start, gap[0] + end) for start, end in free_gaps(inside, gap[1] - gap[0])]
 
 
-def _mark_buffers(used: _LastUse, step: int, buffers: Sequence[Buffer], fills: dict[str, int]) -> None:
+def _mark_buffers(used: _LastUse, step: int, buffers: Sequence[Buffer], fills: dict[Role, int]) -> None:
     """Each buffer is in use until the last of its fills is worked on."""
-    names = [buffer.name for buffer in buffers]
-    turns = dict.fromkeys(names, 0)
+    counts = Counter(map(role_of, buffers))
+    turns = dict.fromkeys(counts, 0)
     for buffer in buffers:
-        count, number = names.count(buffer.name), turns[buffer.name]
-        turns[buffer.name] += 1
-        total = fills.get(buffer.name, 1)
+        role = role_of(buffer)
+        count, number = counts[role], turns[role]
+        turns[role] += 1
+        total = fills.get(role, 1)
         last = number + (total - 1 - number) // count * count if total > number else number
         used.mark(buffer.address, buffer.size_bytes, step + min(1.0, (last + 1) / max(1, total)))

@@ -1,60 +1,30 @@
-"""The search for a plan: which maps stay in SRAM, and the tiles that move the fewest bytes.
+"""The plan: segments and homes that the search picked, made, and given addresses.
 
-Dynamic programming over the operators: a state says which of the storages that are alive are external. An
-operator's traffic depends on where its own maps are and on the room that the resident ones leave, so the
-best way to a state is the best way to one before it, and one step. Addresses come afterwards; where they
-cannot be found, the crowded operator gets less room, and its tiles or its neighbours' homes change.
+Where no addresses are found, the crowded segment gets less room, and the search is run again: its tiles or
+its neighbours' homes change.
 """
 
-from collections.abc import Container, Iterator
-from itertools import product
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.graph.storage import class_root, value_classes
 from mnsim.plan.least import needed_bytes, streamed_bytes
-from mnsim.plan.model import Buffer, Cut, Geometry, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import Cut, Home, Plan, Policy, Segment
 from mnsim.plan.packing import Block, place_blocks
-from mnsim.plan.prefetch import place_ahead
-from mnsim.plan.tiles import best_tiling, pipelined_tiling, working_size
-from mnsim.plan.tiling import crossing_whole, make_geometry, tile_traffic, working_bytes
+from mnsim.plan.prefetch import Kept, place_ahead
+from mnsim.plan.search import Found, Search, cheapest, make_search, tiling_in
+from mnsim.plan.segments import Setting, Style, make_fused, single_buffers, size_of
+from mnsim.plan.tiles import pipelined_tiling
+from mnsim.plan.tiling import crossing_whole, make_geometry
 from mnsim.spec.records import Hardware
 
 INTERNAL, EXTERNAL = "internal memory", "external memory"
-MOST_STATES = 512  # kept after an operator: exact up to nine storages alive at once
 NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed
 STEPS_DOWN = 64  # by what part of the SRAM an operator's room shrinks when no addresses are found
-
-External = frozenset[int]
-Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the operators
-
-
-class _Search(NamedTuple):
-    """What the search works on: for every operator the storages alive and the room that it may use;
-    tilings found so far.
-
-    `pipelined` are those that `overlap` takes instead of others: like layers are cut alike, and looked at
-    once.
-    """
-
-    graph: Graph
-    policy: Policy
-    capacity: int
-    alive: tuple[tuple[Storage, ...], ...]
-    room: list[int]
-    bare: set[int]  # operators that no map may lie beside
-    tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None]
-    pipelined: dict[tuple[Geometry, Tiling], Tiling]
-
-
-class _State(NamedTuple):
-    """The cheapest way to the storages that are external now: its cost, and all storages that are external
-    on it.
-    """
-
-    cost: Cost
-    external: External
+STYLES = (Style(16, 6), Style(56, 3))  # of the first candidate, and of others
 
 
 def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> Plan:
@@ -73,61 +43,36 @@ def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> P
         raise advised(error, graph, hardware, policy) from None
 
 
-def find_plan(graph: Graph, hardware: Hardware, policy: Policy) -> Plan:
+def find_plan(graph: Graph, hardware: Hardware, policy: Policy, style: Style = STYLES[0]) -> Plan:
     """The same plan. Its CapacityError says what is missing at once, for nobody has looked for a remedy."""
     capacity = hardware.sram_capacity_bytes
-    search = _Search(graph, policy, capacity, _alive(graph), [capacity] * len(graph.operators), set(), {}, {})
+    search = make_search(graph, policy, capacity)
     while True:
-        external = _cheapest_homes(search)
-        cuts = tuple(_cut(search, operator, external) for operator in graph.operators)
+        found = cheapest(search)
+        if isinstance(found, int):
+            raise _too_small(search, graph.operators[found])
+        made = _make(search, found, style)
+        if made is None:
+            continue
         try:
-            addresses = _place(search, external, cuts)
+            addresses = _place(search, made)
             break
         except CapacityError as error:
-            _shrink(search, error.layer, external, cuts)
-    resident = {storage.index: address for storage, address in zip(_resident(graph, external), addresses, strict=False)}
-    homes = tuple(_home(graph, resident, index) for index in range(len(graph.maps)))
-    needed = external_bytes(graph, external)
+            _shrink(search, made, int(error.layer or 0))
+    resident = {storage.index: address for storage, address in zip(made.resident, addresses, strict=False)}
+    passed = {index for picked in found.segments for index in picked.inner}
+    homes = tuple(_home(graph, made, resident, passed, index) for index in range(len(graph.maps)))
+    needed = external_bytes(graph, found.external)
     if hardware.external_capacity_bytes is not None and needed > hardware.external_capacity_bytes:
         raise CapacityError(EXTERNAL, needed, hardware.external_capacity_bytes)
-    segments = _segments(search, resident, cuts, addresses[len(resident) :])
+    segments = _addressed(made.segments, addresses[len(resident) :])
+    if policy != "serial":
+        kept = [Kept(address, graph.storages[index].size_bytes, *made.lives[index]) for index, address in resident.items()]
+        segments = place_ahead(capacity, kept, segments)
     return Plan(policy, capacity, hardware.fused, segments, homes)
 
 
-def _alive(graph: Graph) -> tuple[tuple[Storage, ...], ...]:
-    """For every operator the storages that are in use while it runs."""
-    alive: list[list[Storage]] = [[] for _ in graph.operators]
-    for storage in graph.storages:
-        for step in range(storage.first, storage.last + 1):
-            alive[step].append(storage)
-    return tuple(map(tuple, alive))
-
-
-def _cheapest_homes(search: _Search) -> External:
-    """The storages that are external in the cheapest plan. Raises CapacityError for the first layer that
-    cannot be planned.
-    """
-    states = {frozenset[int](): _State((0, 0), frozenset())}
-    for operator in search.graph.operators:
-        step = operator.index
-        ahead: dict[External, _State] = {}
-        for known, state in states.items():
-            for born in _choices(search, step):
-                now = known | born
-                cost = _step_cost(search, operator, now)
-                if cost is None:
-                    continue
-                total = (state.cost[0] + cost[0], state.cost[1] + cost[1])
-                later = frozenset(storage.index for storage in search.alive[step] if storage.index in now and storage.last > step)
-                if later not in ahead or total < ahead[later].cost:
-                    ahead[later] = _State(total, state.external | born)
-        if not ahead:
-            raise _too_small(search, operator)
-        states = _fewest(ahead)
-    return min(states.values(), key=lambda state: state.cost).external
-
-
-def _too_small(search: _Search, operator: Operator) -> CapacityError:
+def _too_small(search: Search, operator: Operator) -> CapacityError:
     """The error at an operator that no plan was found for."""
     alone = needed_bytes(search.graph, operator)
     if alone > search.capacity:
@@ -136,78 +81,87 @@ def _too_small(search: _Search, operator: Operator) -> CapacityError:
     return CapacityError(INTERNAL, enough, search.capacity, operator.name, beside=True)
 
 
-def _choices(search: _Search, step: int) -> Iterator[External]:
-    """Every way to have the storages that begin at a step external or not."""
-    born = [storage.index for storage in search.alive[step] if storage.first == step]
-    for chosen in product((False, True), repeat=len(born)):
-        yield frozenset(index for index, out in zip(born, chosen, strict=True) if out)
-
-
-def _fewest(states: dict[External, _State]) -> dict[External, _State]:
-    """The cheapest states when there are too many, and always the one with most external: it never runs
-    out of room.
+class _Made(NamedTuple):
+    """The segments that were picked, made but for addresses: the storages that are resident, and the segments
+    over which each storage is in use.
     """
-    if len(states) <= MOST_STATES:
-        return states
-    ordered = sorted(states, key=lambda known: (states[known].cost, sorted(known)))
-    safest = max(ordered, key=len)
-    return {known: states[known] for known in (*ordered[: MOST_STATES - 1], safest)}
+
+    found: Found
+    segments: tuple[Segment, ...]
+    resident: tuple[Storage, ...]
+    lives: tuple[tuple[int, int], ...]
+
+    def resident_bytes(self, number: int) -> int:
+        """Bytes of the maps that are resident while a segment runs."""
+        return sum(each.size_bytes for each in self.resident if self.lives[each.index][0] <= number <= self.lives[each.index][1])
 
 
-def _step_cost(search: _Search, operator: Operator, external: External) -> Cost | None:
-    """What an operator adds to the cost, None where nothing fits."""
-    graph, step = search.graph, operator.index
-    resident = sum(storage.size_bytes for storage in search.alive[step] if storage.index not in external)
-    geometry = make_geometry(graph, operator, external)
-    found = _tiling(search, geometry, search.room[step] - resident)
-    if found is None or (resident and step in search.bare):
-        return None
-    moved = found[1] + sum(graph.maps[index].size_bytes for ends in crossing_whole(graph, operator, external) for index in ends)
-    return moved, resident if search.policy == "overlap" else -resident
+def _make(search: Search, found: Found, style: Style) -> _Made | None:
+    """The segments; None where one could not be made in the room that the search counted on, which it now knows."""
+    graph = search.graph
+    passed = {index for picked in found.segments for index in picked.inner}
+    number_of = [number for number, picked in enumerate(found.segments) for _ in range(picked.first, picked.last + 1)]
+    lives = tuple((number_of[storage.first], number_of[storage.last]) for storage in graph.storages)
+    resident = tuple(storage for storage in graph.storages if storage.index not in found.external and storage.index not in passed)
+    made = _Made(found, (), resident, lives)
+    segments = []
+    for number, picked in enumerate(found.segments):
+        beside = made.resident_bytes(number)
+        if picked.kind == "single":
+            segments.append(_single(search, graph.operators[picked.first], found.external, beside))
+            continue
+        key = (picked.first, picked.last, picked.kind)
+        room = search.narrow.get(key, search.capacity)
+        try:
+            segments.append(make_fused(Setting(graph, found.external, room - beside, search.capacity, style), picked))
+        except CapacityError as error:
+            search.narrow[key] = room - max(1, error.needed_bytes - error.available_bytes)
+            return None
+    return made._replace(segments=tuple(segments))
 
 
-def _tiling(search: _Search, geometry: Geometry, room: int) -> tuple[Tiling, int] | None:
-    """The best tiling in so much room and the bytes that it moves."""
-    key = (geometry, room)
-    if key not in search.tilings:
-        tiling = best_tiling(geometry, room) if room >= 0 else None
-        search.tilings[key] = (tiling, tile_traffic(geometry, tiling).total_bytes) if tiling else None
-    return search.tilings[key]
-
-
-def _cut(search: _Search, operator: Operator, external: External) -> Cut:
+def _single(search: Search, operator: Operator, external: frozenset[int], beside: int) -> Segment:
     geometry = make_geometry(search.graph, operator, external)
-    resident = sum(storage.size_bytes for storage in search.alive[operator.index] if storage.index not in external)
-    found = _tiling(search, geometry, search.room[operator.index] - resident)
+    found = tiling_in(search, geometry, search.room[operator.index] - beside)
     assert found is not None  # the homes were chosen by asking for it
-    crossing = crossing_whole(search.graph, operator, external)
-    if search.policy == "serial":
-        return Cut(operator.index, geometry, found[0], *crossing)
-    key = (geometry, found[0])
-    if key not in search.pipelined:
-        search.pipelined[key] = pipelined_tiling(geometry, found[0], search.capacity)
-    return Cut(operator.index, geometry, search.pipelined[key], *crossing)
+    tiling = found[0]
+    if search.policy != "serial":
+        key = (geometry, tiling)
+        if key not in search.pipelined:
+            search.pipelined[key] = pipelined_tiling(geometry, tiling, search.capacity)
+        tiling = search.pipelined[key]
+    cut = Cut(operator.index, geometry, tiling, *crossing_whole(search.graph, operator, external))
+    return Segment((cut,), single_buffers(cut))
 
 
-def _resident(graph: Graph, external: External) -> list[Storage]:
-    return [storage for storage in graph.storages if storage.index not in external]
+def _place(search: Search, made: _Made) -> tuple[int, ...]:
+    """Addresses of all resident storages, then of every segment's buffers. Raises CapacityError, whose layer is
+    the number of a segment.
+    """
+    blocks = [Block(storage.size_bytes, *made.lives[storage.index]) for storage in made.resident]
+    for number, segment in enumerate(made.segments):
+        blocks += [Block(buffer.size_bytes, number, number) for buffer in segment.buffers]
+    return place_blocks(blocks, search.capacity, [str(number) for number in range(len(made.segments))], NODE_LIMIT)
 
 
-def _place(search: _Search, external: External, cuts: tuple[Cut, ...]) -> tuple[int, ...]:
-    """Addresses of all resident storages, then of every operator's buffers. Raises CapacityError."""
-    blocks = [Block(storage.size_bytes, storage.first, storage.last) for storage in _resident(search.graph, external)]
-    for step, cut in enumerate(cuts):
-        blocks += [Block(size, step, step) for _, size in working_bytes(cut.geometry, cut.tiling)]
-    return place_blocks(blocks, search.capacity, [operator.name for operator in search.graph.operators], NODE_LIMIT)
+def _addressed(segments: Sequence[Segment], addresses: Sequence[int]) -> tuple[Segment, ...]:
+    found = iter(addresses)
+    return tuple(
+        replace(segment, buffers=tuple(replace(buffer, address=next(found)) for buffer in segment.buffers)) for segment in segments
+    )
 
 
-def _shrink(search: _Search, layer: str, external: External, cuts: tuple[Cut, ...]) -> None:
-    """Give the layer at which no address was found less room than it used. Raises CapacityError where it
+def _shrink(search: Search, made: _Made, number: int) -> None:
+    """Give the segment at which no address was found less room than it used. Raises CapacityError where it
     has the least already.
     """
-    step = next(operator.index for operator in search.graph.operators if operator.name == layer)
-    used = sum(storage.size_bytes for storage in search.alive[step] if storage.index not in external)
-    used += working_size(cuts[step].geometry, cuts[step].tiling)
+    picked = made.found.segments[number]
+    used = made.resident_bytes(number) + size_of(made.segments[number])
+    if picked.kind != "single":
+        key = (picked.first, picked.last, picked.kind)
+        search.narrow[key] = min(used - 1, search.narrow.get(key, search.capacity) - search.capacity // STEPS_DOWN)
+        return
+    step = picked.first
     operator = search.graph.operators[step]
     streamed = streamed_bytes(search.graph, operator)
     needs_maps = streamed > search.capacity  # in SRAM: then it can have no room to itself
@@ -220,28 +174,15 @@ def _shrink(search: _Search, layer: str, external: External, cuts: tuple[Cut, ..
     search.room[step] = room
 
 
-def _home(graph: Graph, resident: dict[int, int], index: int) -> Home:
+def _home(graph: Graph, made: _Made, resident: dict[int, int], passed: Container[int], index: int) -> Home:
     slot = graph.slots[index]
-    storage = graph.storages[slot.storage]
     address = resident.get(slot.storage)
-    return Home(None if address is None else address + slot.offset_bytes, storage.first, storage.last)
-
-
-def _segments(search: _Search, resident: dict[int, int], cuts: tuple[Cut, ...], addresses: tuple[int, ...]) -> tuple[Segment, ...]:
-    """A segment for each cut, with its buffers; under `overlap` there are more of them, and where they can
-    be filled early.
-    """
-    found = iter(addresses)
-    segments = []
-    for cut in cuts:
-        buffers = tuple(Buffer(name, next(found), size, cut.operator) for name, size in working_bytes(cut.geometry, cut.tiling))
-        segments.append(Segment((cut,), buffers))
-    return tuple(segments) if search.policy == "serial" else place_ahead(search.graph, search.capacity, resident, tuple(segments))
+    return Home(None if address is None else address + slot.offset_bytes, *made.lives[slot.storage], slot.storage in passed)
 
 
 def external_storages(graph: Graph, plan: Plan) -> frozenset[int]:
     """The storages that the plan puts in external memory."""
-    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.address is None)
+    return frozenset(graph.slots[index].storage for index, home in enumerate(plan.homes) if home.is_external)
 
 
 def external_bytes(graph: Graph, external: Container[int]) -> int:

@@ -13,7 +13,7 @@ from math import ceil, prod
 
 from mnsim.graph.model import BIAS_BYTES, PARTIAL_SUM_BYTES, Graph, Operator
 from mnsim.operators.table import RULES
-from mnsim.plan.model import Geometry, Stays, Tiling
+from mnsim.plan.model import Geometry, Stays, Stream, Tiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,11 @@ def crossing_whole(graph: Graph, operator: Operator, external: Container[int]) -
     return loads, (operator.output,) if is_stored else ()
 
 
+def loads_of(graph: Graph, stream: Stream) -> int:
+    """In how many loads a fused segment streams a map."""
+    return max(1, ceil((graph.maps[stream.map].shape[0] - stream.lead) / stream.rows))
+
+
 def groups_a_block(geometry: Geometry, tiling: Tiling) -> int:
     """How many groups an output block spans (a block is a part of one group or a multiple of whole ones)."""
     return max(1, tiling.out_channels // geometry.group_out)
@@ -101,7 +106,7 @@ def groups_a_block(geometry: Geometry, tiling: Tiling) -> int:
 
 def tile_counts(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
     """The number of strips, of output blocks and of input blocks."""
-    strips = ceil(geometry.rows_out / tiling.rows)
+    strips = max(1, ceil((geometry.rows_out - tiling.lead) / tiling.rows))
     parts = ceil(geometry.group_out / min(tiling.out_channels, geometry.group_out))
     spans = ceil(geometry.groups / groups_a_block(geometry, tiling))
     return strips, parts * spans, ceil(geometry.group_in / tiling.in_channels)
