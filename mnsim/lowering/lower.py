@@ -103,13 +103,18 @@ def _lower_fused(work: Work, segment: Segment) -> None:
     scenes = [make_scene(work, cut, segment.buffers, rings) for cut in segment.cuts]
     streams = [(cut.operator, stream) for cut in segment.cuts for stream in cut.streams]
     if segment.kind == "rows":
-        steps = make_pass(work.graph, segment.cuts)
+        steps = make_pass(work.graph, segment.cuts, work.plan.fused)
+        begun: dict[tuple[int, int], Iterator[None]] = {}
         for step in rows_order(steps, segment.order):
+            if step.part:
+                next(begun.pop((step.member, step.strip)), None)
+                continue
             for operator, stream in streams:
                 if stream.map in scenes[step.member].operator.inputs:
                     ring = rings[work.graph.slots[stream.map].storage]
                     load_rows(work, ring, work.graph.operators[operator], stream, needed_rows(steps, step.member, step.strip))
-            _step(scenes[step.member], step.strip, scenes[step.member].cuts.outs[0], 0)
+            tile = begun[step.member, step.strip] = _parts(scenes[step.member], step.strip, scenes[step.member].cuts.outs[0], 0)
+            next(tile, None)
         for operator, stream in streams:
             ring = rings[work.graph.slots[stream.map].storage]
             load_rows(work, ring, work.graph.operators[operator], stream, work.graph.maps[stream.map].shape[0])
@@ -141,8 +146,14 @@ def _store_ends(work: Work, cut: Cut) -> None:
 
 
 def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
+    """One step of the loops, all of it."""
+    for _ in _parts(scene, s, outs, i):
+        pass
+
+
+def _parts(scene: Scene, s: int, outs: Span, i: int) -> Iterator[None]:
     """One step of the loops: load what is not there, compute, and store a complete tile whose map is
-    external.
+    external. It stops between the matrix unit's part and what follows on the vector unit.
     """
     work, operator, geometry = scene.work, scene.operator, scene.geometry
     tile = Tile(s, outs, _channels(scene, outs, i), i == 0, i == len(scene.cuts.ins) - 1)
@@ -160,6 +171,8 @@ def _step(scene: Scene, s: int, outs: Span, i: int) -> None:
     target = target_of(scene, tile, inputs)
     written: tuple[Touch, ...] = ()
     for number, name in enumerate(scene.stages):
+        if number == 1 and operator.macs:
+            yield
         result = staged(work, target, is_first=number == 0, is_last=number == len(scene.stages) - 1)
         if number == 0 and operator.macs:
             _matrix(scene, tile, (*inputs, *weights, *_sum_start(scene, tile), *_fused_numbers(scene)), result)

@@ -14,6 +14,7 @@ from math import ceil
 from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
+from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Cut, Order
 from mnsim.plan.pieces import Strip, make_cuts
 
@@ -26,13 +27,14 @@ class Pace(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A strip of a segment's operator, by the operator's place in the segment; `slot` numbers the steps that a
-    pipelined pass works on at a time.
+    """A strip (or block) of a segment's operator, by the operator's place in the segment, or the second part of
+    it: the vector work on what the matrix unit made. Steps of one `slot` are worked on at a time.
     """
 
+    slot: int
     member: int
     strip: int
-    slot: int = 0
+    part: int = 0
 
 
 def moves(operator: Operator) -> bool:
@@ -76,21 +78,23 @@ def paces(graph: Graph, operators: Sequence[Operator], strips: int) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What the order of a rows pass depends on: by member the strips, the members whose rows it reads, and
-    the heights of their maps and of its own.
+    """What the order of a rows pass depends on: by member the strips, the members whose rows it reads, whether
+    it reads all of its inputs at once, the heights of its input and of its own map, and its parts: 2 where vector
+    work follows on the matrix unit's.
 
-    `idle` members are names of other members' maps: their strips are nobody's steps.
+    A member that only gives others' bytes a name has no strips.
     """
 
     strips: tuple[tuple[Strip, ...], ...]
     sources: tuple[tuple[int, ...], ...]
-    whole: tuple[bool, ...]  # by member, whether it reads all of its inputs at once
+    whole: tuple[bool, ...]
     height_in: tuple[int, ...]
     height: tuple[int, ...]
+    parts: tuple[int, ...]
 
 
-def make_pass(graph: Graph, cuts: Sequence[Cut]) -> Pass:
-    """The pass of a segment's cuts."""
+def make_pass(graph: Graph, cuts: Sequence[Cut], fused: tuple[str, ...]) -> Pass:
+    """The pass of a segment's cuts; `fused` are the operations of the matrix unit's output stage."""
     operators = [graph.operators[cut.operator] for cut in cuts]
     makers = {operator.output: member for member, operator in enumerate(operators)}
     return Pass(
@@ -99,7 +103,13 @@ def make_pass(graph: Graph, cuts: Sequence[Cut]) -> Pass:
         tuple(wants_all(graph, operator) for operator in operators),
         tuple(graph.maps[operator.inputs[0]].shape[0] for operator in operators),
         tuple(graph.maps[operator.output].shape[0] for operator in operators),
+        tuple(parts_of(operator, fused) for operator in operators),
     )
+
+
+def parts_of(operator: Operator, fused: tuple[str, ...]) -> int:
+    """2 where vector work follows on the matrix unit's, else 1."""
+    return 2 if operator.macs and vector_work(operator, fused) else 1
 
 
 def _makers(operators: Sequence[Operator], makers: Mapping[int, int], maps: Iterable[int]) -> Iterator[int]:
@@ -135,37 +145,62 @@ def _demanded(work: Pass) -> list[Step]:
         while done[member] < len(strips) and (strips[done[member] - 1].rows[1] if done[member] else 0) < rows:
             for source in work.sources[member]:
                 make(source, needed_rows(work, member, done[member]))
-            steps.append(Step(member, done[member], len(steps)))
+            steps.extend(Step(len(steps) + part, member, done[member], part) for part in range(work.parts[member]))
             done[member] += 1
 
-    read = {source for sources in work.sources for source in sources}
-    ends = [member for member, strips in enumerate(work.strips) if strips and member not in read]
-    turns = sorted((strip.rows[1] / work.height[end], end, strip.rows[1]) for end in ends for strip in work.strips[end])
-    for _, end, rows in turns:
+    for _, end, rows in sorted((strip.rows[1] / work.height[end], end, strip.rows[1]) for end in _ends(work) for strip in work.strips[end]):
         make(end, rows)
     for member in range(len(work.strips)):  # rows that no window covers
         make(member, work.height[member])
     return steps
 
 
+def _ends(work: Pass) -> list[int]:
+    """The members whose rows no other reads."""
+    read = {source for sources in work.sources for source in sources}
+    return [member for member, strips in enumerate(work.strips) if strips and member not in read]
+
+
 def _pipelined(work: Pass) -> list[Step]:
-    """Each strip one slot behind the last that it reads and behind its member's strip before; in a slot the
-    last members first.
+    """Each strip as late as the first that reads it allows, one of a member in a slot, so that the steps of a
+    slot do not depend on one another.
+
+    The ends' strips are as many slots apart as the member with the most strips has for each of theirs.
     """
-    slots: list[list[int]] = []
-    for member, strips in enumerate(work.strips):
-        own: list[int] = []
-        for number in range(len(strips)):
-            slot = own[-1] + 1 if own else 0
-            for source in work.sources[member]:
-                slot = max(slot, slots[source][_strip_with(work.strips[source], needed_rows(work, member, number))] + 1)
-            own.append(slot)
-        slots.append(own)
-    return sorted((Step(member, number, slot) for member, own in enumerate(slots) for number, slot in enumerate(own)), key=_by_slot)
+    ends = _ends(work)
+    most = max(len(strips) for strips in work.strips)
+    readers: list[list[int]] = [[] for _ in work.strips]
+    for member, sources in enumerate(work.sources):
+        for source in sources:
+            readers[source].append(member)
+    slots: list[list[int]] = [[] for _ in work.strips]
+    for member in range(len(work.strips) - 1, -1, -1):
+        strips = work.strips[member]
+        count = len(strips)
+        own = [most * (number + 1) // count for number in range(count)] if member in ends else [_NEVER] * count
+        for reader in readers[member]:
+            first = 0
+            for number, slot in enumerate(slots[reader]):
+                needed = _strip_with(strips, needed_rows(work, reader, number))
+                if needed >= first:
+                    own[needed] = min(own[needed], slot - work.parts[member])
+                    first = needed + 1
+        for number in range(count - 2, -1, -1):
+            own[number] = min(own[number], own[number + 1] - 1)
+        for number in range(1, count):
+            if own[number] > _NEVER - count:  # nobody reads it
+                own[number] = own[number - 1] + 1
+        slots[member] = own
+    start = min(own[0] for own in slots if own)
+    return sorted(
+        Step(slot - start + part, member, number, part)
+        for member, own in enumerate(slots)
+        for number, slot in enumerate(own)
+        for part in range(work.parts[member])
+    )
 
 
-def _by_slot(step: Step) -> tuple[int, int]:
-    return step.slot, -step.member
+_NEVER = 1 << 60  # a slot behind all others
 
 
 def _strip_with(strips: Sequence[Strip], rows: int) -> int:
@@ -198,36 +233,44 @@ def ring_rows(work: Pass, steps: Sequence[Step], rings: Mapping[int, Ring]) -> d
     Strips of one slot are worked on at a time: what is read in a slot is kept through all of it.
     """
     found, ends = dict.fromkeys(rings, 0), dict.fromkeys(rings, 0)
-    done = [0] * len(work.strips)
+    read, written = [0] * len(work.strips), [0] * len(work.strips)  # strips of which that is done
     touching: list[list[int]] = [[] for _ in work.strips]
     for storage, ring in rings.items():
         for member in {*ring.writers, *ring.readers}:
             touching[member].append(storage)
     for _, group in groupby(steps, key=_slot):
         now = tuple(group)
-        kept: dict[int, int] = {}
         for step in now:
-            rows = work.strips[step.member][step.strip].rows
             for storage in touching[step.member]:
-                ring = rings[storage]
-                if step.member in ring.writers:
-                    ends[storage] = max(ends[storage], rows[1])
-                    kept[storage] = min(kept.get(storage, rows[0]), rows[0])
-                elif ring.loaded:
-                    needed = needed_rows(work, step.member, step.strip)
-                    ends[storage] = max(ends[storage], loaded_rows(ring.loaded, needed, ring.height))
-                kept.setdefault(storage, ends[storage])
-        for storage, row in kept.items():
+                ends[storage] = max(ends[storage], _end_after(work, rings[storage], step))
+        for storage in {storage for step in now if not step.part for storage in touching[step.member]}:
             ring = rings[storage]
-            oldest = min((_first_row(work, reader, done[reader]) for reader in ring.readers), default=row)
-            found[storage] = max(found[storage], ends[storage] - min(row, oldest))
+            rows = [_first_row(work, reader, read[reader]) for reader in ring.readers]
+            rows += [_row_of(work, writer, written[writer]) for writer in ring.writers]
+            found[storage] = max(found[storage], ends[storage] - min(rows))
         for step in now:
-            done[step.member] = step.strip + 1
+            if not step.part:
+                read[step.member] = step.strip + 1
+            if step.part == work.parts[step.member] - 1:
+                written[step.member] = step.strip + 1
     return {storage: min(rings[storage].height, rows + rings[storage].spare_rows) for storage, rows in found.items()}
+
+
+def _end_after(work: Pass, ring: Ring, step: Step) -> int:
+    """How far a ring is filled by a step: by the rows that it writes, or by what is loaded for it."""
+    if step.member in ring.writers:
+        return work.strips[step.member][step.strip].rows[1]
+    return loaded_rows(ring.loaded, needed_rows(work, step.member, step.strip), ring.height) if ring.loaded else 0
 
 
 def _slot(step: Step) -> int:
     return step.slot
+
+
+def _row_of(work: Pass, member: int, strip: int) -> int:
+    """The first row of a member's strip; its map's height behind the last."""
+    strips = work.strips[member]
+    return strips[strip].rows[0] if strip < len(strips) else work.height[member]
 
 
 def _first_row(work: Pass, member: int, strip: int) -> int:

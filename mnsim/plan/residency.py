@@ -46,7 +46,7 @@ def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> P
 def find_plan(graph: Graph, hardware: Hardware, policy: Policy, style: Style = STYLES[0]) -> Plan:
     """The same plan. Its CapacityError says what is missing at once, for nobody has looked for a remedy."""
     capacity = hardware.sram_capacity_bytes
-    search = make_search(graph, policy, capacity)
+    search = make_search(graph, policy, capacity, hardware.fused)
     while True:
         found = cheapest(search)
         if isinstance(found, int):
@@ -113,7 +113,7 @@ def _make(search: Search, found: Found, style: Style) -> _Made | None:
         key = (picked.first, picked.last, picked.kind)
         room = search.narrow.get(key, search.capacity)
         try:
-            segments.append(make_fused(Setting(graph, found.external, room - beside, search.capacity, style), picked))
+            segments.append(make_fused(Setting(graph, found.external, room - beside, search.capacity, style, search.fused), picked))
         except CapacityError as error:
             search.narrow[key] = room - max(1, error.needed_bytes - error.available_bytes)
             return None

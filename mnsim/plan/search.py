@@ -49,6 +49,7 @@ class Search:
     policy: Policy
     capacity: int
     room: list[int]
+    fused: tuple[str, ...] = ()
     bare: set[int] = field(default_factory=set)
     narrow: dict[tuple[int, int, Kind], int] = field(default_factory=dict)
     tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None] = field(default_factory=dict)
@@ -68,9 +69,9 @@ class _State(NamedTuple):
     external: int
 
 
-def make_search(graph: Graph, policy: Policy, capacity: int) -> Search:
+def make_search(graph: Graph, policy: Policy, capacity: int, fused: tuple[str, ...] = ()) -> Search:
     """A search before its first run."""
-    search = Search(graph, policy, capacity, [capacity] * len(graph.operators))
+    search = Search(graph, policy, capacity, [capacity] * len(graph.operators), fused)
     if policy == "overlap":
         search.options = options_of(graph, capacity)
     search.born = [[] for _ in graph.operators]

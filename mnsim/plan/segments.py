@@ -40,6 +40,7 @@ class Setting(NamedTuple):
     room: int
     capacity: int
     style: Style
+    fused: tuple[str, ...]
 
 
 def make_fused(setting: Setting, picked: Picked) -> Segment:
@@ -71,7 +72,7 @@ def _shapes(height: int, style: Style) -> Iterator[_Shape]:
     counts = sorted({ceil(height / ceil(height / count)) for count in (8, 16, 32, 64, style.strips, height) if count <= height})
     wanted = [count for count in counts if count >= min(style.strips, height)] or counts[-1:]
     yield from (_Shape("pipelined", count) for count in wanted)
-    yield from (_Shape("demand", count) for count in wanted)
+    yield _Shape("pipelined", height, True)
     yield _Shape("demand", height, True)
 
 
@@ -116,7 +117,7 @@ def _cut_in_rows(setting: Setting, picked: Picked, operators: Sequence[Operator]
         tiling = Tiling(pace[operator.output].rows, geometry.out_channels, geometry.group_in, "weights", pace[operator.output].lead)
         whole = crossing_whole(graph, operator, setting.external)
         cuts.append(Cut(operator.index, geometry, tiling, *whole, tuple(streams[operator.index])))
-    work = make_pass(graph, cuts)
+    work = make_pass(graph, cuts, setting.fused)
     rings = {}
     for storage in touched:
         if storage in crossing or storage in picked.inner:
