@@ -10,18 +10,19 @@ from typing import NamedTuple
 from mnsim.graph.model import Graph, Operator
 from mnsim.operators.table import RULES
 from mnsim.plan.model import Kind
-from mnsim.plan.passes import moves, wants_all
+from mnsim.plan.passes import moves, parts_of, wants_all
 
 MOST_MEMBERS = 24  # of a fused segment; longer ones were never chosen
 CHANNEL_BLOCK = 16  # output channels that pass at a time, at least where there are twice as many
 
 
 class Outside(NamedTuple):
-    """What a storage outside of a segment costs it: bytes of its ring, and bytes that are loaded and stored, when
-    it is external; bytes that cross whole when it is resident (the network's ends).
+    """What a storage outside of a segment costs it: bytes of its ring, as in `Option`, and bytes that are loaded
+    and stored, when it is external; bytes that cross whole when it is resident (the network's ends).
     """
 
     ring_bytes: int
+    pipelined_bytes: int
     external_bytes: int
     resident_bytes: int
     may_be_external: bool = True
@@ -31,7 +32,8 @@ class Outside(NamedTuple):
 class Option:
     """A segment that the search may choose: the operators first..last and how they run.
 
-    `working_bytes` are filters, biases, and the rings of the maps that are passed, whose storages are `inner`.
+    `working_bytes` are filters, biases, and the rings of the maps that are passed, whose storages are `inner`:
+    as small as they can be, and with the room that strips take which are worked on at a time.
     `moved_bytes` are its weights. `outside` are the other storages that it touches.
     """
 
@@ -39,16 +41,17 @@ class Option:
     last: int
     kind: Kind
     working_bytes: int
+    pipelined_bytes: int
     moved_bytes: int
     inner: frozenset[int]
     outside: dict[int, Outside]
 
 
-def options_of(graph: Graph, capacity: int) -> list[list[Option]]:
+def options_of(graph: Graph, capacity: int, fused: tuple[str, ...]) -> list[list[Option]]:
     """The fused segments that fit a capacity at all, by their first operator."""
     found: list[list[Option]] = [[] for _ in graph.operators]
     for last in range(len(graph.operators)):
-        for option in _rows_options(graph, last, capacity):
+        for option in _rows_options(graph, last, capacity, fused):
             found[option.first].append(option)
     for first in range(len(graph.operators)):
         found[first] += _channels_options(graph, first, capacity)
@@ -66,18 +69,20 @@ class _Backward:
 
     `pace` and `ahead` say that a map has pace * w + ahead rows when the last operator has made w; `behind` is the
     first row that is still read, as an offset of the same kind, and `joins` the operator behind which all of a
-    map's readers have read it.
+    map's readers have read it. `level` is how many slots an operator is ahead of the last in a pipelined pass.
     """
 
+    fused: tuple[str, ...]
     pace: dict[int, int] = field(default_factory=dict)
     ahead: dict[int, int] = field(default_factory=dict)
     readers: dict[int, list[int]] = field(default_factory=dict)
     members: list[Operator] = field(default_factory=list)  # from the last to the first
     join: dict[int, int] = field(default_factory=dict)  # by operator, the next that all its readers lead to; -1: the end
+    level: dict[int, int] = field(default_factory=dict)  # by operator
 
 
-def _rows_options(graph: Graph, last: int, capacity: int) -> Iterator[Option]:
-    grown = _Backward()
+def _rows_options(graph: Graph, last: int, capacity: int, fused: tuple[str, ...]) -> Iterator[Option]:
+    grown = _Backward(fused)
     weights = 0
     touched: set[int] = set()
     for first in range(last, max(-1, last - MOST_MEMBERS), -1):
@@ -105,6 +110,7 @@ def _grow(graph: Graph, grown: _Backward, operator: Operator) -> None:
         grown.pace[operator.output] = max(1, -(-height // graph.maps[last.output].shape[0]))
         grown.ahead[operator.output] = 0
     grown.join[operator.index] = _joined(grown, readers) if readers else -1
+    grown.level[operator.index] = parts_of(operator, grown.fused) + max((grown.level[reader] for reader in readers), default=0)
     grown.members.append(operator)
     pace, ahead = grown.pace[operator.output], grown.ahead[operator.output]
     for source in operator.inputs:
@@ -132,9 +138,11 @@ def _joined(grown: _Backward, readers: Sequence[int]) -> int:
     return now.pop()
 
 
-def _ring_bytes(graph: Graph, grown: _Backward, maps: Sequence[int], spare: int) -> int:
-    """Bytes of the smallest ring for maps of one storage: as many rows as there are between the last that is
-    written and the first that is read again.
+def _ring_bytes(graph: Graph, grown: _Backward, maps: Sequence[int], spare: int) -> tuple[int, int]:
+    """Bytes of the smallest ring for maps of one storage, with rows made on demand and in a pipeline.
+
+    It holds the rows between the last that is written and the first that is read again: those of the windows,
+    those by which the readers are apart, and in a pipeline one for each slot that a row waits.
     """
     by_index = {operator.index: operator for operator in grown.members}
     storage = graph.slots[maps[0]].storage
@@ -143,23 +151,30 @@ def _ring_bytes(graph: Graph, grown: _Backward, maps: Sequence[int], spare: int)
     root = graph.maps[graph.storages[storage].root]
     if len({graph.slots[index] for index in maps}) > 1 and largest.size_bytes < root.size_bytes:
         row_bytes = root.size_bytes // root.shape[0]
-    end, first, readers = 0, None, set()
-    for index in maps:
-        end = max(end, grown.ahead.get(index, 0))
-        for reader in grown.readers.get(index, ()):
-            operator = by_index[reader]
-            readers.add(reader)
-            if wants_all(graph, operator):
-                return height * row_bytes
-            out = grown.ahead[operator.output]
-            start = operator.window.stride[0] * out - operator.window.padding[0] if operator.window else out
-            first = start if first is None else min(first, start)
-    if first is None:
-        return min(height, 1 + spare) * row_bytes
-    join = _joined(grown, sorted(readers))
+    end = max(grown.ahead.get(index, 0) for index in maps)
+    readers = sorted({reader for index in maps for reader in grown.readers.get(index, ())})
+    if any(wants_all(graph, by_index[reader]) for reader in readers):
+        return height * row_bytes, height * row_bytes
     pace = max(grown.pace[index] for index in maps)
+    written = max((grown.level[each.index] for each in grown.members if each.output in maps), default=None)
+    if not readers:
+        least = 1 + spare
+        return min(height, least) * row_bytes, min(height, least + 1) * row_bytes
+    first, latest = _first_read(grown, [by_index[reader] for reader in readers])
+    join = _joined(grown, readers)
     step = -(-pace // grown.pace[by_index[join].output]) if join >= 0 else pace
-    return min(height, step + end - first + spare) * row_bytes
+    least = step + end - first + spare
+    waiting = (max(grown.level[reader] for reader in readers) + 1 if written is None else written) - latest
+    return min(height, least) * row_bytes, min(height, max(least, pace + end - first + spare + waiting)) * row_bytes
+
+
+def _first_read(grown: _Backward, readers: Sequence[Operator]) -> tuple[int, int]:
+    """The first row that readers of a map still read, beside `ahead`, and the level of the last of them."""
+    starts = []
+    for operator in readers:
+        out = grown.ahead[operator.output]
+        starts.append(operator.window.stride[0] * out - operator.window.padding[0] if operator.window else out)
+    return min(starts), min(grown.level[operator.index] for operator in readers)
 
 
 def _rows_option(graph: Graph, grown: _Backward, weights: int) -> Option | None:
@@ -171,16 +186,17 @@ def _rows_option(graph: Graph, grown: _Backward, weights: int) -> Option | None:
     for operator in grown.members:
         for index in (*operator.inputs, operator.output):
             touched.setdefault(graph.slots[index].storage, []).append(index)
-    working, inner, outside = weights, [], {}
+    working, pipelined, inner, outside = weights, weights, [], {}
     for storage, maps in touched.items():
         life = graph.storages[storage]
         is_end = storage == graph.slots[0].storage or any(graph.slots[output].storage == storage for output in graph.outputs)
         if first <= life.first and life.last <= last and not is_end:
-            working += _ring_bytes(graph, grown, sorted(set(maps)), 0)
+            least, roomy = _ring_bytes(graph, grown, sorted(set(maps)), 0)
+            working, pipelined = working + least, pipelined + roomy
             inner.append(storage)
         else:
             outside[storage] = _outside(graph, grown, storage, sorted(set(maps)))
-    return Option(first, last, "rows", working, weights, frozenset(inner), outside)
+    return Option(first, last, "rows", working, pipelined, weights, frozenset(inner), outside)
 
 
 def _is_overtaken(graph: Graph, grown: _Backward, operator: Operator) -> bool:
@@ -194,7 +210,7 @@ def _outside(graph: Graph, grown: _Backward, storage: int, maps: Sequence[int]) 
     crossing = crossings(graph, grown.members[::-1], storage)
     moved = sum(graph.maps[index].size_bytes for index in (*crossing.loaded, *crossing.stored))
     resident = sum(graph.maps[index].size_bytes for index in ends_in(graph, grown.members, storage))
-    return Outside(_ring_bytes(graph, grown, maps, 1), moved, resident, crossing.is_legal)
+    return Outside(*_ring_bytes(graph, grown, maps, 1), moved, resident, crossing.is_legal)
 
 
 def ends_in(graph: Graph, operators: Sequence[Operator], storage: int) -> list[int]:
@@ -280,7 +296,7 @@ def _channels_option(graph: Graph, members: Sequence[Operator], block: int) -> O
     read, written = graph.maps[leader.inputs[0]].size_bytes, graph.maps[final.output].size_bytes
     ends = {storage: sum(graph.maps[index].size_bytes for index in ends_in(graph, members, storage)) for storage in (source, target)}
     outside = {
-        source: Outside(read, read, ends[source]),
-        target: Outside(2 * -(-written * block // channels), written, ends[target]),
+        source: Outside(read, read, read, ends[source]),
+        target: Outside(2 * -(-written * block // channels), 2 * -(-written * block // channels), written, ends[target]),
     }
-    return Option(leader.index, final.index, "channels", working, weights, frozenset(inner), outside)
+    return Option(leader.index, final.index, "channels", working, working, weights, frozenset(inner), outside)

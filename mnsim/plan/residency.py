@@ -47,6 +47,7 @@ def find_plan(graph: Graph, hardware: Hardware, policy: Policy, style: Style = S
     """The same plan. Its CapacityError says what is missing at once, for nobody has looked for a remedy."""
     capacity = hardware.sram_capacity_bytes
     search = make_search(graph, policy, capacity, hardware.fused)
+    search.each = style.each * capacity
     while True:
         found = cheapest(search)
         if isinstance(found, int):

@@ -17,6 +17,8 @@ from mnsim.plan.tiling import make_geometry, tile_traffic
 
 MOST_STATES = 512  # kept at a boundary: exact up to nine storages alive at once
 
+SLOW = 3  # how much worse than its size a pass is that has no room to be pipelined
+
 Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the operators
 
 
@@ -50,6 +52,7 @@ class Search:
     capacity: int
     room: list[int]
     fused: tuple[str, ...] = ()
+    each: int = 0
     bare: set[int] = field(default_factory=set)
     narrow: dict[tuple[int, int, Kind], int] = field(default_factory=dict)
     tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None] = field(default_factory=dict)
@@ -73,7 +76,7 @@ def make_search(graph: Graph, policy: Policy, capacity: int, fused: tuple[str, .
     """A search before its first run."""
     search = Search(graph, policy, capacity, [capacity] * len(graph.operators), fused)
     if policy == "overlap":
-        search.options = options_of(graph, capacity)
+        search.options = options_of(graph, capacity, fused)
     search.born = [[] for _ in graph.operators]
     for storage in graph.storages:
         search.born[storage.first].append(storage.index)
@@ -178,18 +181,20 @@ def _after(graph: Graph, external: int, last: int) -> int:
 
 def _fused_cost(search: Search, option: Option, external: int, resident: int, room: int) -> Cost | None:
     """What a fused segment adds to the cost, None where it does not fit or may not be."""
-    size, moved = option.working_bytes + resident, option.moved_bytes
+    size, roomy, moved = option.working_bytes + resident, option.pipelined_bytes + resident, option.moved_bytes
     for index, outside in option.outside.items():
         if external >> index & 1:
             if not outside.may_be_external:
                 return None
             size += outside.ring_bytes
+            roomy += outside.pipelined_bytes
             moved += outside.external_bytes
         else:
             moved += outside.resident_bytes
     if size > room:
         return None
-    return moved, size * (option.last - option.first + 1)
+    taken = roomy if roomy <= room else SLOW * size
+    return moved, taken * (option.last - option.first + 1) + search.each
 
 
 def _single_cost(search: Search, operator: Operator, external: int, resident: int) -> Cost | None:
@@ -204,7 +209,7 @@ def _single_cost(search: Search, operator: Operator, external: int, resident: in
         return None
     storages = {graph.slots[number].storage for number in (0, *operator.inputs, operator.output)} - outside
     whole = sum(graph.maps[index].size_bytes for storage in storages for index in ends_in(graph, (operator,), storage))
-    return found[1] + whole, -resident if search.policy == "serial" else resident
+    return found[1] + whole, -resident if search.policy == "serial" else resident + search.each
 
 
 def tiling_in(search: Search, geometry: Geometry, room: int) -> tuple[Tiling, int] | None:

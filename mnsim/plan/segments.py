@@ -28,6 +28,7 @@ class Style(NamedTuple):
 
     strips: int
     share: int
+    each: int = 0
 
 
 class Setting(NamedTuple):
