@@ -142,7 +142,7 @@ def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
     segments = segments_of(plan)
     works = layer_works(graph, plan, hardware.fused)
     times = [layer_times(work, rates) for work in works]
-    layers = tuple(_layer_cost(work, spent, sram_bytes[segments[work.operator.index]]) for work, spent in zip(works, times, strict=True))
+    layers = tuple(layer_cost(work, spent, sram_bytes[segments[work.operator.index]]) for work, spent in zip(works, times, strict=True))
     return Estimate(graph, plan, hardware, layers, _total(layers, _added(graph, plan, hardware, rates, times)))
 
 
@@ -186,8 +186,12 @@ def layer_traffic(graph: Graph, cut: Cut) -> Traffic:
     """
     tiles = tile_traffic(cut.geometry, cut.tiling)
     loaded, stored = (sum(graph.maps[index].size_bytes for index in ends) for ends in (cut.loads_whole, cut.stores_whole))
-    transfers = tiles.transfers + len(cut.loads_whole) + len(cut.stores_whole)
-    return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, transfers)
+    return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, tiles.transfers + whole_maps(cut))
+
+
+def whole_maps(cut: Cut) -> int:
+    """How many maps cross whole, in one transfer each."""
+    return len(cut.loads_whole) + len(cut.stores_whole)
 
 
 def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
@@ -205,7 +209,8 @@ def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
     return parts
 
 
-def _layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> LayerCost:
+def layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> LayerCost:
+    """A layer's figures from what it does, and how long each engine takes for it."""
     operator = work.operator
     return LayerCost(
         index=operator.index,
