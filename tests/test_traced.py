@@ -1,6 +1,7 @@
 """Numbers that carry their formula, and derivations that say what the closed form computed."""
 
 from dataclasses import fields
+from functools import lru_cache
 from inspect import getsource, signature
 from math import ceil, floor, isclose
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mnsim import analyze
 from mnsim.analysis import cost
 from mnsim.analysis.derive import GEOMETRY, RESULTS, TILING, derive
-from mnsim.analysis.traced import Traced, named, noted, plain
+from mnsim.analysis.traced import Traced, Tracer, fields_named, named, noted, plain
 from mnsim.plan import tiling
 from mnsim.plan.model import Geometry, Tiling, cuts_of
 from tests.helpers import seed_with
@@ -123,3 +124,30 @@ def test_the_closed_form_is_left_as_it_was() -> None:
     assert dict(vars(tiling)) == before
     cut = cuts_of(found.plan)[3]
     assert {type(number) for number in tiling.input_strips(cut.geometry, cut.tiling)} == {int}
+
+
+@lru_cache
+def remembered(cut: Tiling, times: int = 1) -> int:
+    return cut.rows * times
+
+
+def half(number: int, *, by: int = 2) -> int:
+    return number // by
+
+
+def outer(cut: Tiling) -> tuple[int, int]:
+    return remembered(cut, times=3) + half(cut.rows), half(cut.in_channels, by=3)
+
+
+def test_functions_with_caches_and_options() -> None:
+    """A cached function sees plain records and numbers; options and their defaults get there."""
+    for function in (remembered, half, outer):
+        function.__module__ = "mnsim.analysis.of_tests"
+    cut = fields_named(Tiling(8, 6, 9, "weights"), {})
+    first, second = Tracer({"remembered": ("rows of three",)})(outer, cut)
+    assert first.texts == ("rows of three + rows / 2", "24 + 8 // 2")
+    assert second.texts == ("in_channels / 3", "9 // 3")
+    assert type(remembered(Tiling(8, 6, 9, "weights"), times=3)) is int
+    assert Tracer({"outer": ("a", "b")})(outer, cut)[1].texts == ("b", "3")
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        Tracer({"outer": ("a",)})(outer, cut)

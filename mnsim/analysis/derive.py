@@ -15,16 +15,16 @@ from typing import Any
 from mnsim.analysis.cost import Estimate, LayerTimes, LayerWork, layer_cost, layer_times, layer_works, sram_in_use
 from mnsim.analysis.energy import Amounts, joules
 from mnsim.analysis.traced import Traced, Tracer, fields_named, named, noted, plain, written
-from mnsim.clocks.rates import EngineRates, Rates, rates_of
+from mnsim.clocks.rates import Rates, make_rates
 from mnsim.errors import Location
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
 from mnsim.graph.operators import count_macs, count_vector_ops
-from mnsim.operators.quantities import ENERGIES, OVERHEADS
+from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, RATES, kind_column
 from mnsim.operators.shapes import Window, make_window
 from mnsim.operators.table import RULES
 from mnsim.plan.model import Geometry, Segment, Tiling, cuts_of, lifetime, segments_of
 from mnsim.plan.tiling import Traffic, tile_counts, what_stays, working_bytes
-from mnsim.spec.records import Hardware, Layer, amount_of
+from mnsim.spec.records import Hardware, Layer, amount_of, own_rates
 
 RESULTS = {  # the words for what functions of the closed form return
     "tile_counts": ("strips", "output blocks", "input blocks"),
@@ -232,15 +232,12 @@ def _layer(operator: Operator) -> Layer:
 
 
 def _rates(hardware: Hardware) -> Rates[Any]:
-    """The rates with names; overheads of 0 are left out."""
-    found: dict[str, EngineRates[Any]] = {}
-    for name in ("bus", "matrix", "vector"):
-        engine, words = rates_of(hardware).engines[name], [quantity.name for quantity in OVERHEADS if quantity.part == name]
-        overheads = [named(seconds, word.replace("_", " ")) for seconds, word in zip(engine.overheads, words, strict=True) if seconds]
-        shares = {kind: named(share, f"efficiency of {kind}") for kind, share in engine.efficiency.items()}
-        throughput = named(engine.throughput, "bandwidth" if name == "bus" else f"{name} throughput")
-        found[name] = EngineRates(throughput, tuple(overheads), shares)
-    return Rates({}, found)
+    """The rates with names, without the overheads that are 0."""
+    words = {kind_column(quantity, kind): f"efficiency of {kind}" for quantity in EFFICIENCIES for kind in quantity.kinds}
+    for quantity in RATES:
+        whose = f"{quantity.part} " if quantity.name == "throughput" else ""
+        words[quantity.column] = whose + quantity.name.replace("_", " ")
+    return make_rates({column: amount and named(amount, words.get(column, column)) for column, amount in own_rates(hardware).items()})
 
 
 def _named(numbers: Iterable[Any], *names: str) -> Any:

@@ -18,7 +18,7 @@ How to write a function that can be traced:
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from math import ceil
 from types import FunctionType
@@ -95,8 +95,12 @@ def fields_named(record: Any, words: Mapping[str, str]) -> Any:
 
 
 def plain(number: Any) -> Any:
-    """The number alone; of a tuple, those that it holds."""
-    return tuple(map(plain, number)) if isinstance(number, tuple) else number.value if isinstance(number, Traced) else number
+    """The number alone; of a tuple or a record, those that it holds."""
+    if isinstance(number, Traced):
+        return number.value
+    if is_dataclass(number) and not isinstance(number, type):
+        return replace(number, **{field.name: plain(getattr(number, field.name)) for field in fields(number)})
+    return tuple(map(plain, number)) if type(number) is tuple else number
 
 
 def written(number: Any) -> str:
@@ -116,15 +120,15 @@ class Tracer:
         self.words = words
         self._globals: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, function: Any, *arguments: Any) -> Any:
+    def __call__(self, function: Any, *arguments: Any, **options: Any) -> Any:
         """What the function returns, traced and named."""
         words = self.words.get(function.__name__)
         if isinstance(function, FunctionType):
-            found = FunctionType(function.__code__, self._globals_of(function), None, function.__defaults__, function.__closure__)(
-                *arguments
-            )
+            twin = FunctionType(function.__code__, self._globals_of(function), None, function.__defaults__, function.__closure__)
+            twin.__kwdefaults__ = function.__kwdefaults__
+            found = twin(*arguments, **options)
         else:  # it has a cache
-            found = function(*plain(arguments))
+            found = function(*plain(arguments), **{name: plain(value) for name, value in options.items()})
         if words is None:
             return found
         if not isinstance(found, tuple):
