@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from mnsim.analysis.cost import Estimate, LayerTimes, LayerWork, layer_cost, layer_times, layer_works, sram_in_use
-from mnsim.analysis.energy import Amounts, joules
+from mnsim.analysis.energy import joules
 from mnsim.analysis.traced import Traced, Tracer, fields_named, named, noted, plain, written
 from mnsim.clocks.rates import Rates, make_rates
 from mnsim.errors import Location
@@ -50,6 +50,7 @@ GEOMETRY = {
     "out_channels": "channels",
 }
 TILING = {"out_channels": "output channels of a block", "in_channels": "input channels of a block"}
+AMOUNTS = ("bytes of external memory", "bytes of SRAM (read and written)", "matrix operations", "vector operations")
 INPUT = ("H_in", "W_in", "C_in")
 
 
@@ -174,7 +175,7 @@ def _figures(estimate: Estimate, operator: Operator) -> Iterator[Step]:
     counted = replace(work.operator, macs=named(operator.macs, "MACs"))
     yield from _time_steps(work._replace(operator=counted, traffic=total, vector_ops=vector_ops), rates)
     if estimate.energies:
-        amounts = _named(astuple(estimate.energies[operator.index])[:-1], *Amounts._fields)
+        amounts = _named(astuple(estimate.energies[operator.index])[:-1], *AMOUNTS)
         each_j = [named(amount_of(estimate.hardware, quantity), quantity.column) for quantity in ENERGIES]
         yield _step("energy_j", joules(amounts, each_j), "J")
 
