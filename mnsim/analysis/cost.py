@@ -142,7 +142,7 @@ def estimate(graph: Graph, plan: Plan, hardware: Hardware) -> Estimate:
     segments = segments_of(plan)
     works = layer_works(graph, plan, hardware.fused)
     times = [layer_times(work, rates) for work in works]
-    layers = tuple(_layer_cost(work, spent, sram_bytes[segments[work.operator.index]]) for work, spent in zip(works, times, strict=True))
+    layers = tuple(layer_cost(work, spent, sram_bytes[segments[work.operator.index]]) for work, spent in zip(works, times, strict=True))
     return Estimate(graph, plan, hardware, layers, _total(layers, _added(graph, plan, hardware, rates, times)))
 
 
@@ -187,9 +187,18 @@ def layer_traffic(graph: Graph, cut: Cut) -> Traffic:
     tiles = tile_traffic(cut.geometry, cut.tiling)
     loaded, stored = (sum(graph.maps[index].size_bytes for index in ends) for ends in (cut.loads_whole, cut.stores_whole))
     loaded += sum(graph.maps[stream.map].size_bytes for stream in cut.streams)
-    transfers = tiles.transfers + len(cut.loads_whole) + len(cut.stores_whole)
-    transfers += sum(loads_of(graph, stream) for stream in cut.streams)
+    transfers = tiles.transfers + whole_maps(cut) + streamed_loads(graph, cut)
     return Traffic(tiles.weight_bytes, tiles.input_bytes + loaded, tiles.output_bytes + stored, transfers)
+
+
+def whole_maps(cut: Cut) -> int:
+    """How many maps cross whole, in one transfer each."""
+    return len(cut.loads_whole) + len(cut.stores_whole)
+
+
+def streamed_loads(graph: Graph, cut: Cut) -> int:
+    """In how many loads the maps come that the operator is the first in its segment to read."""
+    return sum(loads_of(graph, stream) for stream in cut.streams)
 
 
 def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
@@ -207,7 +216,8 @@ def sram_in_use(graph: Graph, plan: Plan) -> list[list[tuple[str, int, int]]]:
     return parts
 
 
-def _layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> LayerCost:
+def layer_cost(work: LayerWork, times: LayerTimes[float], sram_bytes: int) -> LayerCost:
+    """A layer's figures from what it does, and how long each engine takes for it."""
     operator = work.operator
     return LayerCost(
         index=operator.index,

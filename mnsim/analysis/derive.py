@@ -1,20 +1,57 @@
 """`--layer`: every figure of a layer with its formula and the numbers put in, so that a person can check
 it by hand.
 
-The `numbers` of a step are plain arithmetic (also valid Python, with ceil): they are derived here from
-extents, and a test evaluates them against the model's own figures.
+The closed form computes them here a second time, on traced numbers (`Tracer`): a formula is what it did, and
+is nowhere else. Here are only the words: for the quantities, and for figures that are 0.
+
+The `numbers` of a step are plain arithmetic (also valid Python, with ceil).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, replace
+from math import prod
+from typing import Any
 
-from mnsim.analysis.cost import Estimate, LayerCost, sram_in_use
+from mnsim.analysis.cost import Estimate, LayerTimes, LayerWork, layer_cost, layer_times, layer_works, sram_in_use
+from mnsim.analysis.energy import joules
+from mnsim.analysis.traced import Traced, Tracer, fields_named, named, noted, plain, written
+from mnsim.clocks.rates import Rates, make_rates
+from mnsim.errors import Location
 from mnsim.graph.model import BIAS_BYTES, Graph, Operator
-from mnsim.graph.operators import vector_work
-from mnsim.operators.quantities import ENERGIES, OVERHEADS
-from mnsim.plan.model import Geometry, Tiling, cuts_of, lifetime, segments_of
-from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, what_stays, working_bytes
-from mnsim.spec.records import Hardware, amount_of
+from mnsim.graph.operators import count_macs, count_vector_ops
+from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, RATES, kind_column
+from mnsim.operators.shapes import Window, make_window
+from mnsim.operators.table import RULES
+from mnsim.plan.model import Geometry, Segment, Tiling, cuts_of, lifetime, segments_of
+from mnsim.plan.tiling import Traffic, tile_counts, what_stays, working_bytes
+from mnsim.spec.records import Hardware, Layer, amount_of, own_rates
+
+RESULTS = {  # the words for what functions of the closed form return
+    "tile_counts": ("strips", "output blocks", "input blocks"),
+    "groups_a_block": ("groups of a block",),
+    "weight_passes": ("reads of filters", "reads of biases"),
+    "input_passes": ("times read", "slices"),
+    "whole_maps": ("maps that cross whole",),
+    "input_strips": ("rows read (halo included)", "strips loaded", "rows (halo included)"),
+}
+GEOMETRY = {
+    "filter_bytes": "bytes of filters",
+    "bias_bytes": "bytes of biases",
+    "kernel_bytes": "bytes of one kernel",
+    "channel_bytes": "bytes a channel",
+    "in_row_bytes": "bytes a row of one channel",
+    "out_row_bytes": "bytes a row of one channel",
+    "partial_row_bytes": "4 B a row of one channel",
+    "in_streams": "inputs in external memory",
+    "in_sources": "loads a strip",
+    "out_targets": "stores a tile",
+    "rows_out": "rows",
+    "in_channels": "channels",
+    "out_channels": "channels",
+}
+TILING = {"out_channels": "output channels of a block", "in_channels": "input channels of a block"}
+AMOUNTS = ("bytes of external memory", "bytes of SRAM (read and written)", "matrix operations", "vector operations")
+INPUT = ("H_in", "W_in", "C_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +77,9 @@ class Derivation:
 
 def derive(estimate: Estimate, index: int) -> Derivation:
     """All the figures of the layer at this index."""
-    operator, row = estimate.graph.operators[index], estimate.layers[index]
-    steps = (
-        *_shape_steps(estimate.graph, operator),
-        *_count_steps(estimate, operator, row),
-        *_traffic_steps(estimate, operator, row),
-        *_time_steps(estimate, operator, row),
-        *_energy_step(estimate, row),
-    )
-    return Derivation(f"{operator.name}: {operator.label}", tuple(_facts(estimate, operator)), steps, row.busiest)
+    operator = estimate.graph.operators[index]
+    steps = (*_shape_steps(estimate.graph, operator), *_figures(estimate, operator))
+    return Derivation(f"{operator.name}: {operator.label}", tuple(_facts(estimate, operator)), steps, estimate.layers[index].busiest)
 
 
 def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
@@ -68,7 +99,8 @@ def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
 
 
 def _cut(estimate: Estimate, operator: Operator) -> str:
-    geometry, tiling = _cut_of(estimate, operator)
+    cut = cuts_of(estimate.plan)[operator.index]
+    geometry, tiling = cut.geometry, cut.tiling
     if geometry.idle:
         crosses = estimate.layers[operator.index].traffic_bytes
         return f"{'' if crosses else 'moves and '}computes nothing: its bytes are those of what it reads"
@@ -94,221 +126,126 @@ def _up_to(size: int, whole: int, what: str) -> str:
     return f"{'up to ' if whole % size else ''}{_counted(size, what)}"
 
 
-def _cut_of(estimate: Estimate, operator: Operator) -> tuple[Geometry, Tiling]:
-    cut = cuts_of(estimate.plan)[operator.index]
-    return cut.geometry, cut.tiling
-
-
 def _by(extents: tuple[int, ...]) -> str:
     return " x ".join(map(str, extents))
 
 
-def _times(*factors: int) -> str:
-    return " * ".join(map(str, factors))
-
-
 def _shape_steps(graph: Graph, operator: Operator) -> Iterator[Step]:
-    x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
     if operator.window:
-        window = operator.window
-        pads = (window.padding[:2], window.padding[2:])
-        for axis, name in enumerate(("H", "W")):
-            formula = f"floor(({name}_in + padding - kernel) / stride) + 1"
-            numbers = f"({x[axis]} + {sum(pads[axis])} - {window.kernel[axis]}) // {window.stride[axis]} + 1"
-            yield Step(f"output {'height' if axis == 0 else 'width'}", y[axis], "", formula, numbers)
-    if operator.base_channels and y[2] != operator.base_channels:
-        alpha, channels = graph.alpha, operator.base_channels
+        _, height, width = make_window(_layer(operator), _named(graph.maps[operator.inputs[0]].shape, *INPUT))
+        yield _step("output height", height, "")
+        yield _step("output width", width, "")
+    channels, scaled = operator.base_channels, graph.maps[operator.output].shape[2]
+    if channels and channels != scaled:
+        alpha = graph.alpha
         numbers = f"max({alpha.numerator} * {channels} // {alpha.denominator}, min({channels}, {graph.min_depth}))"
-        yield Step("output channels", y[2], "", "max(floor(alpha * C), min(C, min_depth))", numbers)
+        yield Step("output channels", scaled, "", "max(floor(alpha * C), min(C, min_depth))", numbers)
 
 
-def _count_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
-    graph = estimate.graph
-    x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
-    if operator.kind == "dense":
-        inputs = _times(*x) if x[0] * x[1] > 1 else str(x[2])
-        filters, sizes = "K * C_out", f"{inputs} * {y[2]}"
-        yield Step("macs", row.macs, "MACs", filters, sizes)
-    elif operator.window and operator.macs:
-        filters = "k_h * k_w * C_in / groups * C_out"
-        sizes = f"{_times(*operator.window.kernel)} * {x[2]} // {operator.groups} * {y[2]}"
-        yield Step("macs", row.macs, "MACs", f"{filters} * H_out * W_out", f"{sizes} * {y[0]} * {y[1]}")
-    else:
-        yield Step("macs", 0, "MACs", f"none: this operator {'runs on the vector unit' if row.vector_ops else 'computes nothing'}", "0")
-        filters, sizes = "filters", "0"
-    yield _vector_ops(estimate, operator, row)
-    channels = y[2]
-    extra = len(operator.weights.trained)
-    per_channel = {0: "", 1: " + C_out (bias)", 2: " + 2 * C_out (batch norm)", 3: " + 3 * C_out (bias, batch norm)"}[extra]
-    if operator.kind == "batch_norm":
-        yield Step("parameters", row.parameters, "", "2 * C (scale and shift)", f"2 * {channels}")
-        yield Step("weight_bytes", row.weight_bytes, "B", f"2 * C * {BIAS_BYTES} B", f"2 * {channels} * {BIAS_BYTES}")
-    elif operator.parameters:
-        yield Step("parameters", row.parameters, "", filters + per_channel, f"{sizes} + {extra} * {channels}")
-        biases = len(operator.weights.planes) * BIAS_BYTES
-        formula = f"filters * {x_bytes(graph)} B ({graph.dtype}) + C_out * {biases} B ({_counted(biases // BIAS_BYTES, 'number')} of 4 B)"
-        numbers = f"{sizes} * {x_bytes(graph)} + {channels} * {biases}"
-        yield Step("weight_bytes", row.weight_bytes, "B", formula, numbers)
-    else:
-        yield Step("parameters", 0, "", "none", "0")
-        yield Step("weight_bytes", 0, "B", "none", "0")
+def _figures(estimate: Estimate, operator: Operator) -> Iterator[Step]:
+    """What the closed form computes of a layer, figure by figure."""
+    trace = Tracer(RESULTS)
+    work, geometry, tiling = _work(estimate, operator, trace)
+    traffic, weights = work.traffic, work.operator.weights
+    unit = "runs on the vector unit" if work.vector_ops else "computes nothing"
+    yield _step("macs", work.operator.macs, "MACs", f"none: this operator {unit}")
+    ops = sum(noted(amount, name) for name, amount in work.vector_ops)
+    yield _step("vector_ops", ops, "ops", "none: fused into the matrix unit" if operator.vector_ops else "none")
+    trained = ["bias"] * ("bias" in weights.trained) + ["batch norm"] * weights.has_norm
+    yield _step("parameters", noted(weights.parameters, ", ".join(trained)), "", "none")
+    planes = f"{_counted(len(weights.planes), 'number')} of {BIAS_BYTES} B a channel" if weights.planes else ""
+    yield _step("weight_bytes", noted(work.operator.weight_bytes, planes), "B", "none")
+    yield _step("weight_traffic_bytes", traffic.weight_bytes, "B", "none")
+    why = "what it reads is not moved" if geometry.idle else f"all that it {'copies' if operator.copied else 'reads'} is in SRAM"
+    yield _step("input_traffic_bytes", traffic.input_bytes, "B", f"nothing: {why}")
+    why = "its bytes are there already" if geometry.idle else "the output stays in SRAM"
+    yield _step("output_traffic_bytes", traffic.output_bytes, "B", f"nothing: {why}")
+    parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes, traffic.transfers)
+    moved = Traffic(*_named(parts, "filters and biases", "input", "output", "transfers"))
+    yield _step("traffic_bytes", moved.total_bytes, "B")
+    for name, size in trace(working_bytes, geometry, tiling):
+        yield _step(f"buffer: {name}", size, "B")
+    held = sram_in_use(estimate.graph, estimate.plan)[segments_of(estimate.plan)[operator.index]]
+    yield _step("sram_bytes", sum(named(size, f"{name} (at {address})") for name, address, size in held), "B", "nothing")
+    rates = _rates(estimate.hardware)
+    if any(rates.engines["bus"].overheads):
+        yield _step("transfers", traffic.transfers, "", "none")
+    total = replace(moved, weight_bytes=named(moved.total_bytes, "traffic_bytes"), input_bytes=0, output_bytes=0)
+    vector_ops = tuple((name, named(amount, f"{name} ops")) for name, amount in work.vector_ops)
+    counted = replace(work.operator, macs=named(operator.macs, "MACs"))
+    yield from _time_steps(work._replace(operator=counted, traffic=total, vector_ops=vector_ops), rates)
+    if estimate.energies:
+        amounts = _named(astuple(estimate.energies[operator.index])[:-1], *AMOUNTS)
+        each_j = [named(amount_of(estimate.hardware, quantity), quantity.column) for quantity in ENERGIES]
+        yield _step("energy_j", joules(amounts, each_j), "J")
 
 
-def x_bytes(graph: Graph) -> int:
-    """Bytes of one element of a feature map or a filter."""
-    return graph.maps[0].element_bytes
+def _time_steps(work: LayerWork, rates: Rates[Any]) -> Iterator[Step]:
+    times, names = layer_times(work, rates), ("transfer_time_s", "matrix_time_s", "vector_time_s")
+    yield from (_step(name, spent, "s") for name, spent in zip(names, times, strict=True))
+    yield _step("time_s", layer_cost(work, LayerTimes(*_named(times, *names)), 0).time_s, "s")
 
 
-def _vector_ops(estimate: Estimate, operator: Operator, row: LayerCost) -> Step:
-    maps = estimate.graph.maps
-    y = maps[operator.output].shape
-    work = vector_work(operator, estimate.hardware.fused)
-    if operator.copied:
-        copied = " + ".join(_times(*maps[source].shape) for source in operator.copied)
-        return Step("vector_ops", row.vector_ops, "ops", "1 * elements copied", copied)
-    if not work:
-        why = "none" if not operator.vector_ops else "none: fused into the matrix unit"
-        return Step("vector_ops", 0, "ops", why, "0")
-    elements = y[0] * y[1] * y[2]
-    formula = " + ".join(f"{ops // elements} * outputs ({name})" for name, ops in work)
-    return Step("vector_ops", row.vector_ops, "ops", formula, " + ".join(f"{ops // elements} * {_times(*y)}" for _, ops in work))
+def _work(estimate: Estimate, operator: Operator, trace: Tracer) -> tuple[LayerWork, Geometry, Tiling]:
+    """What the layer does and how it is cut, with names for all that the closed form reads of them."""
+    graph, cut = estimate.graph, cuts_of(estimate.plan)[operator.index]
+    cut = replace(cut, geometry=fields_named(cut.geometry, GEOMETRY), tiling=fields_named(cut.tiling, TILING))
+    operators, maps = list(graph.operators), list(graph.maps)
+    operators[operator.index] = _counts(graph, operator)
+    for place in cut.loads_whole + cut.stores_whole:
+        whole = maps[place]
+        element = named(whole.element_bytes, f"bytes an element of {whole.name}, which crosses whole")
+        maps[place] = replace(whole, shape=_named(whole.shape, "H", "W", "C"), element_bytes=element)
+    graph = replace(graph, operators=tuple(operators), maps=tuple(maps))
+    (work,) = trace(layer_works, graph, replace(estimate.plan, segments=(Segment((cut,), ()),)), estimate.hardware.fused)
+    return work, cut.geometry, cut.tiling
 
 
-def _traffic_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
-    graph, traffic = estimate.graph, row.traffic
-    geometry, tiling = _cut_of(estimate, operator)
-    filters, biases = weight_passes(geometry, tiling)
-    numbers = f"{operator.filter_bytes} * {filters} + {operator.bias_bytes} * {biases}" if operator.weight_bytes else "0"
-    formula = "bytes of filters * times read + bytes of biases * times read" if operator.weight_bytes else "none"
-    yield Step("weight_traffic_bytes", traffic.weight_bytes, "B", formula, numbers)
-    if geometry.in_streams and not geometry.idle:
-        times, _ = input_passes(geometry, tiling)
-        rows, _, _ = input_strips(geometry, tiling)
-        formula = "inputs in external memory * times read * rows read (halo included) * bytes a row"
-        numbers = _times(geometry.in_streams, times, rows, geometry.in_row_bytes * geometry.in_channels)
-        yield Step("input_traffic_bytes", traffic.input_bytes, "B", formula, numbers)
-    elif traffic.input_bytes:
-        yield Step("input_traffic_bytes", traffic.input_bytes, "B", "the network's input, loaded whole", _size(graph, 0))
-    else:
-        does = "copies" if operator.copied else "reads"
-        why = "what it reads is not moved" if geometry.idle else f"all that it {does} is in SRAM"
-        yield Step("input_traffic_bytes", 0, "B", f"nothing: {why}", "0")
-    if geometry.out_streams and not geometry.idle:
-        numbers = _times(geometry.rows_out, geometry.out_row_bytes, geometry.out_channels)
-        channels = "copied channels" if operator.copied else "channels"
-        yield Step("output_traffic_bytes", traffic.output_bytes, "B", f"rows * bytes a row of one channel * {channels}", numbers)
-    elif traffic.output_bytes:
-        formula = "the network's output, stored whole"
-        yield Step("output_traffic_bytes", traffic.output_bytes, "B", formula, _size(graph, operator.output))
-    else:
-        why = "its bytes are there already" if geometry.idle else "the output stays in SRAM"
-        yield Step("output_traffic_bytes", 0, "B", f"nothing: {why}", "0")
-    parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes)
-    yield Step("traffic_bytes", row.traffic_bytes, "B", "filters and biases + input + output", " + ".join(map(str, parts)))
-    yield from _buffer_steps(geometry, tiling)
-    held = sram_in_use(graph, estimate.plan)[segments_of(estimate.plan)[operator.index]]
-    formula = " + ".join(f"{name} (at {address})" for name, address, _ in held) or "nothing"
-    yield Step("sram_bytes", row.sram_bytes, "B", formula, " + ".join(str(size) for _, _, size in held) or "0")
+def _counts(graph: Graph, operator: Operator) -> Operator:
+    """The operator with its counts traced from the extents of its maps and of its window."""
+    layer, weights, groups = _layer(operator), operator.weights, named(operator.groups, "groups")
+    x, *others = (_named(graph.maps[source].shape, *INPUT) for source in operator.copied or operator.inputs)
+    y = _named(graph.maps[operator.output].shape, "H_out", "W_out", "C_out")
+    window = operator.window and replace(operator.window, kernel=layer.kernel or (1, 1))
+    ops: Any = (("copy", sum(map(prod, (x, *others)))),) if operator.copied else count_vector_ops(layer, window, y)
+    if weights.channels:
+        matrix, element = RULES[operator.kind].matrix, named(weights.element_bytes, f"{weights.element_bytes} B ({graph.dtype})")
+        filters = matrix.filter_shape(layer, x, y, groups) if matrix else ()
+        weights = replace(weights, filter_shape=filters, element_bytes=element, channels=y[2])
+    return replace(operator, macs=count_macs(layer, x, y, groups), vector_ops=ops, weights=weights)
 
 
-def _buffer_steps(geometry: Geometry, tiling: Tiling) -> Iterator[Step]:
-    """The working space, buffer by buffer."""
-    block, part = min(tiling.out_channels, geometry.out_channels), min(tiling.in_channels, geometry.group_in)
-    spans = geometry.groups if tiling.stays == "input" else groups_a_block(geometry, tiling)
-    held_rows = geometry.rows_out if tiling.stays == "weights" else tiling.rows
-    held_channels = geometry.out_channels if tiling.stays == "input" else block
-    forms = {
-        "filters": ("bytes of one kernel * input channels * output channels of a block", (geometry.kernel_bytes, part, block)),
-        "biases": ("bytes a channel * output channels of a block", (geometry.channel_bytes, block)),
-        "input strip": ("rows (halo included) * bytes a row of one channel * channels", (
-            input_strips(geometry, tiling)[2] if geometry.in_streams else 0, geometry.in_row_bytes, spans * part)),
-        "output strip": ("rows * bytes a row of one channel * channels of a block", (tiling.rows, geometry.out_row_bytes, block)),
-        "partial sums": ("rows * 4 B a row of one channel * channels", (held_rows, geometry.partial_row_bytes, held_channels)),
-    }  # fmt: skip
-    for name, size in working_bytes(geometry, tiling):
-        formula, numbers = forms[name if name in forms else "input strip"]
-        yield Step(f"buffer: {name}", size, "B", formula, _times(*numbers))
+def _layer(operator: Operator) -> Layer:
+    """As much of the operator's layer as shapes and counts follow from."""
+    has_norm = operator.kind != "batch_norm" and "batch_norm" in dict(operator.vector_ops)
+    window = operator.window or Window((1, 1), (1, 1), (0, 0, 0, 0))
+    return Layer(
+        name=operator.name,
+        kind=operator.kind,
+        inputs=tuple(map(str, operator.inputs)),
+        location=Location(""),
+        kernel=_named(window.kernel, "k_h", "k_w"),
+        stride=_named(window.stride, "stride", "stride"),
+        padding=_named(window.padding, "top", "bottom", "left", "right"),
+        batch_norm="unfolded" if has_norm else "none",
+        activation=operator.activation,
+    )
 
 
-def _size(graph: Graph, index: int) -> str:
-    return f"{_times(*graph.maps[index].shape)} * {x_bytes(graph)}"
+def _rates(hardware: Hardware) -> Rates[Any]:
+    """The rates with names, without the overheads that are 0."""
+    words = {kind_column(quantity, kind): f"efficiency of {kind}" for quantity in EFFICIENCIES for kind in quantity.kinds}
+    for quantity in RATES:
+        whose = f"{quantity.part} " if quantity.name == "throughput" else ""
+        words[quantity.column] = whose + quantity.name.replace("_", " ")
+    return make_rates({column: amount and named(amount, words.get(column, column)) for column, amount in own_rates(hardware).items()})
 
 
-def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Iterator[Step]:
-    hardware = estimate.hardware
-    geometry, tiling = _cut_of(estimate, operator)
-    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
-    formula, numbers = "traffic_bytes / bandwidth", f"{row.traffic_bytes} / {_number(hardware.bus_bandwidth_bytes_per_s)}"
-    overheads = _overheads(hardware, "bus")
-    if overheads:
-        yield _transfers(geometry, tiling, row)
-    for name, seconds in overheads:
-        formula, numbers = f"{formula} + transfers * {name}", f"{numbers} + {row.traffic.transfers} * {seconds!r}"
-    yield Step("transfer_time_s", row.transfer_time_s, "s", formula, numbers)
-    share, rate = dict(hardware.matrix.efficiency).get(operator.label, 1.0), _number(hardware.matrix.throughput_per_s)
-    formula, numbers = "2 * MACs / matrix throughput", f"2 * {row.macs} / {rate}"
-    if share != 1:
-        formula = f"2 * MACs / (matrix throughput * efficiency of {operator.label})"
-        numbers = f"2 * {row.macs} / ({rate} * {share!r})"
-    for name, seconds in _overheads(hardware, "matrix") if operator.macs else ():
-        formula += f" + tiles * {name}"
-        numbers += f" + {_times(strips, out_blocks, in_blocks)} * {seconds!r}"
-    yield Step("matrix_time_s", row.matrix_time_s, "s", formula, numbers)
-    yield _vector_time(estimate, operator, row, strips * out_blocks)
-    parts = (row.transfer_time_s, row.matrix_time_s, row.vector_time_s)
-    yield Step("time_s", row.time_s, "s", "transfer_time_s + matrix_time_s + vector_time_s", " + ".join(map(repr, parts)))
+def _named(numbers: Iterable[Any], *names: str) -> Any:
+    return tuple(map(named, numbers, names))
 
 
-def _energy_step(estimate: Estimate, row: LayerCost) -> Iterator[Step]:
-    energies = estimate.hardware.energies
-    if energies is None or estimate.energies is None:
-        return
-    found = estimate.energies[row.index]
-    formula = "bytes of external memory, of SRAM (read and written), operations of the matrix and of the vector unit, each * its energy"
-    amounts = (found.external_bytes, found.sram_bytes, found.matrix_ops, found.vector_ops)
-    parts = zip(amounts, (amount_of(estimate.hardware, quantity) for quantity in ENERGIES), strict=True)
-    yield Step("energy_j", found.energy_j, "J", formula, " + ".join(f"{amount} * {each!r}" for amount, each in parts))
-
-
-def _transfers(geometry: Geometry, tiling: Tiling, row: LayerCost) -> Step:
-    """Loads and stores: of weights, of inputs, of outputs, and of a network's input or output that crosses
-    whole.
-    """
-    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
-    parts = [0, 0, 0]
-    if not geometry.idle:
-        filters, biases = weight_passes(geometry, tiling)
-        parts[0] = out_blocks * (filters * in_blocks * (geometry.filter_bytes > 0) + biases * (geometry.bias_bytes > 0))
-    if geometry.in_streams and not geometry.idle:
-        passes, slices = input_passes(geometry, tiling)
-        parts[1] = geometry.in_sources * passes * slices * in_blocks * input_strips(geometry, tiling)[1]
-    if geometry.out_streams and not geometry.idle:
-        parts[2] = geometry.out_targets * strips * out_blocks
-    formula = "loads of weight blocks + loads of input strips + stores of output tiles + maps that cross whole"
-    numbers = " + ".join(map(str, [*parts, row.traffic.transfers - sum(parts)]))
-    return Step("transfers", row.traffic.transfers, "", formula, numbers)
-
-
-def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: int) -> Step:
-    vector = estimate.hardware.vector
-    terms, formulas = [], []
-    for name, ops in vector_work(operator, estimate.hardware.fused):
-        share = dict(vector.efficiency).get(name, 1.0)
-        rate = _number(vector.throughput_per_s)
-        terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")
-        formulas.append(f"{name} ops / " + ("vector throughput" if share == 1 else f"(vector throughput * efficiency of {name})"))
-        for overhead, seconds in _overheads(estimate.hardware, "vector"):
-            terms.append(f"{tiles} * {seconds!r}")
-            formulas.append(f"tiles * {overhead}")
-    return Step("vector_time_s", row.vector_time_s, "s", " + ".join(formulas) or "none", " + ".join(terms) or "0.0")
-
-
-def _overheads(hardware: Hardware, engine: str) -> list[tuple[str, float]]:
-    """What each command of an engine takes besides its work: names and seconds, without those that are 0."""
-    found = ((quantity.name.replace("_", " "), amount_of(hardware, quantity)) for quantity in OVERHEADS if quantity.part == engine)
-    return [(name, seconds) for name, seconds in found if seconds]
-
-
-def _number(rate: float) -> str:
-    short = f"{rate:.0e}".replace("e+0", "e").replace("e+", "e")
-    return short if float(short) == rate else repr(rate)
+def _step(figure: str, value: Any, unit: str, nothing: str = "") -> Step:
+    """A figure as it was traced, or the words for nothing."""
+    is_traced = isinstance(value, Traced) and (value.value or not nothing)
+    return Step(figure, plain(value), unit, *(value.texts if is_traced else (nothing or "none", written(plain(value)))))

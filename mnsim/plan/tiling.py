@@ -225,7 +225,7 @@ def tile_traffic(geometry: Geometry, tiling: Tiling) -> Traffic:
     if geometry.out_streams:
         output_bytes = geometry.rows_out * geometry.out_row_bytes * geometry.out_channels
         transfers += geometry.out_targets * strips * out_blocks
-    weight_bytes = filter_passes * geometry.filter_bytes + bias_passes * geometry.bias_bytes
+    weight_bytes = geometry.filter_bytes * filter_passes + geometry.bias_bytes * bias_passes
     return Traffic(weight_bytes, input_bytes, output_bytes, transfers)
 
 
