@@ -21,7 +21,7 @@ def analysis_document(estimate: Estimate) -> Document:
 def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
     from mnsim.document.blocks import Headline, Table, Words
     from mnsim.report.columns import layer_columns, type_table
-    from mnsim.report.words import headline, sentences, taken_out
+    from mnsim.report.words import headline, idle_memories, sentences, taken_out
 
     record = as_dict(estimate)
     columns = layer_columns(estimate, record, view == "more")
@@ -29,7 +29,12 @@ def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
     if view == "bare":
         return [layers]
     more = taken_out(estimate.graph) if view == "more" else ()
-    return [Headline(headline(estimate)), layers, type_table(record), Words((*sentences(estimate), *more), are_items=True)]
+    return [
+        Headline(headline(estimate)),
+        layers,
+        type_table(record),
+        Words((*sentences(estimate), *idle_memories(estimate.hardware), *more), are_items=True),
+    ]
 
 
 def derivation_document(derivation: "Derivation") -> Document:

@@ -70,7 +70,7 @@ def hardware_fields(hardware: Hardware) -> Record:
         record[unit]["efficiency"] = dict(record[unit]["efficiency"])
     more, further = record.pop("more"), record.pop("further")
     if further:
-        record["further"] = list(further)
+        record["further"] = [{key: value for key, value in each.items() if (key, value) != ("j_per_byte", None)} for each in further]
     return {**record, "fused": list(record["fused"]), **dict(more)}
 
 

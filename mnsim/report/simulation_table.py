@@ -12,7 +12,7 @@ from mnsim.program.model import ENGINES, EngineName, engine_of
 from mnsim.report.columns import energy_column, time_unit
 from mnsim.report.records import Record, number_of, rows_of
 from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
-from mnsim.report.words import ENGINE_WORDS, headline, taken_out
+from mnsim.report.words import ENGINE_WORDS, headline, idle_memories, taken_out
 from mnsim.units import format_scaled
 
 _ROUNDING = 1e-9  # of sums of durations, in another order
@@ -34,7 +34,12 @@ def comparison_document(runs: Sequence[Simulated]) -> Document:
     keys = [key for key in rows[0] if key != "policy"]
     columns = (Column(row["policy"], [_figure(key, row[key]) for key in keys]) for row in rows)
     table = Table((Column("figure", keys, is_text=True), *columns))
-    return Document(lambda: {"policies": {record["policy"]: record for record in records}}, lambda: rows_of(rows), lambda view: [table])
+    idle = _idle(runs[0])
+    return Document(
+        lambda: {"policies": {record["policy"]: record for record in records}},
+        lambda: rows_of(rows),
+        lambda view: [table, Words(idle)] if idle and view != "bare" else [table],
+    )
 
 
 def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]:
@@ -48,7 +53,11 @@ def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]
         return [layers]
     lines = Headline(headline(simulated.estimate, record["total"]["peak_sram_bytes"]))
     more = taken_out(simulated.estimate.graph) if view == "more" else ()
-    return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *more), are_items=True)]
+    return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *_idle(simulated), *more), are_items=True)]
+
+
+def _idle(simulated: Simulated) -> tuple[str, ...]:
+    return idle_memories(simulated.estimate.hardware, simulated.program.memories)
 
 
 def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
