@@ -19,6 +19,11 @@ ENGINE_WORDS: "dict[EngineName, str]" = {BUS: "the bus", MATRIX: "the matrix uni
 _NOTICEABLE = 1.001
 
 
+def engine_words(engine: "EngineName") -> str:
+    """An engine in a sentence; the bus of a further memory by its name."""
+    return ENGINE_WORDS.get(engine, f"the {engine}")
+
+
 def sentence_case(words: str) -> str:
     """The words as a sentence begins."""
     return words[0].upper() + words[1:]
@@ -91,10 +96,10 @@ def _where_time_goes(estimate: Estimate) -> str:
 def _what_no_schedule_beats(estimate: Estimate) -> str:
     total, graph, hardware = estimate.total, estimate.graph, estimate.hardware
     work = {
-        "bus": f"{format_scaled(compulsory_bytes(graph), 'B')} of weights, input and output at "
+        BUS: f"{format_scaled(compulsory_bytes(graph), 'B')} of weights, input and output at "
         f"{format_peak(hardware.bus_bandwidth_bytes_per_s, 'B/s')}",
-        "matrix": f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
-        "vector": f"{format_scaled(_needed_ops(estimate), 'ops')} on the vector unit",
+        MATRIX: f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
+        VECTOR: f"{format_scaled(_needed_ops(estimate), 'ops')} on the vector unit",
     }[total.bound_by]
     ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
     return (

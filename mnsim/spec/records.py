@@ -149,6 +149,14 @@ def memories_of(hardware: Hardware) -> dict[str, MemorySpec]:
     }
 
 
+def energies_of(hardware: Hardware) -> dict[str, float]:
+    """Joules for a byte read or written in each memory, by name; none where the file does not say them."""
+    if hardware.energies is None:
+        return {}
+    own = {SRAM: hardware.energies.sram_j_per_byte, EXTERNAL: hardware.energies.external_j_per_byte}
+    return own | {each.name: each.j_per_byte for each in hardware.further if each.j_per_byte is not None}
+
+
 def bus_of(memory: str) -> str:
     """What the bus of a further memory is called."""
     return f"{memory}_{BUS}"
