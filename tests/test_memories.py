@@ -1,7 +1,11 @@
 """A second memory outside, on a bus of its own: written by hand, checked, played by both clocks, executed, shown."""
 
+import csv
+import io
 import json
 from dataclasses import replace
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +23,17 @@ from mnsim.program.dump import dump
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, engines_of
 from mnsim.reference.execute import execute
 from mnsim.render.formats import Screen, render
+from mnsim.report.plain import as_dict
 from mnsim.report.programs import program_document
 from mnsim.report.simulation import simulation_record
 from mnsim.report.simulation_table import simulation_document
 from mnsim.report.trace import trace_json
 from mnsim.spec.records import Energies, Engine, Hardware, Layer, Network, OutsideMemory, own_rates
+from tests.mutations import mutate
+from tests.program_oracle import first_fault
+from tests.programs import TOY, chance
+from tests.schedule_oracle import faults
+from tests.test_program import read_line, read_row
 
 FLASH = OutsideMemory("flash", "flash_bus", 4.0, 0.5, 64)  # 4 bytes/s, half a second a transfer, 64 bytes
 MACHINE = Hardware("two", "", "DRAM", None, 0.0, 16.0, 64, Engine(16.0), Engine(1.0), further=(FLASH,))
@@ -88,7 +98,7 @@ def test_it_is_shown() -> None:
     assert [line.split()[1:] for line in lines if line.startswith("# flash ")] == [["flash", "48", "bytes:"]]
     assert {"#   weights flash[0+32]", "#   outputs flash[40+8]", "#   maps    flash[32+8]"} <= {*lines}
     assert any("flash_bus" in line and "flash[0+32] -> sram[16+32]" in line for line in lines)
-    record = json.loads("".join(map(str, render("json", program_document(program(), "by hand"), Screen(80, False, "usual")))))
+    record = recorded(program())
     assert record["memories"] == {"sram": 56, "external": 24, "flash": 48}
     assert [command["engine"] for command in record["commands"]] == ["bus", "flash_bus", "matrix", "bus", "flash_bus"]
     trace = json.loads("".join(trace_json(program(), simulate(program(), MACHINE), "by hand")))
@@ -174,6 +184,38 @@ def test_a_trace_has_its_curve_and_its_arrows() -> None:
     begun = {event["id"]: event for event in trace["traceEvents"] if event["ph"] == "s" and event["name"] == "brought back"}
     tracks = {event["args"]["name"]: event["tid"] for event in trace["traceEvents"] if event["name"] == "thread_name"}
     assert [event["tid"] for event in begun.values()] == [tracks["flash_bus"]]
+
+
+def recorded(program: Program) -> dict[str, Any]:
+    """The program's JSON, read again."""
+    found: dict[str, Any] = json.loads("".join(map(str, render("json", program_document(program, "by hand"), Screen(80, False, "usual")))))
+    return found
+
+
+def test_text_csv_and_json_can_be_read_again() -> None:
+    """By readers of their own, which give the same commands; and by these alone a schedule is found right, or wrong."""
+    for seed in range(20):
+        made = replace(chance(seed, "flash"), network="net")
+        made = replace(made, commands=tuple(replace(command, layer="layer") for command in made.commands))
+        record = recorded(made)
+        assert faults(record) == []
+        document = program_document(made, "by hand")
+        assert [read_line(line) for line in "".join(dump(made, "by hand", verbosity=-1)).splitlines()] == record["commands"]
+        table = "".join(map(str, render("csv", document, Screen(80, False, "usual"))))
+        assert [read_row(row) for row in csv.DictReader(io.StringIO(table))] == record["commands"]
+        assert as_dict(made) == record
+
+
+@pytest.mark.parametrize("name", ["drop_wait", "wrong_bus", "outside_memory", "negative_start"])
+def test_a_wrong_schedule_shows_in_its_json(name: str) -> None:
+    random, harmful = Random(name), 0
+    for seed in range(40):
+        mutant = mutate(name, chance(seed, "flash"), random)
+        if mutant is not None:
+            is_wrong = first_fault(mutant, TOY) is not None
+            assert bool(faults(recorded(mutant))) == is_wrong
+            harmful += is_wrong
+    assert harmful > 20
 
 
 def changed(place: int, **fields: object) -> Program:
