@@ -14,7 +14,7 @@ from mnsim.graph.operators import vector_work
 from mnsim.operators.quantities import ENERGIES, OVERHEADS
 from mnsim.plan.model import Geometry, Tiling, cuts_of, lifetime, segments_of
 from mnsim.plan.tiling import groups_a_block, input_passes, input_strips, tile_counts, weight_passes, what_stays, working_bytes
-from mnsim.spec.records import Hardware, amount_of
+from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware, amount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
     geometry, tiling = _cut_of(estimate, operator)
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     formula, numbers = "traffic_bytes / bandwidth", f"{row.traffic_bytes} / {_number(hardware.bus_bandwidth_bytes_per_s)}"
-    overheads = _overheads(hardware, "bus")
+    overheads = _overheads(hardware, BUS)
     if overheads:
         yield _transfers(geometry, tiling, row)
     for name, seconds in overheads:
@@ -250,7 +250,7 @@ def _time_steps(estimate: Estimate, operator: Operator, row: LayerCost) -> Itera
     if share != 1:
         formula = f"2 * MACs / (matrix throughput * efficiency of {operator.label})"
         numbers = f"2 * {row.macs} / ({rate} * {share!r})"
-    for name, seconds in _overheads(hardware, "matrix") if operator.macs else ():
+    for name, seconds in _overheads(hardware, MATRIX) if operator.macs else ():
         formula += f" + tiles * {name}"
         numbers += f" + {_times(strips, out_blocks, in_blocks)} * {seconds!r}"
     yield Step("matrix_time_s", row.matrix_time_s, "s", formula, numbers)
@@ -297,7 +297,7 @@ def _vector_time(estimate: Estimate, operator: Operator, row: LayerCost, tiles: 
         rate = _number(vector.throughput_per_s)
         terms.append(f"{ops} / {rate}" if share == 1 else f"{ops} / ({rate} * {share!r})")
         formulas.append(f"{name} ops / " + ("vector throughput" if share == 1 else f"(vector throughput * efficiency of {name})"))
-        for overhead, seconds in _overheads(estimate.hardware, "vector"):
+        for overhead, seconds in _overheads(estimate.hardware, VECTOR):
             terms.append(f"{tiles} * {seconds!r}")
             formulas.append(f"tiles * {overhead}")
     return Step("vector_time_s", row.vector_time_s, "s", " + ".join(formulas) or "none", " + ".join(terms) or "0.0")

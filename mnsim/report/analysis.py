@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mnsim.analysis.cost import Estimate
 from mnsim.document.model import Document, View
-from mnsim.report.records import as_dict, flat_rows, rows_of
+from mnsim.report.records import ENGINE_TIMES, as_dict, flat_rows, rows_of
 
 if TYPE_CHECKING:
     from mnsim.analysis.derive import Derivation, Step
@@ -70,8 +70,7 @@ def _derivation_blocks(derivation: "Derivation", view: View) -> "Sequence[Block]
 def _busiest(derivation: "Derivation") -> str:
     if derivation.busiest is None:
         return "none (all three times are 0)"
-    largest = {"bus": "transfer_time_s", "matrix": "matrix_time_s", "vector": "vector_time_s"}[derivation.busiest]
-    return f"{derivation.busiest} (the largest of the three times is {largest})"
+    return f"{derivation.busiest} (the largest of the three times is {ENGINE_TIMES[derivation.busiest]})"
 
 
 def _value(step: "Step") -> str:

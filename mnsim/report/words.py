@@ -9,6 +9,7 @@ from mnsim.analysis.bounds import compulsory_bytes
 from mnsim.analysis.cost import Estimate
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
+from mnsim.report.records import ENGINE_TIMES
 from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware, OutsideMemory
 from mnsim.units import format_binary, format_peak, format_scaled
 
@@ -84,7 +85,7 @@ def taken_out(graph: Graph) -> tuple[str, ...]:
 
 def _where_time_goes(estimate: Estimate) -> str:
     total = estimate.total
-    parts: dict[EngineName, float] = {BUS: total.transfer_time_s, MATRIX: total.matrix_time_s, VECTOR: total.vector_time_s}
+    parts: dict[EngineName, float] = {engine: getattr(total, key) for engine, key in ENGINE_TIMES.items()}
     first, *others = sorted(parts, key=lambda engine: -parts[engine])  # the first is `busiest`
     rest = " and ".join(f"{ENGINE_WORDS[engine]} {_share(parts[engine], total.serial_time_s)}" for engine in others)
     return (

@@ -22,7 +22,7 @@ from mnsim.spec.fields import (
     refuse,
     unsaid,
 )
-from mnsim.spec.records import BUS
+from mnsim.spec.records import BUS, MATRIX
 
 LEAST_SHARE = 1e-9  # of a peak: less is no efficiency but a mistake
 
@@ -107,7 +107,7 @@ def _efficiency(name: str, about: str, kinds: Iterable[str]) -> type[BaseModel]:
 def _field(quantity: Quantity) -> tuple[Any, Any]:
     """A quantity's type, by its unit, and its default."""
     if quantity.kinds:
-        what = "kind of layer" if quantity.part == "matrix" else "operation"
+        what = "kind of layer" if quantity.part == MATRIX else "operation"
         about = f"The share of the {quantity.part} unit's peak that each {what} reaches."
         shares = _efficiency(f"{quantity.part.capitalize()}EfficiencySpec", about, quantity.kinds)
         return Annotated[shares, BeforeValidator(_mapping)], unsaid()
