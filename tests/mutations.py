@@ -140,7 +140,7 @@ def stale_value(program: Program, random: Random) -> Program | None:
 
 def outside_memory(program: Program, random: Random) -> Program | None:
     place, region = _pick(program, random)
-    size = program.memories["sram"] if region.memory == "sram" else program.memories["external"]
+    size = program.memories[region.memory]
     return with_region(program, place, replace(region, start=size - random.randrange(region.end - region.start)))
 
 
@@ -151,7 +151,24 @@ def negative_start(program: Program, random: Random) -> Program | None:
 
 def wrong_memory(program: Program, random: Random) -> Program | None:
     place, region = _pick(program, random)
-    return with_region(program, place, replace(region, memory="external" if region.memory == "sram" else "sram"))
+    return with_region(program, place, replace(region, memory=random.choice([name for name in program.memories if name != region.memory])))
+
+
+def wrong_bus(program: Program, random: Random) -> Program | None:
+    """A transfer on a bus that leads elsewhere, or nowhere in this program."""
+    command = random.choice([command for command in program.commands if isinstance(command, Load | Store)])
+    return changed(program, replace(command, bus="flash_bus" if command.bus == "bus" else "bus"))
+
+
+def other_memory(program: Program, random: Random) -> Program | None:
+    """A transfer to or from another memory outside, over its bus, where it fits."""
+    command = random.choice([command for command in program.commands if isinstance(command, Load | Store)])
+    memory, bus = ("flash", "flash_bus") if command.bus == "bus" else ("external", "bus")
+    side = "reads" if isinstance(command, Load) else "writes"
+    there = tuple(replace(region, memory=memory) for region in getattr(command, side))
+    if any(region.end > program.memories.get(memory, 0) for region in there):
+        return None
+    return changed(program, replace(command, bus=bus, **{side: there}))
 
 
 # ---- waits
@@ -256,7 +273,7 @@ def store_twice(program: Program, random: Random) -> Program | None:
 def redirect_store(program: Program, random: Random) -> Program | None:
     store = random.choice([command for command in program.commands if isinstance(command, Store)])
     region = store.writes[0]
-    start = random.randint(0, program.memories["external"] - (region.end - region.start))
+    start = random.randint(0, program.memories[region.memory] - (region.end - region.start))
     return with_region(program, (store.id, "writes", 0), replace(region, start=start))
 
 
@@ -283,7 +300,7 @@ MUTATORS: dict[str, Mutator] = {
     mutator.__name__: mutator
     for mutator in (
         *(shift_read, shift_write, resize, respace, cut_short, swap_addresses, relocate, stale_value),
-        *(outside_memory, negative_start, wrong_memory, drop_wait, wait_for_another),
+        *(outside_memory, negative_start, wrong_memory, wrong_bus, other_memory, drop_wait, wait_for_another),
         *(move_earlier, remove_load, remove_store, store_twice, redirect_store, update_after_store),
     )
 }

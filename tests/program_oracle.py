@@ -16,14 +16,18 @@ Use = tuple[int, bool, int]  # command, whether it writes, value
 
 def first_fault(program: Program, hardware: Hardware) -> int | None:
     """The first command that breaks a rule, by its form or else by its effects; -1: the program as a whole; None: it is right."""
-    capacity = hardware.external_capacity_bytes
-    if program.memories["sram"] > hardware.sram_capacity_bytes or (capacity is not None and program.memories["external"] > capacity):
-        return -1
+    sizes = {"sram": hardware.sram_capacity_bytes, "external": hardware.external_capacity_bytes}
+    sizes |= {further.name: further.capacity_bytes for further in hardware.further}
+    for memory, used in program.memories.items():
+        if memory not in sizes or used > (used if sizes[memory] is None else sizes[memory] or 0):
+            return -1
     ends = (*program.inputs, *program.weights, *program.outputs)
-    if not all(region.memory == "external" and _inside(region, program) for region in ends):
+    if not all(region.memory != "sram" and region.memory in program.memories and _inside(region, program) for region in ends):
         return -1
+    ways = {"bus": "external", **{further.bus: further.name for further in hardware.further}}
+    ways = {bus: memory for bus, memory in ways.items() if memory in program.memories}
     for place, command in enumerate(program.commands):
-        if not _well_formed(place, command, program):
+        if not _well_formed(place, command, program, ways):
             return place
     owned = [byte for region in ends for byte in _bytes(region)]
     if len(set(owned)) < len(owned):
@@ -41,11 +45,16 @@ def _inside(region: Region, program: Program) -> bool:
     return lying != [] and region.stride_bytes > 0 and lying == sorted(set(lying)) and lying[0] >= 0 and lying[-1] < size
 
 
-def _well_formed(place: int, command: Command, program: Program) -> bool:
+def _well_formed(place: int, command: Command, program: Program, ways: dict[str, str]) -> bool:
+    """`ways` says to which memory each bus leads."""
     waits, room = set(command.depends_on), set(command.room)
     if command.id != place or len(waits) < len(command.depends_on) or not room <= waits or not waits <= set(range(place)):
         return False
-    source, target = {Load: ("external", "sram"), Store: ("sram", "external")}.get(type(command), ("sram", "sram"))
+    source = target = "sram"
+    if isinstance(command, Load | Store):
+        if command.bus not in ways:
+            return False
+        source, target = (ways[command.bus], "sram") if isinstance(command, Load) else ("sram", ways[command.bus])
     if {region.memory for region in command.reads} - {source} or {region.memory for region in command.writes} - {target}:
         return False
     if not all(_inside(region, program) for region in (*command.reads, *command.writes)):
@@ -81,16 +90,16 @@ def _sizes_agree(command: Matrix | Vector) -> bool:
     return written == outputs * (4 if kernel.partial else element) and all(sizes[name] == right[name] for name in sizes)
 
 
+def _queue(command: Command) -> object:
+    """What stands for the queue that a command stands in: its bus's name, or its class."""
+    return command.bus if isinstance(command, Load | Store) else type(command)
+
+
 def _before(program: Program) -> list[set[int]]:
     """For each command all those that have ended before it starts, whatever time each takes."""
     before: list[set[int]] = []
     for command in program.commands:
-        bus = isinstance(command, Load | Store)
-        queue = [
-            other.id
-            for other in program.commands[: command.id]
-            if (isinstance(other, Load | Store) if bus else type(other) is type(command))
-        ]
+        queue = [other.id for other in program.commands[: command.id] if _queue(other) == _queue(command)]
         before.append(set().union(*({other} | before[other] for other in (*command.depends_on, *queue))))
     return before
 

@@ -10,9 +10,11 @@ from mnsim.graph.model import ELEMENT_BYTES
 from mnsim.pipeline import Simulated, plan_network, run
 from mnsim.plan.model import Policy
 from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
-from mnsim.spec.records import Engine, Hardware
+from mnsim.spec.records import Engine, Hardware, OutsideMemory
 
-TOY = Hardware("toy", "Toy", "DRAM", 4096, 0.0, 1e9, 512, Engine(1e9), Engine(1e9))
+FLASH = OutsideMemory("flash", "flash_bus", 1e9, 0.0, 4096)
+TOY = Hardware("toy", "Toy", "DRAM", 4096, 0.0, 1e9, 512, Engine(1e9), Engine(1e9), further=(FLASH,))
+BUSES = {"external": "bus", "flash": "flash_bus"}
 
 
 def sram(start: int, size: int, data: int) -> Region:
@@ -21,6 +23,10 @@ def sram(start: int, size: int, data: int) -> Region:
 
 def external(start: int, size: int, data: int) -> Region:
     return Region("external", start, size, size, 1, data)
+
+
+def flash(start: int, size: int, data: int) -> Region:
+    return Region("flash", start, size, size, 1, data)
 
 
 def addresses(region: Region) -> list[int]:
@@ -34,10 +40,10 @@ class Draft:
         self.commands: list[Command] = []
 
     def load(self, source: Region, target: Region, *waits: int, room: Sequence[int] = ()) -> int:
-        return self._add(Load(len(self.commands), "load", (source,), (target,), (*waits, *room), tuple(room)))
+        return self._add(Load(len(self.commands), "load", (source,), (target,), (*waits, *room), tuple(room), BUSES[source.memory]))
 
     def store(self, source: Region, target: Region, *waits: int) -> int:
-        return self._add(Store(len(self.commands), "store", (source,), (target,), waits))
+        return self._add(Store(len(self.commands), "store", (source,), (target,), waits, bus=BUSES[target.memory]))
 
     def matrix(self, inputs: Sequence[Region], filters: Region, target: Region, *waits: int, room: Sequence[int] = ()) -> int:
         """A convolution over one column, its filters one a channel: as many elements as the output."""
@@ -59,9 +65,9 @@ class Draft:
         return command.id
 
     def program(self, inputs: Sequence[Region], weights: Sequence[Region], outputs: Sequence[Region]) -> Program:
-        return Program(
-            "toy", "overlap", {"sram": 128, "external": 512}, tuple(self.commands), tuple(inputs), tuple(weights), tuple(outputs)
-        )
+        regions = [region for command in self.commands for region in (*command.reads, *command.writes)]
+        memories = {"sram": 128, "external": 512, **{region.memory: 256 for region in regions if region.memory == "flash"}}
+        return Program("toy", "overlap", memories, tuple(self.commands), tuple(inputs), tuple(weights), tuple(outputs))
 
 
 def plain() -> Program:
@@ -135,7 +141,23 @@ def _load_of(draft: Draft, data: int) -> int:
     return next(command.id for command in draft.commands if isinstance(command, Load) and command.writes[0].data == data)
 
 
-GOOD = {make.__name__: make for make in (plain, double_buffered, spilled, concat, halo_ring)}
+def three_memories() -> Program:
+    """Weights in flash, where a map is put by and fetched again; and bytes that go from flash to external memory by way of the SRAM."""
+    draft = Draft()
+    draft.load(external(0, 8, 1), sram(0, 8, 11))
+    draft.load(flash(0, 8, 2), sram(8, 8, 12))  # beside the load before it
+    draft.matrix([sram(0, 8, 11)], sram(8, 8, 12), sram(16, 8, 13), 0, 1)
+    draft.store(sram(16, 8, 13), flash(16, 8, 13), 2)
+    draft.load(flash(8, 8, 2), sram(16, 8, 14))  # over the map: its store stands before it in this queue
+    draft.store(sram(16, 8, 14), external(64, 8, 4), 4)
+    draft.load(flash(16, 8, 13), sram(24, 8, 15))
+    draft.vector(sram(24, 8, 15), sram(24, 8, 16), 6)
+    draft.store(sram(24, 8, 16), external(32, 8, 3), 7)
+    draft.store(sram(24, 8, 16), flash(32, 8, 3), 7)
+    return draft.program([external(0, 8, 1)], [flash(0, 16, 2)], [external(32, 8, 3), external(64, 8, 4), flash(32, 8, 3)])
+
+
+GOOD = {make.__name__: make for make in (plain, double_buffered, spilled, concat, halo_ring, three_memories)}
 
 
 @cache
@@ -148,14 +170,17 @@ def played(network: str, policy: Policy = "overlap") -> Simulated:
 
 
 class _Chance:
-    """A random program being written: commands, which value lies where, and for each byte its writer and its readers since."""
+    """A random program being written: commands, which value lies where, and for each byte its writer and its readers since.
 
-    def __init__(self, random: Random) -> None:
+    `outer` are the memories outside that it uses.
+    """
+
+    def __init__(self, random: Random, outer: Sequence[Memory]) -> None:
         self.random = random
         self.dtype = random.choice(sorted(ELEMENT_BYTES))
         self.unit = ELEMENT_BYTES[self.dtype]
         self.sram_bytes = self.unit * random.randint(32, 64)
-        self.end = 0
+        self.ends = dict.fromkeys(outer, 0)
         self.number = 0
         self.commands: list[Command] = []
         self.before: list[set[int]] = []
@@ -163,18 +188,19 @@ class _Chance:
         self.readers: dict[tuple[Memory, int], set[int]] = {}
         self.live: list[Region] = []  # whole values in SRAM
         self.pending: list[tuple[Region, list[Region]]] = []  # values that lack parts, and those parts
-        self.stored: list[Region] = []  # whole values in external memory
+        self.stored: list[Region] = []  # whole values in memories outside
 
     def new(self) -> int:
         self.number += 1
         return self.number
 
     def outside(self, size: int) -> Region:
-        start = self.end + self.unit * self.random.choice((0, 0, 1, 3))
+        memory = self.random.choice([*self.ends])
+        start = self.ends[memory] + self.unit * self.random.choice((0, 0, 1, 3))
         run = self.random.choice([run for run in range(self.unit, size + 1, self.unit) if size % run == 0])
         stride = run if run == size or self.random.random() < 0.7 else run + self.unit * self.random.randint(1, 2)
-        region = Region("external", start, run, stride, size // run, self.new())
-        self.end = region.end
+        region = Region(memory, start, run, stride, size // run, self.new())
+        self.ends[memory] = region.end
         return region
 
     def inside(self, elements: int) -> Region:
@@ -224,8 +250,8 @@ class _Chance:
             source = self.random.choice(sources)
             if source.size_bytes > size:
                 start = source.start + self.unit * self.random.randint(0, (source.size_bytes - size) // self.unit)
-                source = external(start, size, source.data)
-            self.add(Load(len(self.commands), "", (source,), (target,)))
+                source = Region(source.memory, start, size, size, 1, source.data)
+            self.add(Load(len(self.commands), "", (source,), (target,), bus=BUSES[source.memory]))
             return
         source = self.random.choice(self.live)
         kinds = [source, *(region for region in self.live if region.size_bytes == target.size_bytes)]
@@ -253,7 +279,7 @@ class _Chance:
         read, written = _parts(source, self.random), _parts(target, self.random)
         pairs = zip(read, written, strict=True) if [part.size_bytes for part in read] == [part.size_bytes for part in written] else ()
         for part, place in list(pairs) or [(source, target)]:
-            self.add(Store(len(self.commands), "", (part,), (place,)))
+            self.add(Store(len(self.commands), "", (part,), (place,), bus=BUSES[place.memory]))
         return target
 
     def step(self) -> None:
@@ -298,12 +324,13 @@ def _slices(region: Region) -> list[Region]:
 
 
 @cache
-def chance(seed: int) -> Program:
-    """A right program at random; the same for the same seed."""
+def chance(seed: int, *further: Memory) -> Program:
+    """A right program at random, in external and further memories; the same for the same seed."""
     random = Random(seed)
-    draft = _Chance(random)
+    draft = _Chance(random, ("external", *further))
     given = [draft.outside(draft.unit * random.choice(sizes)) for sizes in ((8, 16), (2, 4, 8), (4, 6, 12))[: random.randint(2, 3)]]
-    given[0] = external(given[0].start, given[0].end - given[0].start, given[0].data)  # at least one of which any part can be loaded
+    first, size = given[0], given[0].end - given[0].start
+    given[0] = replace(first, run_bytes=size, stride_bytes=size, runs=1)  # at least one of which any part can be loaded
     draft.stored += given
     for _ in range(random.randint(6, 24)):
         draft.step()
@@ -313,7 +340,7 @@ def chance(seed: int) -> Program:
     return Program(
         "chance",
         "",
-        {"sram": draft.sram_bytes, "external": draft.end},
+        {"sram": draft.sram_bytes, **draft.ends},
         tuple(draft.commands),
         tuple(given[:1]),
         tuple(given[1:]),

@@ -1,6 +1,6 @@
 """Is a schedule right? Answered from the JSON of `mnsim program` alone, as an outsider would who knows nothing of mnsim's code.
 
-Every byte of both memories is followed by itself: who wrote it last, and who has read it. What has ended
+Every byte of all memories is followed by itself: who wrote it last, and who has read it. What has ended
 before a command starts is a set of commands, written out as the bits of one number. What a command computes is not looked at.
 """
 
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 Record = dict[str, Any]
 KEYS = {"id", "kind", "engine", "layer", "reads", "writes", "depends_on", "room", "bytes", "macs", "vector_ops"}
 REGION_KEYS = {"memory", "start", "run_bytes", "stride_bytes", "runs"}
-ENGINES = {"load": "bus", "store": "bus", "matrix": "matrix", "vector": "vector"}
-SIDES = {"load": ("external", "sram"), "store": ("sram", "external"), "matrix": ("sram", "sram"), "vector": ("sram", "sram")}
+OUTSIDE = {"load": "reads", "store": "writes"}  # the side of a transfer that is in a memory outside
 AMOUNTS = {"load": "bytes", "store": "bytes", "matrix": "macs", "vector": "vector_ops"}
 NOBODY, GIVEN = -1, -2  # in place of a writer: nothing was ever written; the byte was there before the run
 
@@ -27,35 +26,42 @@ def faults(schedule: Record) -> list[str]:
 
 def form_faults(schedule: Record) -> Iterator[str]:
     """Keys, kinds, ids, ranges, and the amounts that the regions imply."""
-    if set(schedule) != {"memories", "commands", "external"} or set(schedule["memories"]) != {"sram", "external"}:
+    if set(schedule) != {"memories", "commands", "external"} or not {"sram", "external"} <= set(schedule["memories"]):
         yield "the keys at the top are not those of the contract"
         return
     if set(schedule["external"]) != {"inputs", "weights", "outputs"}:
         yield "the keys of `external` are not those of the contract"
         return
     for name, regions in schedule["external"].items():
-        yield from (f"{name}: {text}" for region in regions for text in region_faults(region, "external", schedule))
+        yield from (f"{name}: it lies in SRAM: {region}" for region in regions if region["memory"] == "sram")
+        yield from (f"{name}: {text}" for region in regions for text in region_faults(region, region["memory"], schedule))
     for place, command in enumerate(schedule["commands"]):
         yield from (f"command {place}: {text}" for text in command_faults(place, command, schedule))
 
 
 def command_faults(place: int, command: Record, schedule: Record) -> Iterator[str]:
-    if set(command) != KEYS or command["kind"] not in ENGINES:
+    if set(command) != KEYS or command["kind"] not in AMOUNTS:
         yield "not the keys or not the kinds of the contract"
         return
     kind = command["kind"]
-    if command["id"] != place or command["engine"] != ENGINES[kind] or not isinstance(command["layer"], str):
+    sides = {"reads": "sram", "writes": "sram"}
+    if kind in OUTSIDE:
+        sides[OUTSIDE[kind]] = next((region["memory"] for region in command[OUTSIDE[kind]]), "external")
+        if sides[OUTSIDE[kind]] == "sram":
+            yield "it moves nothing into or out of the SRAM"
+    engine = bus_to(sides[OUTSIDE[kind]]) if kind in OUTSIDE else kind
+    if command["id"] != place or command["engine"] != engine or not isinstance(command["layer"], str):
         yield "its id is not its place, its engine is not its kind's, or its layer has no name"
     if not all(type(other) is int and 0 <= other < place for other in command["depends_on"]):
         yield "it depends on what is not an earlier command"
     if len(set(command["depends_on"])) < len(command["depends_on"]) or not set(command["room"]) <= set(command["depends_on"]):
         yield "it depends on a command twice, or waits for room from one that it does not depend on"
-    for side, memory in zip(("reads", "writes"), SIDES[kind], strict=True):
+    for side, memory in sides.items():
         if not command[side]:
             yield f"it {side} nothing"
         yield from (text for region in command[side] for text in region_faults(region, memory, schedule))
     sizes = [sum(region["run_bytes"] * region["runs"] for region in command[side]) for side in ("reads", "writes")]
-    if ENGINES[kind] == "bus" and not command["bytes"] == sizes[0] == sizes[1]:
+    if kind in OUTSIDE and not command["bytes"] == sizes[0] == sizes[1]:
         yield f"it moves {command['bytes']} bytes, reads {sizes[0]} and writes {sizes[1]}"
     for name in ("bytes", "macs", "vector_ops"):
         if type(command[name]) is not int or (command[name] > 0) != (name == AMOUNTS[kind]):
@@ -63,7 +69,7 @@ def command_faults(place: int, command: Record, schedule: Record) -> Iterator[st
 
 
 def region_faults(region: Record, memory: str, schedule: Record) -> Iterator[str]:
-    if set(region) != REGION_KEYS or region["memory"] != memory:
+    if set(region) != REGION_KEYS or region["memory"] != memory or memory not in schedule["memories"]:
         yield f"{region} is not a region of {memory}"
         return
     start, run, stride, runs = (region[key] for key in ("start", "run_bytes", "stride_bytes", "runs"))
@@ -71,6 +77,11 @@ def region_faults(region: Record, memory: str, schedule: Record) -> Iterator[str
         yield f"{region} is no region"
     elif start + (runs - 1) * stride + run > schedule["memories"][memory]:
         yield f"{region} lies outside of {memory}"
+
+
+def bus_to(memory: str) -> str:
+    """What the bus between the SRAM and a memory outside is called."""
+    return "bus" if memory == "external" else f"{memory}_bus"
 
 
 def ended_before(commands: list[Record]) -> list[int]:
@@ -89,9 +100,9 @@ def ended_before(commands: list[Record]) -> list[int]:
 class Memory:
     """What is known of every byte: who wrote it last, which command of each engine read it last, how often it was written."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, engines: set[str]) -> None:
         self.writer = np.full(size, NOBODY, np.int32)
-        self.readers = {engine: np.full(size, NOBODY, np.int32) for engine in ("bus", "matrix", "vector")}
+        self.readers = {engine: np.full(size, NOBODY, np.int32) for engine in engines}
         self.writes = np.zeros(size, np.int32)
 
 
@@ -117,12 +128,14 @@ class Turn(NamedTuple):
 
 def effect_faults(schedule: Record) -> Iterator[str]:
     """Go through the commands in order. Each use of a byte is compared with those before it: they must have ended."""
-    memories = {name: Memory(size) for name, size in schedule["memories"].items()}
-    external, ends = memories["external"], schedule["external"]
+    engines = {command["engine"] for command in schedule["commands"]}
+    memories = {name: Memory(size, engines) for name, size in schedule["memories"].items()}
+    ends = schedule["external"]
     for region in (*ends["inputs"], *ends["weights"]):
-        if (part(external.writer, region) == GIVEN).any():
+        there = part(memories[region["memory"]].writer, region)
+        if (there == GIVEN).any():
             yield f"inputs or weights overlap: {region}"
-        part(external.writer, region)[:] = GIVEN
+        there[:] = GIVEN
     for command, before in zip(schedule["commands"], ended_before(schedule["commands"]), strict=True):
         turn = Turn(command, before, set())
         for region in command["reads"]:
@@ -132,7 +145,7 @@ def effect_faults(schedule: Record) -> Iterator[str]:
         if turn.sources & set(command["room"]):
             yield f"command {command['id']}: it waits for room from a command whose result it reads"
     for region in ends["outputs"]:
-        if (part(external.writes, region) != 1).any():
+        if (part(memories[region["memory"]].writes, region) != 1).any():
             yield f"not each byte of the outputs is stored exactly once: {region}"
 
 

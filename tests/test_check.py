@@ -324,10 +324,15 @@ def test_one_byte_in_a_million_is_found() -> None:
 # ---- at random, against the oracle
 
 
+def right_programs() -> list[Program]:
+    """Those by hand, and some at random in two and in three memories."""
+    return [*(make() for make in GOOD.values()), *map(chance, range(SEEDS // 2)), *(chance(seed, "flash") for seed in range(SEEDS))]
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.integers(0, 2**32))
-def test_random_programs_and_their_mutants(seed: int) -> None:
-    program = chance(seed)
+@given(st.integers(0, 2**32), st.sampled_from([(), ("flash",)]))
+def test_random_programs_and_their_mutants(seed: int, further: tuple[str, ...]) -> None:
+    program = chance(seed, *further)
     assert first_fault(program, TOY) is None
     assert fault(program) is None
     for name, mutant in mutants(program, Random(seed)):
@@ -338,7 +343,7 @@ def test_random_programs_and_their_mutants(seed: int) -> None:
 def test_mutants_are_caught_if_they_do_harm(name: str) -> None:
     """The verifier blames the command that the oracle blames, and most changes of every kind do harm."""
     random, verdicts = Random(name), Counter[bool]()
-    for program in [*(make() for make in GOOD.values()), *map(chance, range(SEEDS))]:
+    for program in right_programs():
         for _ in range(2):
             mutant = mutate(name, program, random)
             if mutant is not None:
@@ -351,7 +356,7 @@ def test_mutants_are_caught_if_they_do_harm(name: str) -> None:
 
 def test_a_wait_that_is_needed_is_missed() -> None:
     """Every single one, in every program."""
-    for program in [*(make() for make in GOOD.values()), *map(chance, range(SEEDS))]:
+    for program in right_programs():
         for identity, wait in needed_waits(program):
             command = program.commands[identity]
             waits, room = (tuple(other for other in waits if other != wait) for waits in (command.depends_on, command.room))

@@ -166,6 +166,7 @@ def test_explain_knows_every_code() -> None:
         assert ran.out.startswith(f"{code}: ")
     assert {line.split()[0] for line in topics.splitlines()} == codes | {
         "counting",
+        "hardware",
         "plan",
         "program",
         "simulate",

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnsim.analysis.energy import Amounts, layer_amounts
+from mnsim.analysis.energy import Amounts, layer_amounts, program_energy
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
+from mnsim.pipeline import estimate_plan, plan_network
 from mnsim.plan.model import POLICIES, Plan, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.model import Matrix, Vector
@@ -44,6 +45,25 @@ def test_amounts_are_those_of_the_commands(graph: Graph, percent: int, policy: P
     except CapacityError:
         return
     assert list(layer_amounts(graph, plan)) == counted(graph, plan)
+
+
+ENERGIES = ("external_memory.energy=20 pJ/B", "internal_memory.energy=1 pJ/B", "matrix_unit.energy=1 pJ/MAC", "vector_unit.energy=3 pJ/OP")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_energy_of_a_program_is_that_of_its_plan(policy: Policy) -> None:
+    hardware = seed_with(*ENERGIES, "internal_memory.capacity=64 KiB")
+    planned = plan_network("mobilenet_cifar", hardware, policy)
+    found = program_energy(lower(planned.graph, planned.plan), hardware)
+    amounts = [sum(column) for column in zip(*layer_amounts(planned.graph, planned.plan), strict=True)]
+    assert [found.memory_bytes["external"], found.memory_bytes["sram"], found.matrix_ops, found.vector_ops] == amounts
+    assert found.energy_j == pytest.approx(estimate_plan(planned).energy_j, rel=1e-12)
+
+
+def test_a_program_without_energies_is_not_priced() -> None:
+    planned = plan_network("mobilenet_cifar", "seed")
+    with pytest.raises(ValueError, match="seed says no energy of sram and external"):
+        program_energy(lower(planned.graph, planned.plan), planned.hardware)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

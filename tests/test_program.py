@@ -42,7 +42,7 @@ from tests.test_tiling_oracle import Case, cases, legal_tilings
 
 MNSIM = str(Path(sys.executable).with_name("mnsim"))
 SMALL = ("mobilenet_cifar", "--alpha", "0.25", "--sram", "16KiB")  # maps go through external memory here
-LINE = re.compile(r" *(\d+)  (bus|matrix|vector) +(\S.*?) +(\S+) +(\d+) (B|MACs|ops)  (\S.*?) -> (\S.*?)(?: +((?:after|room) .*))?")
+LINE = re.compile(r" *(\d+)  (\w*bus|matrix|vector) +(\S.*?) +(\S+) +(\d+) (B|MACs|ops)  (\S.*?) -> (\S.*?)(?: +((?:after|room) .*))?")
 FUSED = ((), ("relu", "relu6", "batch_norm"), ("batch_norm",))
 WHOLE = {"type": "integer", "minimum": 0}
 IDS = {"type": "array", "items": WHOLE, "uniqueItems": True}
@@ -95,7 +95,7 @@ def test_each_command_is_a_line_of_the_json() -> None:
 def regions_of(text: str) -> list[Record]:
     """Regions from the notation that the text and the CSV share."""
     found = []
-    for memory, inside in re.findall(r"(sram|external)\[(.*?)\]", text):
+    for memory, inside in re.findall(r"(sram|external|flash)\[(.*?)\]", text):
         for start, size, runs, stride in re.findall(r"(\d+)\+(\d+)(?:\*(\d+)/(\d+))?", inside):
             numbers = {"start": int(start), "run_bytes": int(size), "stride_bytes": int(stride or size), "runs": int(runs or 1)}
             found.append({"memory": memory, **numbers})
@@ -114,7 +114,7 @@ def read_line(line: str) -> Record:
         **dict.fromkeys(amounts.values(), 0),
         amounts[match[6]]: int(match[5]),
         "id": int(match[1]),
-        "kind": match[3].split()[0] if match[2] == "bus" else match[2],
+        "kind": match[3].split()[0] if match[2].endswith("bus") else match[2],
         "engine": match[2],
         "layer": match[4],
         "reads": regions_of(match[7]),

@@ -32,6 +32,37 @@ def test_bundled_files_name_their_schema_and_satisfy_it(kind: str, path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("memories", "good"),
+    [
+        ({}, True),
+        ({"flash": {"bandwidth": "1 GB/s"}, "nvram_2": {"bandwidth": "1 GB/s", "capacity": "1 MiB", "latency": "5 ns"}}, True),
+        ({"flash": {"capacity": "1 MiB"}}, False),
+        ({"flash": {"bandwidth": "1 GB/s", "width": 1}}, False),
+        (["flash"], False),
+        *(
+            ({name: {"bandwidth": "1 GB/s"}}, False)
+            for name in ("sram", "external", "bus", "matrix", "flash_bus", "Flash", "2nd", "a" * 33)
+        ),
+    ],
+)
+def test_schema_and_program_agree_on_memories(memories: object, good: bool) -> None:
+    from pydantic import ValidationError
+
+    from mnsim.spec.hardware import HardwareSpec
+
+    sections = {"bus": "bandwidth: 1 GB/s", "internal_memory": "capacity: 1 MiB"}
+    units = dict.fromkeys(("matrix_unit", "vector_unit"), "throughput: 1 TFLOPS")
+    data = {"name": "n", **{name: yaml.safe_load(text) for name, text in (sections | units).items()}, "further_memories": memories}
+    assert Draft202012Validator(json.loads(json_schema("hardware"))).is_valid(data) == good
+    try:
+        HardwareSpec.model_validate(data)
+        accepted = True
+    except ValidationError:
+        accepted = False
+    assert accepted == good
+
+
+@pytest.mark.parametrize(
     ("layer", "good"),
     [
         ("softmax", True),

@@ -16,13 +16,13 @@ from pydantic import BaseModel
 from mnsim.analysis.energy import Amounts
 from mnsim.clocks.rates import rates_of
 from mnsim.explore.evaluate import rates_with
-from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, QUANTITIES, Quantity, rate_column
+from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, FURTHER, OF_FURTHER, QUANTITIES, TAKEN, Quantity, rate_column
 from mnsim.operators.table import RULES
 from mnsim.spec.axes import KEYS, WORDS
 from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.network import OPERATORS, Defaults
-from mnsim.spec.records import Energies, amount_of, own_rates, with_amount
-from mnsim.spec.settings import fields_of
+from mnsim.spec.records import Energies, OutsideMemory, amount_of, own_rates, with_amount
+from mnsim.spec.settings import entry_of, fields_of
 from tests.helpers import ROOT, run, seed_with
 
 ACTIVATIONS = Defaults.model_json_schema()["properties"]["activation"]["enum"]
@@ -90,8 +90,16 @@ TIMED_KEYS = [key for key in leaves(HardwareSpec) if rate_column(key) and not ke
 
 def test_every_key_of_the_hardware_file_is_a_quantity_or_a_word() -> None:
     """And the table has no key that the file does not have."""
-    assert sorted(leaves(HardwareSpec)) == sorted([*LEAVES, *WORDS, "name", "matrix_unit.fused"])
+    assert sorted(leaves(HardwareSpec)) == sorted([*LEAVES, *WORDS, "name", "matrix_unit.fused", FURTHER])
     assert {*KEYS} == {quantity.key for quantity in QUANTITIES if quantity.role == "capacity"} | {"matrix_unit.fused"}
+
+
+def test_every_key_of_a_further_memory_is_a_quantity() -> None:
+    """And each has its place in the record."""
+    entry = entry_of(fields_of(HardwareSpec)[FURTHER].annotation)
+    assert sorted(leaves(entry)) == sorted(quantity.key for quantity in OF_FURTHER)
+    assert {field.name for field in fields(OutsideMemory)} == {"name", "bus", *(quantity.column for quantity in OF_FURTHER)}
+    assert {quantity.part for quantity in QUANTITIES} < {*TAKEN}
 
 
 def test_no_quantity_is_another() -> None:

@@ -44,7 +44,7 @@ RUNS: dict[str, tuple[str, Policy, tuple[str, ...]]] = {
     "fast": ("mobilenet_cifar", "overlap", FAST),  # many commands have no length in ns, some have none in ps
 }
 TICKS_PER_S = {"ns": 1e9, "ps": 1e12}
-TRACKS = {engine: place for place, engine in enumerate(ENGINES, 2)}
+TRACKS = {engine: place for place, engine in enumerate((*ENGINES, "flash_bus"), 2)}
 AMOUNTS = {"load": "bytes", "store": "bytes", "matrix": "macs", "vector": "vector_ops"}
 HASTY = replace(TOY, bus_bandwidth_bytes_per_s=3e10, matrix=Engine(3e10), vector=Engine(7e9))
 
@@ -58,7 +58,7 @@ def made(name: str) -> Run:
 
 
 def toys() -> Iterator[Run]:
-    for program in (*(make() for make in GOOD.values()), *map(chance, range(60))):
+    for program in (*(make() for make in GOOD.values()), *map(chance, range(60)), *(chance(seed, "flash") for seed in range(30))):
         yield program, simulate(program, HASTY)
 
 
@@ -168,7 +168,7 @@ def test_the_process_and_its_tracks_are_named() -> None:
         assert [event["args"]["name"] for event in heads if event["name"] == "process_name"] == [name]
         for key, value in (("thread_name", "name"), ("thread_sort_index", "sort_index")):
             found = {event["tid"]: event["args"][value] for event in heads if event["name"] == key}
-            assert found == {track: engine if value == "name" else track for engine, track in TRACKS.items()}
+            assert found == {TRACKS[engine]: engine if value == "name" else TRACKS[engine] for engine in ENGINES}
         assert record["otherData"]["network"] == "net"
         assert ("1 ns shown = 1 ps simulated" in record["otherData"]["time"]) == (unit == "ps")
         assert len(re.findall(r'"ts": \d+\.\d{3}[,}]', text)) == text.count('"ts"') > 0
@@ -178,13 +178,16 @@ def test_the_process_and_its_tracks_are_named() -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_counter_is_the_occupancy(unit: Unit) -> None:
     for program, timeline in each_run():
-        used = occupancy(program, timeline)
-        counts = [event for event in events_of(program, timeline, unit) if event["ph"] == "C"]
-        assert {event["name"] for event in counts} == {"SRAM in use"}
-        assert [event["args"]["bytes"] for event in counts] == list(used.in_use_bytes)
-        assert [event["ts"] for event in counts] == [round(time * TICKS_PER_S[unit]) for time in used.times_s]
-        assert counts[-1]["args"]["bytes"] == 0
-        assert max(event["args"]["bytes"] for event in counts) <= program.memories["sram"]
+        all_counts = [event for event in events_of(program, timeline, unit) if event["ph"] == "C"]
+        names = {"SRAM in use": "sram", "flash in use": "flash"}
+        assert {"SRAM in use"} <= {event["name"] for event in all_counts} <= {*names}
+        for name in {event["name"] for event in all_counts}:
+            used = occupancy(program, timeline, names[name])
+            counts = [event for event in all_counts if event["name"] == name]
+            assert [event["args"]["bytes"] for event in counts] == list(used.in_use_bytes)
+            assert [event["ts"] for event in counts] == [round(time * TICKS_PER_S[unit]) for time in used.times_s]
+            assert counts[-1]["args"]["bytes"] == 0
+            assert max(event["args"]["bytes"] for event in counts) <= program.memories[names[name]]
 
 
 def arrows_of(events: list[Event]) -> list[tuple[Event, Event]]:

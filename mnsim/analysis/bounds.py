@@ -11,7 +11,7 @@ from mnsim.clocks.rates import EngineRates, Number, Rates
 from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.plan.model import Plan, segments_of
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware
 
 
 def compulsory_bytes(graph: Graph) -> int:
@@ -30,7 +30,7 @@ def bound_times(graph: Graph, hardware: Hardware, rates: Rates[Number]) -> tuple
     plan's, another might place its maps without). Whatever overlaps, the run cannot end before the busiest
     engine has done its share. Latency and launch overhead only add to that.
     """
-    bus, matrix, vector = (rates.engines[name] for name in ("bus", "matrix", "vector"))
+    bus, matrix, vector = (rates.engines[name] for name in (BUS, MATRIX, VECTOR))
     bus_s = busy_s(bus, [("", compulsory_bytes(graph))])
     matrix_s = plain_sum((busy_s(matrix, matrix_work(operator)) for operator in graph.operators), 0.0 * bus_s)
     vector_work_of = (vector_work(operator, hardware.fused) for operator in graph.operators if not operator.copied)
@@ -60,7 +60,7 @@ def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware, rates: R
     earlier than `bound_times`. Left out, for they only add: room that maps take, what of k's own output
     crosses after E_k, whatever crosses twice, latency, launch overhead.
     """
-    bandwidth, capacity = rates.engines["bus"].throughput, hardware.sram_capacity_bytes
+    bandwidth, capacity = rates.engines[BUS].throughput, hardware.sram_capacity_bytes
     steps = _steps(graph, plan, hardware)
     weights_after, outputs_after = sum(step.weight_bytes for step in steps), sum(step.output_bytes for step in steps)
     bound_s = maximum(*bound_times(graph, hardware, rates))
@@ -69,7 +69,7 @@ def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware, rates: R
     for step in steps:
         inputs += step.input_bytes
         needed += step.needed_bytes
-        matrix_s = plain_sum((busy_s(rates.engines["matrix"], matrix_work(operator)) for operator in step.matrix), 0.0 * bound_s)
+        matrix_s = plain_sum((busy_s(rates.engines[MATRIX], matrix_work(operator)) for operator in step.matrix), 0.0 * bound_s)
         reached_s = maximum(reached_s + matrix_s, (inputs + needed) / bandwidth, ahead_s + (needed - capacity) / bandwidth)
         ahead_s = maximum(ahead_s, reached_s - needed / bandwidth)
         weights_after -= step.weight_bytes

@@ -24,7 +24,7 @@ from mnsim.operators.shapes import Window, make_window
 from mnsim.operators.table import RULES
 from mnsim.plan.model import Geometry, Segment, Tiling, cuts_of, lifetime, segments_of
 from mnsim.plan.tiling import Traffic, tile_counts, what_stays, working_bytes
-from mnsim.spec.records import Hardware, Layer, amount_of, own_rates
+from mnsim.spec.records import BUS, Hardware, Layer, amount_of, own_rates
 
 RESULTS = {  # the words for what functions of the closed form return
     "tile_counts": ("strips", "output blocks", "input blocks"),
@@ -168,7 +168,7 @@ def _figures(estimate: Estimate, operator: Operator) -> Iterator[Step]:
     held = sram_in_use(estimate.graph, estimate.plan)[segments_of(estimate.plan)[operator.index]]
     yield _step("sram_bytes", sum(named(size, f"{name} (at {address})") for name, address, size in held), "B", "nothing")
     rates = _rates(estimate.hardware)
-    if any(rates.engines["bus"].overheads):
+    if any(rates.engines[BUS].overheads):
         yield _step("transfers", traffic.transfers, "", "none")
     total = replace(moved, weight_bytes=named(moved.total_bytes, "traffic_bytes"), input_bytes=0, output_bytes=0)
     vector_ops = tuple((name, named(amount, f"{name} ops")) for name, amount in work.vector_ops)

@@ -1,8 +1,8 @@
 """The energy of a plan, where the hardware file says what a byte and an operation take: in closed form, from
-its classes of tiles.
+its classes of tiles; and the energy of any program, counted command by command.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -15,7 +15,8 @@ from mnsim.graph.operators import output_stage, vector_work
 from mnsim.operators.quantities import ENERGIES
 from mnsim.plan.model import Cut, Plan
 from mnsim.plan.pieces import TileClass, tile_classes
-from mnsim.spec.records import Energies
+from mnsim.program.model import Matrix, Memory, Program, Vector
+from mnsim.spec.records import Energies, Hardware, energies_of
 
 
 class Amounts(NamedTuple):
@@ -62,6 +63,38 @@ def joules(amounts: Amounts, each_j: Sequence[Number]) -> Number:
     """
     first, *others = (amount * each for amount, each in zip(amounts, each_j, strict=True))
     return reduce(add, others, first)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramEnergy:
+    """Bytes that a program's commands read and write in each of its memories, their operations (2 a MAC), and
+    the joules of all that.
+    """
+
+    memory_bytes: Mapping[Memory, int]
+    matrix_ops: int
+    vector_ops: int
+    energy_j: float
+
+
+def program_energy(program: Program, hardware: Hardware) -> ProgramEnergy:
+    """The energy of a program, whatever made it, counted command by command, in every memory that it uses.
+
+    Raises ValueError where the hardware says no energies, or none of a memory that the program uses.
+    """
+    used, each_j = dict.fromkeys(program.memories, 0), energies_of(hardware)
+    macs = vector_ops = 0
+    for command in program.commands:
+        for region in (*command.reads, *command.writes):
+            used[region.memory] += region.size_bytes
+        macs += command.macs if isinstance(command, Matrix) else 0
+        vector_ops += command.vector_ops if isinstance(command, Vector) else 0
+    unknown = [memory for memory in used if memory not in each_j]
+    if hardware.energies is None or unknown:
+        raise ValueError(f"{hardware.name} says no energy of {' and '.join(unknown)}")
+    moved_j = sum(size * each_j[memory] for memory, size in used.items())
+    worked_j = 2 * macs * hardware.energies.matrix_j_per_op + vector_ops * hardware.energies.vector_j_per_op
+    return ProgramEnergy(used, 2 * macs, vector_ops, moved_j + worked_j)
 
 
 def _amounts(graph: Graph, plan: Plan, cut: Cut) -> Amounts:

@@ -53,7 +53,8 @@ def _check(file: str) -> tuple[tuple[MnsimError, ...], str]:
     try:
         loaded = load_any(file)
         if isinstance(loaded, Hardware):
-            return (), f"hardware {loaded.name}"
+            idle = " and ".join(memory.name for memory in loaded.further)
+            return (), f"hardware {loaded.name}{idle and f'; nothing lives in {idle} yet'}"
         if not isinstance(loaded, Network):
             from mnsim.explore.points import points_of
 

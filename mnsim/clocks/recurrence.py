@@ -7,6 +7,7 @@ from mnsim.clocks.rates import Rates, make_rates
 from mnsim.clocks.timeline import Timeline
 from mnsim.clocks.timing import Work, duration_s, work_of
 from mnsim.program.model import Command, Program, engine_of
+from mnsim.spec.records import BUS
 
 BATCH = 2048  # settings worked on together at most: their times fit the processor's cache
 MOST_BYTES = 1 << 26  # that a batch's times take
@@ -36,7 +37,7 @@ def simulated_times_s(program: Program, rates: Rates[Array]) -> Array:
 
     `rates` holds arrays of one length.
     """
-    count = len(rates.engines["bus"].throughput)
+    count = len(rates.engines[BUS].throughput)
     steps = _steps(program)
     times = np.zeros(count)
     size = max(1, min(BATCH, MOST_BYTES // (8 * len(steps) + 8)))

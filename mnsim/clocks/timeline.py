@@ -1,14 +1,13 @@
 """When each command ran, and what that says: what every layer waited for, and how busy the engines were."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mnsim.clocks.rates import Rates
 from mnsim.clocks.timing import duration_s
-from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of
+from mnsim.program.model import ENGINES, Command, EngineName, Program, engine_of, engines_of
 
-Cause = str  # an engine, or one of the last two
-CAUSES: tuple[Cause, ...] = (*ENGINES, "room", "data")
+Cause = str  # an engine, room or data
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,16 @@ class LayerTimes:
     wait_s: Mapping[Cause, float]
 
 
-def busy_times_s(commands: Iterable[Command], rates: Rates[float]) -> dict[EngineName, float]:
-    """Seconds that each engine works on the commands: the sum of their durations, which differences of
-    large times would blur.
+def causes_of(program: Program) -> tuple[Cause, ...]:
+    """All that the commands of a program can wait for."""
+    return (*engines_of(program), "room", "data")
+
+
+def busy_times_s(commands: Iterable[Command], rates: Rates[float], engines: Sequence[EngineName] = ENGINES) -> dict[EngineName, float]:
+    """Seconds that each of the engines, and every other that there is among the commands, works on them: the
+    sum of their durations, which differences of large times would blur.
     """
-    busy = dict.fromkeys(ENGINES, 0.0)
+    busy = dict.fromkeys(engines, 0.0)
     for command in commands:
         busy[engine_of(command)] = busy.get(engine_of(command), 0.0) + duration_s(command, rates)
     return busy
@@ -81,13 +85,14 @@ def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
     found: dict[str, list[Command]] = {}
     for command in program.commands:
         found.setdefault(command.layer, []).append(command)
-    return {name: _layer(commands, timeline, waits) for name, commands in found.items()}
+    nothing = dict.fromkeys(causes_of(program), 0.0)
+    return {name: _layer(commands, timeline, waits, nothing) for name, commands in found.items()}
 
 
-def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]]) -> LayerTimes:
-    waited = dict.fromkeys(CAUSES, 0.0)
+def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]], nothing: Mapping[Cause, float]) -> LayerTimes:
+    waited = dict(nothing)
     for command in commands:
         for cause, seconds in waits[command.id].items():
-            waited[cause] = waited.get(cause, 0.0) + seconds
+            waited[cause] += seconds
     start = min(timeline.starts_s[command.id] for command in commands)
     return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), waited)

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from mnsim.clocks.rates import Number, Rates
 from mnsim.program.model import Command, EngineName, Load, Matrix, Store, Vector
+from mnsim.spec.records import MATRIX, VECTOR
 
 Work = tuple[EngineName, str, int]  # the engine, the kind of operation, and its amount: bytes, FLOP, vector operations
 
@@ -12,8 +13,8 @@ def duration_s(command: Command, rates: Rates[Number]) -> Number:
     """Seconds from a command's start to its end.
 
     Its amount of work / what its kind reaches of its engine's throughput, and each of the engine's
-    overheads: a transfer takes bytes / bandwidth and the external memory's latency, matrix work 2 * MACs /
-    throughput (1 MAC = 2 FLOP), vector work operations / throughput.
+    overheads: a transfer takes bytes / bandwidth and the latency of the memory outside, matrix work 2 *
+    MACs / throughput (1 MAC = 2 FLOP), vector work operations / throughput.
     """
     name, kind, amount = work_of(command)
     engine = rates.engines[name]
@@ -29,8 +30,8 @@ def work_of(command: Command) -> Work:
         case Load() | Store():
             return command.bus, "", command.moved_bytes
         case Matrix():
-            return "matrix", command.kernel.operation, 2 * command.macs
+            return MATRIX, command.kernel.operation, 2 * command.macs
         case Vector():
-            return "vector", command.kernel.operation, command.vector_ops
+            return VECTOR, command.kernel.operation, command.vector_ops
         case _:
             assert_never(command)

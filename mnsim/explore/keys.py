@@ -33,7 +33,12 @@ def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> lis
         "model": model_version(),
         "network": asdict(contents(structure.network)),
         "variant": [structure.alpha, structure.rho, structure.dtype, structure.policy, structure.fidelity],
-        "hardware": [hardware.name, *(amount_of(hardware, quantity) for quantity in quantities.CAPACITIES), hardware.fused],
+        "hardware": [
+            hardware.name,
+            *(amount_of(hardware, quantity) for quantity in quantities.CAPACITIES),
+            hardware.fused,
+            *map(asdict, hardware.further),
+        ],
         "rates": names,
     }
     prefix = sha256(json.dumps(planned, sort_keys=True, default=_plain).encode())

@@ -103,6 +103,18 @@ QUANTITIES: tuple[Quantity, ...] = (
 )  # fmt: skip
 
 
+FURTHER = "further_memories"  # the section of memories beside those two, by name; each has these quantities
+OF_FURTHER: tuple[Quantity, ...] = (  # keys within the memory; the columns are fields of `OutsideMemory`
+    Quantity("bandwidth", "bandwidth_bytes_per_s", "throughput", "bus", "B/s", is_needed=True),
+    Quantity("capacity", "capacity_bytes", "capacity", "memory", "B"),
+    Quantity("latency", "latency_s", "overhead", "bus", "s"),
+    Quantity("energy", "j_per_byte", "energy", "memory", "J/B"),
+)
+TAKEN = tuple(  # words that a further memory cannot be called by, for they are of the machine's own parts
+    dict.fromkeys(word for each in QUANTITIES for word in (each.part, each.section, each.section.partition("_")[0]))
+)
+
+
 def of_role(*roles: Role) -> tuple[Quantity, ...]:
     """The quantities of these roles, in the table's order."""
     return tuple(quantity for quantity in QUANTITIES if quantity.role in roles)

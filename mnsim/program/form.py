@@ -8,9 +8,9 @@ from mnsim.errors import ProgramError
 from mnsim.graph.model import BIAS_BYTES, ELEMENT_BYTES, PARTIAL_SUM_BYTES
 from mnsim.program.atoms import Geometry, geometry_of
 from mnsim.program.model import Command, EngineName, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
-from mnsim.spec.records import EXTERNAL, SRAM, Hardware, memories_of
+from mnsim.spec.records import SRAM, Hardware, memories_of
 
-_WORDS = {SRAM: "internal", EXTERNAL: "external"}
+_WORDS = {SRAM: "internal"}  # memories that messages call otherwise
 MOST_VALUES = 2**31  # value numbers stand in arrays of 4-byte integers
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from mnsim.spec.records import BUS
+from mnsim.spec.records import BUS, MATRIX, VECTOR
 
 Memory = str  # a name in `Program.memories`
 EngineName = str
-ENGINES: tuple[EngineName, ...] = (BUS, "matrix", "vector")  # those that every machine has
+ENGINES: tuple[EngineName, ...] = (BUS, MATRIX, VECTOR)  # those that every machine has
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,9 @@ def engine_of(command: Command) -> EngineName:
         case Load() | Store():
             return command.bus
         case Matrix():
-            return "matrix"
+            return MATRIX
         case Vector():
-            return "vector"
+            return VECTOR
         case _:
             assert_never(command)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mnsim.analysis.cost import Estimate
 from mnsim.document.model import Document, View
-from mnsim.report.records import as_dict, flat_rows, rows_of
+from mnsim.report.records import ENGINE_TIMES, as_dict, flat_rows, rows_of
 
 if TYPE_CHECKING:
     from mnsim.analysis.derive import Derivation, Step
@@ -21,7 +21,7 @@ def analysis_document(estimate: Estimate) -> Document:
 def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
     from mnsim.document.blocks import Headline, Table, Words
     from mnsim.report.columns import layer_columns, type_table
-    from mnsim.report.words import headline, sentences, taken_out
+    from mnsim.report.words import headline, idle_memories, sentences, taken_out
 
     record = as_dict(estimate)
     columns = layer_columns(estimate, record, view == "more")
@@ -29,7 +29,12 @@ def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
     if view == "bare":
         return [layers]
     more = taken_out(estimate.graph) if view == "more" else ()
-    return [Headline(headline(estimate)), layers, type_table(record), Words((*sentences(estimate), *more), are_items=True)]
+    return [
+        Headline(headline(estimate)),
+        layers,
+        type_table(record),
+        Words((*sentences(estimate), *idle_memories(estimate.hardware), *more), are_items=True),
+    ]
 
 
 def derivation_document(derivation: "Derivation") -> Document:
@@ -65,8 +70,7 @@ def _derivation_blocks(derivation: "Derivation", view: View) -> "Sequence[Block]
 def _busiest(derivation: "Derivation") -> str:
     if derivation.busiest is None:
         return "none (all three times are 0)"
-    largest = {"bus": "transfer_time_s", "matrix": "matrix_time_s", "vector": "vector_time_s"}[derivation.busiest]
-    return f"{derivation.busiest} (the largest of the three times is {largest})"
+    return f"{derivation.busiest} (the largest of the three times is {ENGINE_TIMES[derivation.busiest]})"
 
 
 def _value(step: "Step") -> str:

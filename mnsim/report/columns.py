@@ -9,7 +9,8 @@ from mnsim.analysis.cost import Estimate
 from mnsim.document.blocks import Column, Table
 from mnsim.plan.model import Cut, cuts_of
 from mnsim.plan.tiling import tile_counts, what_stays
-from mnsim.report.records import Record
+from mnsim.report.records import ENGINE_TIMES, Record
+from mnsim.spec.records import EXTERNAL
 
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
@@ -28,7 +29,7 @@ def _shape(layer: Record) -> str:
 
 def _home(layer: Record) -> str:
     address = layer["output"]["address"]
-    return "external" if address is None else f"{address:,}"
+    return EXTERNAL if address is None else f"{address:,}"
 
 
 def time_unit(longest_s: float) -> tuple[str, float]:
@@ -79,10 +80,7 @@ def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Co
         moved("maps out B", "output"),
         count("moved B", "traffic_bytes", 2, totals["traffic_bytes"]),
         count("SRAM B", "sram_bytes", 8, totals["reserved_sram_bytes"]),
-        *(
-            time(engine, f"{key}_time_s", 7, f"{key}_time_s")
-            for engine, key in (("bus", "transfer"), ("matrix", "matrix"), ("vector", "vector"))
-        ),
+        *(time(engine, key, 7, key) for engine, key in ENGINE_TIMES.items()),
         time("time", "time_s", 0, "serial_time_s"),
         column("%", share, 3, "100.0"),
         *([energy_column(record)] if estimate.energies is not None else []),

@@ -6,7 +6,7 @@ from mnsim.operators.quantities import SRAM
 from mnsim.program.dump import regions_text
 from mnsim.proof import Verified, moved_bytes
 from mnsim.report.records import Record, rows_of
-from mnsim.report.words import headline
+from mnsim.report.words import headline, idle_memories
 
 
 def proof_document(found: Verified) -> Document:
@@ -66,6 +66,7 @@ def proof_lines(found: Verified) -> list[str]:
         unit = "steps" if estimate.graph.dtype == "int8" else "ulp"
         distance = f"{found.max_ulp:,} {unit} at most, {found.relative_error:.1e} of the largest"
         lines.append(f"{found.differing_elements:,} of {found.output_elements:,} output elements differ: by {distance}.")
+    lines += idle_memories(estimate.hardware, program.memories)
     if found.first_difference is not None:
         lines += _first_difference(found)
     return lines

@@ -14,9 +14,10 @@ from mnsim.graph.model import Operator
 from mnsim.operators.quantities import Quantity
 from mnsim.plan.model import Cut, Home, lifetime
 from mnsim.plan.tiling import what_stays
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware
 
 Record = dict[str, Any]
+ENGINE_TIMES = {BUS: "transfer_time_s", MATRIX: "matrix_time_s", VECTOR: "vector_time_s"}  # the key of each engine's time
 
 
 def rows_of(records: Sequence[Record], names: Sequence[str] = ()) -> Rows:
@@ -66,11 +67,11 @@ def hardware_fields(hardware: Hardware) -> Record:
     record = asdict(hardware)
     if record["energies"] is None:
         del record["energies"]
-    for unit in ("matrix", "vector"):
+    for unit in (MATRIX, VECTOR):
         record[unit]["efficiency"] = dict(record[unit]["efficiency"])
     more, further = record.pop("more"), record.pop("further")
     if further:
-        record["further"] = list(further)
+        record["further"] = [{key: value for key, value in each.items() if (key, value) != ("j_per_byte", None)} for each in further]
     return {**record, "fused": list(record["fused"]), **dict(more)}
 
 

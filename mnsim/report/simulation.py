@@ -7,9 +7,9 @@ from typing import Any
 
 from mnsim.analysis.occupancy import Occupancy, occupancy
 from mnsim.clocks.rates import rates_of
-from mnsim.clocks.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
+from mnsim.clocks.timeline import LayerTimes, busy_times_s, causes_of, layer_times
 from mnsim.pipeline import Simulated
-from mnsim.program.model import Command
+from mnsim.program.model import Command, engines_of
 from mnsim.report.records import Record, hardware_record, network_record
 
 
@@ -63,7 +63,7 @@ def _layers(simulated: Simulated) -> list[Record]:
     """
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     graph, times = estimate.graph, layer_times(program, timeline)
-    rates = rates_of(estimate.hardware)
+    rates, engines, nothing = rates_of(estimate.hardware), engines_of(program), dict.fromkeys(causes_of(program), 0.0)
     commands: dict[str, list[Command]] = {}
     for command in program.commands:
         commands.setdefault(command.layer, []).append(command)
@@ -71,7 +71,7 @@ def _layers(simulated: Simulated) -> list[Record]:
     records = []
     for operator, row in zip(graph.operators, estimate.layers, strict=True):
         ready = max(ready_s[source] for source in operator.inputs)
-        found = times.get(operator.name) or LayerTimes(ready, ready, dict.fromkeys(CAUSES, 0.0))
+        found = times.get(operator.name) or LayerTimes(ready, ready, nothing)
         ready_s[operator.output] = found.end_s
         records.append(
             {
@@ -80,7 +80,7 @@ def _layers(simulated: Simulated) -> list[Record]:
                 "type": operator.label,
                 "start_s": found.start_s,
                 "end_s": found.end_s,
-                "busy_s": busy_times_s(commands.get(operator.name, ()), rates),
+                "busy_s": busy_times_s(commands.get(operator.name, ()), rates, engines),
                 "wait_s": dict(found.wait_s),
                 "serial_time_s": row.time_s,
                 "traffic_bytes": row.traffic_bytes,

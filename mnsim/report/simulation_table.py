@@ -8,11 +8,11 @@ from mnsim.document.blocks import Bars, Block, Busy, Chart, Column, Headline, In
 from mnsim.document.model import Document, View
 from mnsim.operators.quantities import OVERHEADS
 from mnsim.pipeline import Simulated
-from mnsim.program.model import ENGINES, EngineName, engine_of
+from mnsim.program.model import ENGINES, EngineName, Matrix, Vector, engine_of
 from mnsim.report.columns import energy_column, time_unit
 from mnsim.report.records import Record, number_of, rows_of
 from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
-from mnsim.report.words import ENGINE_WORDS, headline, taken_out
+from mnsim.report.words import engine_words, headline, idle_memories, taken_out
 from mnsim.units import format_scaled
 
 _ROUNDING = 1e-9  # of sums of durations, in another order
@@ -34,7 +34,12 @@ def comparison_document(runs: Sequence[Simulated]) -> Document:
     keys = [key for key in rows[0] if key != "policy"]
     columns = (Column(row["policy"], [_figure(key, row[key]) for key in keys]) for row in rows)
     table = Table((Column("figure", keys, is_text=True), *columns))
-    return Document(lambda: {"policies": {record["policy"]: record for record in records}}, lambda: rows_of(rows), lambda view: [table])
+    idle = _idle(runs[0])
+    return Document(
+        lambda: {"policies": {record["policy"]: record for record in records}},
+        lambda: rows_of(rows),
+        lambda view: [table, Words(idle)] if idle and view != "bare" else [table],
+    )
 
 
 def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]:
@@ -48,14 +53,18 @@ def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]
         return [layers]
     lines = Headline(headline(simulated.estimate, record["total"]["peak_sram_bytes"]))
     more = taken_out(simulated.estimate.graph) if view == "more" else ()
-    return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *more), are_items=True)]
+    return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *_idle(simulated), *more), are_items=True)]
+
+
+def _idle(simulated: Simulated) -> tuple[str, ...]:
+    return idle_memories(simulated.estimate.hardware, simulated.program.memories)
 
 
 def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
-    """The figures of a layer; `verbose` tells the three engines apart that it waits for. Waits of queues
+    """The figures of a layer; `verbose` tells the engines apart that it waits for. Waits of queues
     overlap: no sum over layers.
     """
-    layers, total = record["layers"], record["total"]
+    layers, total, engines = record["layers"], record["total"], record["engines"]
     unit, scale = time_unit(total["simulated_time_s"])
 
     def time(heading: str, read: Callable[[Record], float], rank: int, total_s: float | None = None) -> Column:
@@ -74,10 +83,10 @@ def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
         Column("type", [layer["type"] for layer in layers], 6, True),
         time(f"start {unit}", lambda layer: layer["start_s"], 2),
         time(f"end {unit}", lambda layer: layer["end_s"], 1, total["simulated_time_s"]),
-        *map(busy, ENGINES),
+        *map(busy, engines),
         wait("wait: data", "data"),
         wait("room", "room"),
-        *([wait(f"{engine} queue", engine) for engine in ENGINES] if verbose else [wait("engine", *ENGINES)]),
+        *([wait(f"{engine} queue", engine) for engine in engines] if verbose else [wait("engine", *engines)]),
         Column("moved B", [f"{layer['traffic_bytes']:,}" for layer in layers], 8, total=f"{total['traffic_bytes']:,}"),
         *([energy_column(record)] if "energy_j" in total else []),
     )
@@ -88,7 +97,7 @@ def _bars(simulated: Simulated, record: Record) -> Bars:
     program, timeline = simulated.program, simulated.timeline
     intervals: dict[str, list[Interval]] = {layer["name"]: [] for layer in record["layers"]}
     for command in program.commands:
-        is_thick = engine_of(command) != "bus"
+        is_thick = isinstance(command, Matrix | Vector)
         intervals[command.layer].append(Interval(timeline.starts_s[command.id], timeline.ends_s[command.id], is_thick))
     return Bars("when", list(intervals.values()), timeline.end_s, 4, "mostly on the bus", "mostly computing")
 
@@ -96,11 +105,11 @@ def _bars(simulated: Simulated, record: Record) -> Bars:
 def _chart(simulated: Simulated, record: Record) -> Chart:
     """A track for each engine and one for the SRAM, over the run, with its share or peak behind."""
     timeline, sram, capacity = simulated.timeline, sram_of(simulated), simulated.estimate.hardware.sram_capacity_bytes
-    busy: dict[EngineName, list[Interval]] = {engine: [] for engine in ENGINES}
+    busy: dict[EngineName, list[Interval]] = {engine: [] for engine in record["engines"]}
     for command in simulated.program.commands:
         busy[engine_of(command)].append(Interval(timeline.starts_s[command.id], timeline.ends_s[command.id]))
-    shares = {engine: 100 * record["engines"][engine]["utilization"] for engine in ENGINES}
-    tracks = (Busy(engine, busy[engine], f"{shares[engine]:5.1f} % busy") for engine in ENGINES)
+    shares = {engine: 100 * found["utilization"] for engine, found in record["engines"].items()}
+    tracks = (Busy(engine, intervals, f"{shares[engine]:5.1f} % busy") for engine, intervals in busy.items())
     peak = Steps("SRAM", sram.times_s, sram.in_use_bytes, capacity, f"{100 * sram.peak_bytes / capacity:5.1f} % peak")
     return Chart((*tracks, peak), timeline.end_s, *time_unit(timeline.end_s))
 
@@ -117,13 +126,14 @@ def simulation_sentences(record: Record) -> tuple[str, ...]:
             f", {total['simulated_to_capacity_bound']:.3f}x the one for this SRAM and order of layers "
             f"({format_scaled(total['capacity_bound_time_s'], 's')})"
         )
-    first = total["busiest"]
+    further = (engine for engine in engines if engine not in ENGINES)
+    first = max((total["busiest"], *further), key=lambda engine: engines[engine]["busy_s"])
     others = sorted((engine for engine in engines if engine != first), key=lambda engine: -engines[engine]["busy_s"])
-    rest = " and ".join(f"{ENGINE_WORDS[engine]} {100 * engines[engine]['utilization']:.1f} %" for engine in others)
+    rest = " and ".join(f"{engine_words(engine)} {100 * engines[engine]['utilization']:.1f} %" for engine in others)
     sentences = [
         f"It takes {format_scaled(end_s, 's')}, policy {record['policy']}: {bounds}.",
         _against_serial(record),
-        f"Busiest is {ENGINE_WORDS[first]}, {100 * engines[first]['utilization']:.1f} % of the time; {rest}.",
+        f"Busiest is {engine_words(first)}, {100 * engines[first]['utilization']:.1f} % of the time; {rest}.",
     ]
     if "energy_j" in total:
         sentences.append(f"It takes {format_scaled(total['energy_j'], 'J')}, {format_scaled(total['energy_j'] / end_s, 'W')} on average.")

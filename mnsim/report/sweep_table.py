@@ -11,7 +11,7 @@ from mnsim.explore.rows import TEXTS, Rows, least, records, texts
 from mnsim.explore.select import MARK, Selected
 from mnsim.operators.quantities import QUANTITIES
 from mnsim.report.columns import time_unit
-from mnsim.report.records import Record
+from mnsim.report.records import ENGINE_TIMES, Record
 from mnsim.report.sweep_cells import Show, heading_of, shown_value, telling
 from mnsim.report.sweep_words import sweep_sentences
 
@@ -97,7 +97,7 @@ def _columns(rows: Rows, numbers: Numbers, verbose: bool) -> tuple[Column, ...]:
     unit, scale = time_unit((least(rows, "bound_time_s", numbers) if "bound_time_s" in rows.names else None) or 1.0)
     more = [
         column("commands", "commands", "{:,}".format, 10),
-        *(time(engine, f"{name}_time_s", 10) for engine, name in (("bus", "transfer"), ("matrix", "matrix"), ("vector", "vector"))),
+        *(time(engine, name, 10) for engine, name in ENGINE_TIMES.items()),
         time("SRAM bound", "capacity_bound_time_s", 10),
     ]
     columns = [

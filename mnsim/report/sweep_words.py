@@ -8,9 +8,10 @@ from typing import Any
 from mnsim.explore.points import Numbers
 from mnsim.explore.rows import Rows, engine_counts, failures, least, records, with_results
 from mnsim.explore.select import MARK, Objective, Selected, equals_of, first_of, left_out
+from mnsim.operators.quantities import FURTHER
 from mnsim.program.model import EngineName
 from mnsim.report.sweep_cells import heading_of, telling
-from mnsim.report.words import ENGINE_WORDS, sentence_case
+from mnsim.report.words import ENGINE_WORDS, nothing_lives_in, sentence_case
 from mnsim.units import format_scaled
 
 
@@ -22,7 +23,19 @@ def sweep_sentences(rows: Rows, selected: Selected, shown: Numbers) -> list[str]
     """
     if not rows.time_names or not len(with_results(rows, selected.kept)):
         return []
-    return [*_extremes(rows, selected), _engines(rows, selected), *_front(rows, selected, shown)]
+    return [*_extremes(rows, selected), _engines(rows, selected), *_front(rows, selected, shown), *nothing_lives_in(_further(rows))]
+
+
+def _further(rows: Rows) -> list[str]:
+    """The further memories of all the hardware."""
+    found: dict[str, None] = {}
+    for axis in rows.points.axes:
+        sections = [level.data.get(FURTHER) for level in axis.levels] if axis.name == "hardware" else []
+        if axis.name.partition(".")[0] == FURTHER:
+            _, _, name = axis.name.partition(".")
+            sections = [{name.partition(".")[0]: None}] if name else list(axis.data)
+        found |= dict.fromkeys(name for section in sections for name in section or ())
+    return list(found)
 
 
 def _those(rows: Rows, selected: Selected) -> str:

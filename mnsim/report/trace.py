@@ -15,16 +15,16 @@ from mnsim.analysis.occupancy import occupancy
 from mnsim.clocks.timeline import Timeline
 from mnsim.lowering.hazards import Log, Space, overlaps
 from mnsim.program.dump import Row, amount_of, kind_of, rows_of
-from mnsim.program.model import Command, EngineName, Load, Matrix, Program, Region, Store, Vector, engine_of, engines_of
+from mnsim.program.model import Command, EngineName, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of, engines_of
 from mnsim.report.records import Record
-from mnsim.spec.records import SRAM
+from mnsim.spec.records import EXTERNAL, SRAM
 
 Unit = Literal["ns", "ps"]
 UNITS: tuple[Unit, ...] = ("ns", "ps")
 TICKS_PER_S: dict[Unit, float] = {"ns": 1e9, "ps": 1e12}  # a tick is shown as a nanosecond
 SCALES: dict[Unit, str] = {"ns": "times are true, rounded to 1 ns", "ps": "1 ns shown = 1 ps simulated"}
 PROCESS = 1
-COUNTER = "SRAM in use"
+COUNTERS = {SRAM: "SRAM in use"}  # of a further memory, its name
 AMOUNTS = {"load": "bytes", "store": "bytes", "matrix": "macs", "vector": "vector_ops"}
 
 NEVER_STORED = Space(0, 0, 1), Log()
@@ -68,16 +68,19 @@ class Slices:
 
 def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns") -> Iterator[str]:
     """The trace in pieces, an event on a line of its own, in order of time: what each engine does, and how
-    full the SRAM is.
+    full the SRAM and the further memories are.
 
     Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1
     ns, for exact ones. Arrows lead from each load to its first user and from each store to the loads that
     bring it back.
     """
-    about = {"network": name, "policy": program.policy, "sram_bytes": program.memories[SRAM], "time": SCALES[unit]}
+    counted = [memory for memory in program.memories if memory != EXTERNAL]
+    sizes = {f"{memory}_bytes": program.memories[memory] for memory in counted}
+    about = {"network": name, "policy": program.policy, **sizes, "time": SCALES[unit]}
     yield f'{{"displayTimeUnit": "ns", "otherData": {json.dumps(about)},\n "traceEvents": [\n  '
     yield ",\n  ".join(_heads(_tracks(program), name if unit == "ns" else f"{name} ({SCALES[unit]})"))
-    lines = merge(_counter(program, timeline, unit), _engines(program, timeline, unit), key=lambda line: line[0])
+    counters = (_counter(program, timeline, unit, memory) for memory in counted)
+    lines = merge(*counters, _engines(program, timeline, unit), key=lambda line: line[0])
     yield from (f",\n  {text}" for _, text in lines)
     yield "\n]}\n"
 
@@ -127,12 +130,12 @@ def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int
     arrows: list[Arrow] = []
     operands: dict[int, str] = {}
     unused: dict[int, list[tuple[Region, int]]] = {}  # by value what was loaded and by whom, until it is used
-    stored: dict[int, tuple[Space, Log]] = {}  # by value where it lies, and who stored what of it
+    stored: dict[tuple[Memory, int], tuple[Space, Log]] = {}  # by memory and value where it lies, and who stored what of it
     for number in sorted(range(len(program.commands)), key=lambda number: (timeline.starts_s[number], number)):
         command = program.commands[number]
         for place, region in enumerate(command.reads):
             if isinstance(command, Load):
-                space, log = stored.get(region.data, NEVER_STORED)
+                space, log = stored.get((region.memory, region.data), NEVER_STORED)
                 found = log.all(space.box(region), region)
                 arrows += [Arrow(source, number, "brought back") for source in dict.fromkeys(found)]
                 continue
@@ -147,7 +150,7 @@ def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int
             if isinstance(command, Load):
                 unused.setdefault(region.data, []).append((region, number))
             else:
-                space, log = stored.setdefault(region.data, (Space(region.start, 0, region.stride_bytes), Log()))
+                space, log = stored.setdefault((region.memory, region.data), (Space(region.start, 0, region.stride_bytes), Log()))
                 log.note(space.box(region), region, number)
     return arrows, operands
 
@@ -211,13 +214,13 @@ def _mark(event: Event, track: int, arrows: Sequence[Arrow]) -> str:
     return f'{_opening(phase, event.tick, track)}, "name": "{arrows[event.arrow].name}", "cat": "data", "id": {event.arrow}{binding}}}'
 
 
-def _counter(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
-    """The bytes in use: ticks and events, in order. All of a tick are kept: the last is what lasts, but
-    another may be the peak.
+def _counter(program: Program, timeline: Timeline, unit: Unit, memory: Memory) -> Iterator[tuple[int, str]]:
+    """The bytes in use of a memory: ticks and events, in order. All of a tick are kept: the last is what
+    lasts, but another may be the peak.
     """
-    used = occupancy(program, timeline)
+    used, name = occupancy(program, timeline, memory), COUNTERS.get(memory, f"{memory} in use")
     for tick, size in zip(_ticks(used.times_s, unit), used.in_use_bytes, strict=True):
-        yield tick, f'{{"ph": "C", "pid": {PROCESS}, "ts": {_time(tick)}, "name": "{COUNTER}", "args": {{"bytes": {size}}}}}'
+        yield tick, f'{{"ph": "C", "pid": {PROCESS}, "ts": {_time(tick)}, "name": "{name}", "args": {{"bytes": {size}}}}}'
 
 
 def _opening(phase: str, tick: int, track: int) -> str:

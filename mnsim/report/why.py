@@ -10,7 +10,7 @@ from mnsim.operators import quantities
 from mnsim.operators.quantities import RESOURCES
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record, hardware_record, network_record, rows_of
-from mnsim.report.words import headline, sentence_case
+from mnsim.report.words import headline, idle_memories, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
 
 _LEAST = 0.0005  # a share that prints as 0.1 %
@@ -129,7 +129,14 @@ def why_sentences(found: Sensitivity) -> tuple[str, ...]:
         verdict = _verdict(found, first)
     else:
         verdict, others = _no_verdict(found), list(found.gains)
-    return (*_for_nothing(found), verdict, *_better_doubled(found), *(_sentence(found, gain) for gain in others), *_absent(found))
+    return (
+        *_for_nothing(found),
+        verdict,
+        *_better_doubled(found),
+        *(_sentence(found, gain) for gain in others),
+        *_absent(found),
+        *idle_memories(found.estimate.hardware),
+    )
 
 
 def _for_nothing(found: Sensitivity) -> tuple[str, ...]:

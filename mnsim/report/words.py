@@ -2,19 +2,27 @@
 cost most.
 """
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from mnsim.analysis.bounds import compulsory_bytes
 from mnsim.analysis.cost import Estimate
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
+from mnsim.report.records import ENGINE_TIMES
+from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware, OutsideMemory
 from mnsim.units import format_binary, format_peak, format_scaled
 
 if TYPE_CHECKING:
     from mnsim.program.model import EngineName
 
-ENGINE_WORDS: "dict[EngineName, str]" = {"bus": "the bus", "matrix": "the matrix unit", "vector": "the vector unit"}
+ENGINE_WORDS: "dict[EngineName, str]" = {BUS: "the bus", MATRIX: "the matrix unit", VECTOR: "the vector unit"}
 _NOTICEABLE = 1.001
+
+
+def engine_words(engine: "EngineName") -> str:
+    """An engine in a sentence; the bus of a further memory by its name."""
+    return ENGINE_WORDS.get(engine, f"the {engine}")
 
 
 def sentence_case(words: str) -> str:
@@ -36,12 +44,31 @@ def headline(estimate: Estimate, peak_sram_bytes: int | None = None) -> tuple[st
             f"{format_binary(hardware.sram_capacity_bytes)} SRAM",
             f"matrix {format_peak(hardware.matrix.throughput_per_s, 'FLOPS')}",
             f"vector {format_peak(hardware.vector.throughput_per_s, 'FLOPS')}",
+            *map(_further_memory, hardware.further),
         )
     )
     total = estimate.total
     sums = f"{total.parameters:,} parameters, {total.weight_bytes:,} B weights"
     used = f"reserved {total.reserved_sram_bytes:,}" if peak_sram_bytes is None else f"peak {peak_sram_bytes:,}"
     return network, f"on {hardware.name}: {machine}", f"{sums}, SRAM {used} of {hardware.sram_capacity_bytes:,} B"
+
+
+def _further_memory(memory: OutsideMemory) -> str:
+    size = "" if memory.capacity_bytes is None else f"{format_binary(memory.capacity_bytes)} "
+    return f"{memory.name} {size}over {format_peak(memory.bandwidth_bytes_per_s, 'B/s')}"
+
+
+def idle_memories(hardware: Hardware, used: Collection[str] = ()) -> tuple[str, ...]:
+    """The sentence about further memories in which nothing lives, if there are any: all but those `used`."""
+    return nothing_lives_in([memory.name for memory in hardware.further if memory.name not in used])
+
+
+def nothing_lives_in(memories: Sequence[str]) -> tuple[str, ...]:
+    """The sentence about these memories, if there are any."""
+    if not memories:
+        return ()
+    fact = f"Nothing lives in {' and '.join(memories)} yet: plans put maps and weights into SRAM and external memory alone."
+    return (f"{fact} No time, no bytes and no energy depend on {'it' if len(memories) == 1 else 'them'}.",)
 
 
 def sentences(estimate: Estimate) -> tuple[str, ...]:
@@ -58,7 +85,7 @@ def taken_out(graph: Graph) -> tuple[str, ...]:
 
 def _where_time_goes(estimate: Estimate) -> str:
     total = estimate.total
-    parts: dict[EngineName, float] = {"bus": total.transfer_time_s, "matrix": total.matrix_time_s, "vector": total.vector_time_s}
+    parts: dict[EngineName, float] = {engine: getattr(total, key) for engine, key in ENGINE_TIMES.items()}
     first, *others = sorted(parts, key=lambda engine: -parts[engine])  # the first is `busiest`
     rest = " and ".join(f"{ENGINE_WORDS[engine]} {_share(parts[engine], total.serial_time_s)}" for engine in others)
     return (
@@ -70,10 +97,10 @@ def _where_time_goes(estimate: Estimate) -> str:
 def _what_no_schedule_beats(estimate: Estimate) -> str:
     total, graph, hardware = estimate.total, estimate.graph, estimate.hardware
     work = {
-        "bus": f"{format_scaled(compulsory_bytes(graph), 'B')} of weights, input and output at "
+        BUS: f"{format_scaled(compulsory_bytes(graph), 'B')} of weights, input and output at "
         f"{format_peak(hardware.bus_bandwidth_bytes_per_s, 'B/s')}",
-        "matrix": f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
-        "vector": f"{format_scaled(_needed_ops(estimate), 'ops')} on the vector unit",
+        MATRIX: f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
+        VECTOR: f"{format_scaled(_needed_ops(estimate), 'ops')} on the vector unit",
     }[total.bound_by]
     ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
     return (

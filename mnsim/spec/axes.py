@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
-from mnsim.operators.quantities import CAPACITIES, QUANTITIES, rate_column
+from mnsim.operators.quantities import CAPACITIES, FURTHER, QUANTITIES, rate_column
 from mnsim.spec.document import Document
 from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import hardware_of, validate
 from mnsim.spec.records import Hardware
-from mnsim.spec.settings import KeyPath, Setting, put_values, read_data
+from mnsim.spec.settings import KeyPath, Setting, put_values, read_data, refuse_no_entry
 from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between
 from mnsim.units import UnitError, parse_multiplier
 
@@ -146,6 +146,9 @@ def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> li
     Raises SpecError with all that is wrong, each at its place.
     """
     firsts = [Setting(each.path, each.place, _data_of(_first(each)), _first(each).written.place) for each in wanted]
+    for each in wanted:
+        for document in documents:
+            refuse_no_entry(each.path, each.place, document, HardwareSpec)
     _validated(documents, firsts)
     problems: list[MnsimError] = []
     axes = []
@@ -171,8 +174,9 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
         raise SpecError("U005", "a sweep calls hardware by the names in its files", wanted.place, "change `name:` in the file")
     by_item, between = _levels(wanted.items, read)
     levels = tuple(chain.from_iterable(by_item))
-    if key in WORDS and len(levels) > 1:
-        raise SpecError("U005", f"no figure depends on '{key}'", wanted.place, "give it one value")
+    if (key in WORDS or wanted.path[0] == FURTHER) and len(levels) > 1:
+        why = ": plans put nothing into further memories yet" if wanted.path[0] == FURTHER else ""
+        raise SpecError("U005", f"no figure depends on '{key}'{why}", wanted.place, "give it one value")
     if any(isinstance(item, Span) for item in wanted.items):
         data = [f"{level} B" for level in levels]  # of all that plans depend on, only sizes have ranges
     else:
@@ -269,10 +273,15 @@ def _value_at(spec: BaseModel, path: KeyPath) -> Any:
     """The checked value of a key: numbers in base units, lists as tuples, sections as mappings."""
     here: Any = spec
     for name in path:
+        if isinstance(here, dict):
+            here = here[name]
+            continue
         attribute = next(attribute for attribute, field in type(here).model_fields.items() if (field.alias or attribute) == name)
         here = getattr(here, attribute)
     if isinstance(here, BaseModel):
         return here.model_dump(by_alias=True, exclude_unset=True)
+    if isinstance(here, dict):
+        return {name: entry.model_dump(exclude_unset=True) for name, entry in here.items()}
     return tuple(here) if isinstance(here, list) else here
 
 

@@ -10,6 +10,9 @@ from mnsim.spec.document import Document, Path
 from mnsim.spec.foreign import key_instead
 from mnsim.spec.misread import slip
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
+from mnsim.spec.settings import entry_of
+
+_KEY = "[key]"  # pydantic's end of a path to a key that is wrong itself
 
 # Errors of what was to be a key, a list, a mapping or a layer.
 _NO_TEXT = (
@@ -58,8 +61,8 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
         return SpecError("S102", f"unknown key {shown(name)}{_inside(path[:-1])}", document.locate_key(path), remedy, key)
     if "remedy" in context:  # one of ours: its type is the code
         to_blame = context["key"]
-        blamed = to_blame if isinstance(to_blame, tuple) else (to_blame,)
-        place = document.locate_key((*path, *blamed)) if to_blame else document.locate(path)
+        blamed = to_blame if isinstance(to_blame, tuple) else (to_blame,) if to_blame else ()
+        place = document.locate_key((*path, *blamed)) if to_blame or name == _KEY else document.locate(path)
         return SpecError(kind, str(context["message"]), place, str(context["remedy"]), key)
     got = shown(details["input"])
     messages = {
@@ -92,7 +95,7 @@ def _siblings(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
             kind = part.strip("<>")
             here = GroupSpec if kind == GROUP else OPERATORS[kind]
         elif isinstance(part, str) and part in here.model_fields:
-            annotation: Any = here.model_fields[part].annotation
+            annotation: Any = entry_of(here.model_fields[part].annotation) or here.model_fields[part].annotation
             here = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else here
     return [field.alias or name for name, field in here.model_fields.items()]
 

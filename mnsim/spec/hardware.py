@@ -1,12 +1,13 @@
 """The hardware file: what its YAML may say."""
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model, model_validator
 
 from mnsim.errors import did_you_mean, shown
-from mnsim.operators.quantities import ENERGIES, QUANTITIES, Quantity, Role
+from mnsim.operators.quantities import ENERGIES, FURTHER, OF_FURTHER, QUANTITIES, TAKEN, Quantity, Role
 from mnsim.operators.table import FUSIBLE
 from mnsim.spec.fields import (
     EnergyPerByteJ,
@@ -21,6 +22,7 @@ from mnsim.spec.fields import (
     refuse,
     unsaid,
 )
+from mnsim.spec.records import BUS, MATRIX
 
 LEAST_SHARE = 1e-9  # of a peak: less is no efficiency but a mistake
 
@@ -55,6 +57,29 @@ def _list(value: Any) -> Any:
     return value
 
 
+LONGEST_MEMORY_NAME = 32
+_MEMORY_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_BUS_NAME = f"_{BUS}"  # the end of a bus's name
+
+
+def _memory_name(value: Any) -> str:
+    """The name of a further memory: a word by which columns and tracks can be called, too."""
+    name, remedy = shown(value), "write a word of your own, such as flash"
+    if not isinstance(value, str) or not _MEMORY_NAME.fullmatch(value):
+        raise refuse("S103", f"{name} cannot be a memory's name", "use small letters, digits and '_'; start with a letter")
+    if len(value) > LONGEST_MEMORY_NAME:
+        raise refuse("S103", f"{name} cannot be a memory's name: it is too long", f"use at most {LONGEST_MEMORY_NAME} letters")
+    if value in TAKEN:
+        raise refuse("S103", f"{name} is the name of another part of the machine", remedy)
+    if value.endswith(_BUS_NAME):
+        raise refuse("S103", f"{name} is the name of a bus: that of a memory called {name[1 : -len(_BUS_NAME) - 1]!r}", remedy)
+    return value
+
+
+_NAMES = f"^(?!({'|'.join(TAKEN)})$)(?!.*{_BUS_NAME}$){_MEMORY_NAME.pattern}$"
+MemoryName = Annotated[
+    str, PlainValidator(_memory_name), WithJsonSchema({"type": "string", "pattern": _NAMES, "maxLength": LONGEST_MEMORY_NAME})
+]  # fmt: skip
 Share = Annotated[
     float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": LEAST_SHARE, "maximum": 1})
 ]  # fmt: skip
@@ -82,7 +107,7 @@ def _efficiency(name: str, about: str, kinds: Iterable[str]) -> type[BaseModel]:
 def _field(quantity: Quantity) -> tuple[Any, Any]:
     """A quantity's type, by its unit, and its default."""
     if quantity.kinds:
-        what = "kind of layer" if quantity.part == "matrix" else "operation"
+        what = "kind of layer" if quantity.part == MATRIX else "operation"
         about = f"The share of the {quantity.part} unit's peak that each {what} reaches."
         shares = _efficiency(f"{quantity.part.capitalize()}EfficiencySpec", about, quantity.kinds)
         return Annotated[shares, BeforeValidator(_mapping)], unsaid()
@@ -126,6 +151,9 @@ if TYPE_CHECKING:  # what mypy sees of the sections that the table makes
         fused: list[str]
 
     class VectorUnitSpec(_Strict): ...
+
+    class FurtherMemorySpec(_Strict):
+        energy: float | None
 else:
     ExternalMemorySpec = _section(
         "ExternalMemorySpec",
@@ -140,13 +168,19 @@ else:
         {**_fields("matrix_unit", *_RUN), "fused": (Fused, []), **_fields("matrix_unit", "energy")},
     )
     VectorUnitSpec = _section("VectorUnitSpec", "Runs all other operators.", _fields("vector_unit"))
+    FurtherMemorySpec = _section(
+        "FurtherMemorySpec",
+        "Another memory outside of the chip, on a bus of its own. Plans put nothing there yet.",
+        {quantity.name: _field(quantity) for quantity in OF_FURTHER},
+    )
 
 
 class HardwareSpec(_Strict):
-    """An accelerator: external memory, a bus, internal memory, a matrix unit and a vector unit.
+    """An accelerator: external memory, a bus, internal memory, a matrix unit and a vector unit; further
+    memories, by name.
 
-    Energies, a byte read or written in either memory and an operation of either unit, are given all four
-    or not at all: a sum that left one out would be no energy.
+    Energies, a byte read or written in each memory and an operation of either unit, are given all or not at
+    all: a sum that left one out would be no energy.
     """
 
     name: Name
@@ -156,12 +190,16 @@ class HardwareSpec(_Strict):
     internal_memory: InternalMemorySpec
     matrix_unit: MatrixUnitSpec
     vector_unit: VectorUnitSpec
+    further_memories: Annotated[dict[MemoryName, FurtherMemorySpec], Field(json_schema_extra={"additionalProperties": False})] = {}
 
     @model_validator(mode="after")
     def _all_energies_or_none(self) -> Self:
-        given = [each for each in ENERGIES if getattr(getattr(self, each.section), each.name) is not None]
-        if given and len(given) < len(ENERGIES):
-            missing = [each.key for each in ENERGIES if each not in given]
-            message = f"{given[0].key} is given, but not {', '.join(missing)}"
-            raise refuse("S108", message, "give all four energies, or none", (given[0].section, given[0].name))
+        energies = {each.key: getattr(getattr(self, each.section), each.name) for each in ENERGIES}
+        energies |= {f"{FURTHER}.{name}.energy": memory.energy for name, memory in self.further_memories.items()}
+        given = [key for key, energy in energies.items() if energy is not None]
+        if given and len(given) < len(energies):
+            missing = [key for key in energies if key not in given]
+            message = f"{given[0]} is given, but not {', '.join(missing)}"
+            all_of_them = "the energies of all memories and both units" if self.further_memories else "all four energies"
+            raise refuse("S108", message, f"give {all_of_them}, or none", tuple(given[0].split(".")))
         return self

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mnsim.errors import Location, SpecError, did_you_mean, raise_all, shown
-from mnsim.operators.quantities import QUANTITIES, Quantity
+from mnsim.operators.quantities import OF_FURTHER, QUANTITIES, Quantity
 from mnsim.spec.document import MAX_TEXT_BYTES, Document, Text, make_text, read_document
 from mnsim.spec.expand import expand
 from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.network import NetworkSpec
-from mnsim.spec.records import Hardware, Network, make_hardware
+from mnsim.spec.records import Hardware, Network, OutsideMemory, bus_of, make_hardware
 
 if TYPE_CHECKING:
     from mnsim.spec.sweep import Sweep
@@ -114,7 +114,12 @@ def read_validated(model: type[Model], name: str, text: str) -> Model:
 def _hardware(spec: HardwareSpec) -> Hardware:
     amounts = {quantity: _amount(getattr(spec, quantity.section), quantity) for quantity in QUANTITIES}
     fused = tuple(dict.fromkeys(spec.matrix_unit.fused))
-    return make_hardware(amounts, name=spec.name, title=spec.title, external_kind=spec.external_memory.kind, fused=fused)
+    further = tuple(
+        OutsideMemory(name, bus_of(name), **{each.column: _amount(memory, each) for each in OF_FURTHER})
+        for name, memory in spec.further_memories.items()
+    )
+    words: dict[str, Any] = {"name": spec.name, "title": spec.title, "external_kind": spec.external_memory.kind}
+    return make_hardware(amounts, **words, fused=fused, further=further)
 
 
 def _amount(section: BaseModel, quantity: Quantity) -> Any:

@@ -89,13 +89,15 @@ class Energies:
 
 
 SRAM, EXTERNAL = "sram", "external"  # the memories that every machine has, and where planning puts everything
-BUS = "bus"  # between the two
+BUS, MATRIX, VECTOR = "bus", "matrix", "vector"  # the engines: the bus between the two memories, and the units
 
 
 @dataclass(frozen=True, slots=True)
 class OutsideMemory:
     """A further memory outside of the chip, on a bus of its own between it and the SRAM; a capacity of
     None means enough.
+
+    `j_per_byte` is None where the file does not say it.
     """
 
     name: str
@@ -103,6 +105,7 @@ class OutsideMemory:
     bandwidth_bytes_per_s: float
     latency_s: float = 0.0
     capacity_bytes: int | None = None
+    j_per_byte: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,19 @@ def memories_of(hardware: Hardware) -> dict[str, MemorySpec]:
         EXTERNAL: MemorySpec(hardware.external_capacity_bytes, BUS),
         **{each.name: MemorySpec(each.capacity_bytes, each.bus) for each in hardware.further},
     }
+
+
+def energies_of(hardware: Hardware) -> dict[str, float]:
+    """Joules for a byte read or written in each memory, by name; none where the file does not say them."""
+    if hardware.energies is None:
+        return {}
+    own = {SRAM: hardware.energies.sram_j_per_byte, EXTERNAL: hardware.energies.external_j_per_byte}
+    return own | {each.name: each.j_per_byte for each in hardware.further if each.j_per_byte is not None}
+
+
+def bus_of(memory: str) -> str:
+    """What the bus of a further memory is called."""
+    return f"{memory}_{BUS}"
 
 
 def make_hardware(amounts: Mapping[Quantity, Any], **words: Any) -> Hardware:

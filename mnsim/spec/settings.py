@@ -5,7 +5,7 @@ itself.
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -36,6 +36,8 @@ def apply_settings(document: Document, settings: Sequence[str], sram: str | None
     key.
     """
     written = [read_setting(typed("--set", setting), model) for setting in settings]
+    for path, key_place, _ in written:
+        refuse_no_entry(path, key_place, document, model)
     if sram is not None:
         capacity = typed("--sram", sram)
         written.append((SRAM, capacity.place, capacity))
@@ -65,6 +67,9 @@ def check_key(key: Written, model: type[BaseModel]) -> KeyPath:
     path = tuple(key.text.split("."))
     here: Any = model
     for depth, name in enumerate(path):
+        if entry_of(here):
+            here = entry_of(here)  # by any name: which there are, the document knows
+            continue
         fields = fields_of(here)
         if name not in fields:
             above = ".".join(path[:depth])
@@ -80,6 +85,28 @@ def fields_of(model: Any) -> dict[str, Any]:
     """A section's fields by the names that files call them; none for a plain value."""
     is_section = isinstance(model, type) and issubclass(model, BaseModel)
     return {field.alias or name: field for name, field in model.model_fields.items()} if is_section else {}
+
+
+def entry_of(section: Any) -> Any:
+    """The model of the entries of a section that has them by name; None for any other."""
+    entry = get_args(section)[-1] if get_origin(section) is dict else None
+    return entry if fields_of(entry) else None
+
+
+def refuse_no_entry(path: KeyPath, place: Location, document: Document, model: type[BaseModel]) -> None:
+    """Raises SpecError S102 for a key within an entry that the document does not have: a new one is set as a
+    whole.
+    """
+    if len(path) < 3 or not entry_of(fields_of(model)[path[0]].annotation):
+        return
+    section, name = path[:2]
+    data = document.data.get(section) if isinstance(document.data, dict) else None
+    known = [each for each in data if isinstance(each, str)] if isinstance(data, dict) else []
+    if name not in known:
+        near = did_you_mean(f"{section}.{name}", [f"{section}.{each}" for each in known])
+        where = replace(place, column=place.column + len(section) + 1, length=max(1, len(name)))
+        remedy = near if near.startswith("did") else f"add a memory as a whole: {section}={{NAME: {{bandwidth: 1 GB/s}}}}"
+        raise SpecError("S102", f"the hardware file has no {shown(name)} in {section}", where, remedy, ".".join(path))
 
 
 def refuse_overlaps(wanted: Sequence[tuple[KeyPath, Written]]) -> None:

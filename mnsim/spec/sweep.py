@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from mnsim.errors import Location, MnsimError, SpecError, raise_all, shown
+from mnsim.operators.quantities import FURTHER, QUANTITIES
 from mnsim.spec.axes import (
     Axis,
     Given,
@@ -40,7 +41,7 @@ Levels = Annotated[Any, WithJsonSchema({"anyOf": [_LEVEL, {"type": "array", "ite
 
 
 _IN_SET = "keys of the hardware file stand under `set`, like set: {bus.bandwidth: [1 GB/s, 2 GB/s]}"
-_SECTIONS = ("external_memory", "bus", "internal_memory", "matrix_unit", "vector_unit")
+_SECTIONS = (*dict.fromkeys(quantity.section for quantity in QUANTITIES), FURTHER)
 _TYPED = ("where", "pareto", "sort", "top", "fidelity", "jobs", "scheduler", "store", "max_points")
 
 
