@@ -129,4 +129,3 @@ def load_rows(work: Work, ring: Ring, operator: Operator, stream: Stream, needed
         writes = list(rows_in(work, ring, stream.map, rows, channels, True))
         transfer(work, operator, "load", [in_external(work, stream.map, region)], writes)
         ring.loaded = rows[1]
-

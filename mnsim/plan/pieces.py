@@ -65,9 +65,7 @@ def tile_classes(geometry: Geometry, tiling: Tiling) -> list[TileClass]:
 
 def make_cuts(geometry: Geometry, tiling: Tiling) -> Cuts:
     """The pieces, in ascending order."""
-    return Cuts(
-        tuple(_strips(geometry, tiling)), tuple(_outs(geometry, tiling.out_channels)), spans(geometry.group_in, tiling.in_channels)
-    )
+    return Cuts(tuple(_strips(geometry, tiling)), tuple(_outs(geometry, tiling.out_channels)), spans(geometry.group_in, tiling.in_channels))
 
 
 def walk(cuts: Cuts, stays: str) -> Iterator[tuple[int, int, int]]:

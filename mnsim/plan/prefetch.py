@@ -8,13 +8,15 @@ may come: what must wait for what follows from the program's bytes.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mnsim.plan.model import Buffer, Cut, Geometry, Segment, Tiling
 from mnsim.plan.tiling import input_passes, input_strips, is_ring, tile_counts, weight_passes
 
+WIDER = (0.5, 0.25, 0.125)  # shares of the rows that a ring lacks which it is given, if there is room
 Gap = tuple[int, int]  # start, end
 MOST_PLACES = 16  # of one buffer: what is prefetched deeper than that is worth little, and costs time to plan
 MOST_AHEAD = 32  # segments: what has not been in use for so long is as good as never used
@@ -82,10 +84,20 @@ class Kept(NamedTuple):
     last: int
 
 
-def place_ahead(capacity: int, kept: Iterable[Kept], segments: Sequence[Segment]) -> tuple[Segment, ...]:
+class Streamed(NamedTuple):
+    """A storage that fused segments load into a ring: bytes of one of its rows there, and how many it has."""
+
+    row_bytes: int
+    height: int
+
+
+def place_ahead(
+    capacity: int, kept: Iterable[Kept], segments: Sequence[Segment], streamed: Mapping[int, Streamed] = MappingProxyType({})
+) -> tuple[Segment, ...]:
     """The segments with their buffers where they can be filled early, more of them where there is room.
 
-    `kept` are the storages that are in SRAM. The segments' own buffers are a placement that is known to fit.
+    `kept` are the storages that are in SRAM, `streamed` those that are loaded into rings, by index. The segments'
+    own buffers are a placement that is known to fit.
     """
     used = _LastUse(capacity)
     alive: list[list[Kept]] = [[] for _ in segments]
@@ -97,8 +109,12 @@ def place_ahead(capacity: int, kept: Iterable[Kept], segments: Sequence[Segment]
         used.forget(step - MOST_AHEAD)
         gaps = free_gaps(((storage.address, storage.size_bytes) for storage in alive[step]), capacity)
         fills = count_fills(segment)
-        wider = _with_wider_ring(segment.cuts[0], segment.buffers) if segment.kind == "single" else segment.buffers
-        buffers = _place_all(used, gaps, wider) or _place_all(used, gaps, segment.buffers) or list(segment.buffers)
+        sized = (
+            (*_widened(segment, streamed), segment.buffers)
+            if segment.kind != "single"
+            else (_with_wider_ring(segment.cuts[0], segment.buffers), segment.buffers)
+        )
+        buffers = next(filter(None, (_place_all(used, gaps, each) for each in sized)), list(segment.buffers))
         _add_places(used, gaps, buffers, fills)
         _mark_buffers(used, step, buffers, fills)
         for storage in alive[step]:
@@ -162,6 +178,25 @@ def _with_wider_ring(cut: Cut, buffers: Sequence[Buffer]) -> list[Buffer]:
         replace(buffer, size_bytes=buffer.size_bytes // rows * wider) if buffer.name.startswith("input strip") else buffer
         for buffer in buffers
     ]
+
+
+def _widened(segment: Segment, streamed: Mapping[int, Streamed]) -> Iterator[list[Buffer]]:
+    """The buffers with room in rings that are loaded for the whole map, or for half of what is missing, and so on:
+    a load that finds no room holds up those behind it.
+    """
+    loaded = {
+        buffer.storage: streamed[buffer.storage] for buffer in segment.buffers if buffer.name == "ring" and buffer.storage in streamed
+    }
+    for share in WIDER if loaded else ():
+        yield [
+            replace(buffer, size_bytes=_wider(buffer.size_bytes, loaded[buffer.storage], share)) if buffer.storage in loaded else buffer
+            for buffer in segment.buffers
+        ]
+
+
+def _wider(size: int, ring: Streamed, share: float) -> int:
+    rows = size // ring.row_bytes
+    return (rows + int((ring.height - rows) * share)) * ring.row_bytes
 
 
 def _place_all(used: _LastUse, gaps: Sequence[Gap], buffers: Sequence[Buffer]) -> list[Buffer] | None:

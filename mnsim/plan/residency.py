@@ -14,9 +14,9 @@ from mnsim.graph.storage import class_root, value_classes
 from mnsim.plan.least import needed_bytes, streamed_bytes
 from mnsim.plan.model import Cut, Home, Plan, Policy, Segment
 from mnsim.plan.packing import Block, place_blocks
-from mnsim.plan.prefetch import Kept, place_ahead
+from mnsim.plan.prefetch import Kept, Streamed, place_ahead
 from mnsim.plan.search import Found, Search, cheapest, make_search, tiling_in
-from mnsim.plan.segments import Setting, Style, make_fused, single_buffers, size_of
+from mnsim.plan.segments import Setting, Style, make_fused, ring_pixel, single_buffers, size_of
 from mnsim.plan.tiles import pipelined_tiling
 from mnsim.plan.tiling import crossing_whole, make_geometry
 from mnsim.spec.records import Hardware
@@ -24,7 +24,7 @@ from mnsim.spec.records import Hardware
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed
 STEPS_DOWN = 64  # by what part of the SRAM an operator's room shrinks when no addresses are found
-STYLES = (Style(16, 6), Style(56, 3))  # of the first candidate, and of others
+STYLES = (Style(16, 1), Style(16, 6, is_wide=False), Style(56, 3), Style(16, 1, 4))  # of the first candidate, and of others
 
 
 def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> Plan:
@@ -43,11 +43,15 @@ def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> P
         raise advised(error, graph, hardware, policy) from None
 
 
-def find_plan(graph: Graph, hardware: Hardware, policy: Policy, style: Style = STYLES[0]) -> Plan:
+def find_plan(graph: Graph, hardware: Hardware, policy: Policy) -> Plan:
     """The same plan. Its CapacityError says what is missing at once, for nobody has looked for a remedy."""
-    capacity = hardware.sram_capacity_bytes
-    search = make_search(graph, policy, capacity, hardware.fused)
-    search.each = style.each * capacity
+    return planned(make_search(graph, policy, hardware.sram_capacity_bytes, hardware.fused), hardware)
+
+
+def planned(search: Search, hardware: Hardware, style: Style = STYLES[0]) -> Plan:
+    """The plan that a search that has not run yet leads to, in a style. Raises CapacityError."""
+    graph = search.graph
+    search.each = style.each * search.capacity
     while True:
         found = cheapest(search)
         if isinstance(found, int):
@@ -67,10 +71,10 @@ def find_plan(graph: Graph, hardware: Hardware, policy: Policy, style: Style = S
     if hardware.external_capacity_bytes is not None and needed > hardware.external_capacity_bytes:
         raise CapacityError(EXTERNAL, needed, hardware.external_capacity_bytes)
     segments = _addressed(made.segments, addresses[len(resident) :])
-    if policy != "serial":
+    if search.policy != "serial":
         kept = [Kept(address, graph.storages[index].size_bytes, *made.lives[index]) for index, address in resident.items()]
-        segments = place_ahead(capacity, kept, segments)
-    return Plan(policy, capacity, hardware.fused, segments, homes)
+        segments = place_ahead(search.capacity, kept, segments, _streamed(graph, found, segments) if style.is_wide else {})
+    return Plan(search.policy, hardware.sram_capacity_bytes, hardware.fused, segments, homes)
 
 
 def _too_small(search: Search, operator: Operator) -> CapacityError:
@@ -150,6 +154,19 @@ def _addressed(segments: Sequence[Segment], addresses: Sequence[int]) -> tuple[S
     return tuple(
         replace(segment, buffers=tuple(replace(buffer, address=next(found)) for buffer in segment.buffers)) for segment in segments
     )
+
+
+def _streamed(graph: Graph, found: Found, segments: Sequence[Segment]) -> dict[int, Streamed]:
+    """The storages that fused segments load into rings. (A storage that two of them load has rows as in the last.)"""
+    rings = {}
+    for picked, segment in zip(found.segments, segments, strict=True):
+        operators = graph.operators[picked.first : picked.last + 1]
+        for cut in segment.cuts:
+            for stream in cut.streams:
+                height, width, _ = graph.maps[stream.map].shape
+                storage = graph.slots[stream.map].storage
+                rings[storage] = Streamed(width * ring_pixel(graph, operators, storage)[1], height)
+    return rings
 
 
 def _shrink(search: Search, made: _Made, number: int) -> None:

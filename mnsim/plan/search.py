@@ -6,7 +6,7 @@ the resident ones leave, so the best way to a state is the best way to one befor
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
@@ -81,6 +81,11 @@ def make_search(graph: Graph, policy: Policy, capacity: int, fused: tuple[str, .
     for storage in graph.storages:
         search.born[storage.first].append(storage.index)
     return search
+
+
+def fresh(search: Search) -> Search:
+    """The search as it was before its first run, with all that it knows of tilings."""
+    return replace(search, room=[search.capacity] * len(search.graph.operators), bare=set(), narrow={})
 
 
 def cheapest(search: Search) -> Found | int:

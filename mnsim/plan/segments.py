@@ -23,12 +23,14 @@ MOST_PORTION = 65_536  # bytes of a channels pass's working space, as of a tile'
 
 class Style(NamedTuple):
     """How a plan's passes are cut: into how many strips at best, and what part of the SRAM their rings may take
-    (1 / share) before they are cut more finely.
+    (1 / share) before they are cut more finely. A segment counts as `each` times the SRAM in what the search ranks
+    plans of the same bytes by: more makes longer segments. `is_wide` gives rings that are loaded what room is left.
     """
 
     strips: int
     share: int
     each: int = 0
+    is_wide: bool = True
 
 
 class Setting(NamedTuple):

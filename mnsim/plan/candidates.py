@@ -1,0 +1,58 @@
+"""The few plans that a clock may choose from, all found without one.
+
+The first is the one that moves the fewest bytes. Others are the same search in other styles, the plan without
+fusion, that of policy serial, and those for a little less SRAM. So none of these can be faster than the choice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mnsim.errors import CapacityError
+from mnsim.graph.model import Graph
+from mnsim.plan.model import Plan, Policy
+from mnsim.plan.residency import STYLES, make_plan, planned
+from mnsim.plan.search import Search, fresh, make_search
+from mnsim.spec.records import Hardware
+
+RUNGS = 16  # sizes of SRAM on the ladder between one power of two and the next
+LESS = 2  # rungs below the SRAM's own size that have candidates of their own
+
+
+def candidates(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Plan]:
+    """The plans for a policy, the first of which `make_plan` gives. Raises CapacityError where there is none."""
+    found: list[Plan] = []
+    for plan in _all(graph, hardware, policy):
+        own = replace(plan, policy=policy)
+        if own not in found:
+            found.append(own)
+            yield own
+
+
+def _all(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Plan]:
+    yield make_plan(graph, hardware, policy)
+    if policy == "serial":
+        return
+    search = make_search(graph, policy, hardware.sram_capacity_bytes, hardware.fused)
+    if policy == "overlap":
+        for style in STYLES[1:]:
+            yield planned(fresh(search), hardware, style)
+        yield from _tried(graph, hardware, "layerwise", hardware.sram_capacity_bytes)
+    yield from _tried(graph, hardware, "serial", hardware.sram_capacity_bytes)
+    for size in rungs_below(hardware.sram_capacity_bytes):
+        yield from _tried(graph, hardware, policy, size)
+
+
+def _tried(graph: Graph, hardware: Hardware, policy: Policy, capacity: int) -> Iterator[Plan]:
+    """A plan that may not exist."""
+    search: Search = make_search(graph, policy, capacity, hardware.fused)
+    try:
+        yield planned(search, hardware)
+    except CapacityError:
+        return
+
+
+def rungs_below(capacity: int) -> list[int]:
+    """The next sizes below a capacity on the ladder, in bytes, the largest first."""
+    step = 1 << max(0, capacity.bit_length() - RUNGS.bit_length())
+    first = (capacity - 1) // step * step
+    return [size for size in range(first, max(0, first - LESS * step), -step) if size > 0]
