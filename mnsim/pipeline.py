@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mnsim.analysis.cost import Estimate, estimate
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.plan.model import Plan, Policy
+from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan
 from mnsim.spec.load import load_hardware, load_network
-from mnsim.spec.records import Hardware, Network
+from mnsim.spec.records import Dtype, Hardware, Network, Policy
 
 if TYPE_CHECKING:
     from mnsim.clocks.timeline import Timeline

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
 from mnsim.analysis.occupancy import occupancy
 from mnsim.graph.model import FeatureMap, Graph, Operator
@@ -16,16 +14,15 @@ from mnsim.pipeline import Planned, Simulated, run
 from mnsim.program.model import Command, Load, Program, Region, Store
 from mnsim.program.progress import Progress, untold
 from mnsim.reference.calibrate import calibrate
-from mnsim.reference.execute import Memories, execute, read
+from mnsim.reference.execute import Bytes, Memories, execute, read
 from mnsim.reference.infer import as_input, infer
+from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Numbers
 from mnsim.reference.store import stored_bytes
 from mnsim.reference.weights import Weights
 from mnsim.spec.records import EXTERNAL, SRAM
 
 CLOSE = 1e-4  # of the largest output: what ONNX Runtime's float32 sums differ by, too
-Array = NDArray[Any]
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

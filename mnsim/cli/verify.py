@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnsim.cli.numbers import Material, computing, gathered, material_options, proved_options, refuse_idle_options
+from mnsim.cli.material import Material, computing, gathered, material_options, proved_options, refuse_idle_options
 from mnsim.cli.options import (
     Machine,
     Output,

@@ -25,7 +25,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerTimes:
+class LayerSchedule:
     """A layer's first start and last end, and what its commands waited for, summed."""
 
     start_s: float
@@ -75,7 +75,7 @@ def _split(engine: EngineName, times: tuple[float, float, float, float, float]) 
     return waits
 
 
-def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
+def layer_schedules(program: Program, timeline: Timeline) -> dict[str, LayerSchedule]:
     """Every layer that has commands, by name, in the order of the first one."""
     waits = command_waits_s(program, timeline)
     found: dict[str, list[Command]] = {}
@@ -84,10 +84,10 @@ def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
     return {name: _layer(commands, timeline, waits) for name, commands in found.items()}
 
 
-def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]]) -> LayerTimes:
+def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]]) -> LayerSchedule:
     waited = dict.fromkeys(CAUSES, 0.0)
     for command in commands:
         for cause, seconds in waits[command.id].items():
             waited[cause] = waited.get(cause, 0.0) + seconds
     start = min(timeline.starts_s[command.id] for command in commands)
-    return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), waited)
+    return LayerSchedule(start, max(timeline.ends_s[command.id] for command in commands), waited)

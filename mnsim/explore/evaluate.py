@@ -19,15 +19,14 @@ from mnsim.clocks.rates import Rates, make_rates
 from mnsim.clocks.recurrence import Array, simulated_times_s
 from mnsim.errors import MnsimError, PointError, WorkError
 from mnsim.explore.version import model_version
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import ENERGIES, TIMED
-from mnsim.plan.model import Policy
 from mnsim.plan.residency import find_plan
 from mnsim.program.check import check
 from mnsim.program.model import Program
-from mnsim.spec.records import Energies, Hardware, Network, own_rates, with_amount
+from mnsim.spec.records import Dtype, Energies, Hardware, Network, Policy, own_rates, with_amount
 
 Fidelity = Literal["simulated", "analytical"]
 FIDELITIES: tuple[Fidelity, ...] = ("simulated", "analytical")

@@ -13,7 +13,7 @@ from mnsim.operators.quantities import rate_column
 from mnsim.spec.axes import Axis, drawn
 from mnsim.spec.sweep import Sweep
 
-Numbers = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Array = NDArray[np.float64]
 
 
@@ -30,7 +30,7 @@ class Points:
     count: int
     plan_axes: int
     rates: Mapping[str, Array]
-    places: tuple[Numbers, ...] | None = None
+    places: tuple[Indices, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Group:
     """Points that share a plan: the levels of the plan's axes, and the points' numbers in ascending order."""
 
     levels: tuple[int, ...]
-    numbers: Numbers
+    numbers: Indices
 
 
 def points_of(sweep: Sweep) -> Points:
@@ -54,12 +54,12 @@ def points_of(sweep: Sweep) -> Points:
     return _points(tuple(axis for axis, _ in sampled), sweep.samples, tuple(places for _, places in sampled))
 
 
-def _points(axes: tuple[Axis, ...], count: int, places: tuple[Numbers, ...] | None = None) -> Points:
+def _points(axes: tuple[Axis, ...], count: int, places: tuple[Indices, ...] | None = None) -> Points:
     columns = {rate_column(axis.name): np.array(axis.levels, np.float64) for axis in axes if rate_column(axis.name) is not None}
     return Points(axes, count, len(axes) - len(columns), {str(column): levels for column, levels in columns.items()}, places)
 
 
-def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbers]:
+def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Indices]:
     """The axis and every point's level on it, drawn as a Latin hypercube draws.
 
     One value falls into each of `count` equal slices of the axis, in random order (McKay, Beckman and
@@ -72,7 +72,7 @@ def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbe
     return axis, slices * len(axis.levels) // count
 
 
-def places_of(points: Points, axis: int, numbers: Numbers) -> Numbers:
+def places_of(points: Points, axis: int, numbers: Indices) -> Indices:
     """The level of each of these points on an axis."""
     if points.places is not None:
         return points.places[axis][numbers]
@@ -80,7 +80,7 @@ def places_of(points: Points, axis: int, numbers: Numbers) -> Numbers:
     return (numbers // inner) % len(points.axes[axis].levels)
 
 
-def rates_at(points: Points, numbers: Numbers) -> dict[str, Array]:
+def rates_at(points: Points, numbers: Indices) -> dict[str, Array]:
     """The rates of these points that are given levels, by their columns."""
     return {
         column: levels[places_of(points, axis, numbers)] for axis, (column, levels) in enumerate(points.rates.items(), points.plan_axes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mnsim.errors import MnsimError, ShapeError
 from mnsim.explore.evaluate import COUNTS, NAMED, TIMES, Fidelity, Outcome
-from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
+from mnsim.explore.points import Array, Group, Indices, Points, level_values, places_of
 from mnsim.operators.quantities import CAPACITIES, EFFICIENCIES, RATES, rate_column
 from mnsim.papers.accuracy import published_accuracy
 from mnsim.program.model import ENGINES, EngineName
@@ -126,7 +126,7 @@ class Rows:
         self.flags: dict[str, NDArray[np.bool_]] = {}
         self._numbers: dict[tuple[Any, ...], int] = {}
 
-    def add(self, numbers: Numbers, planned: Shared, outcome: Outcome) -> None:
+    def add(self, numbers: Indices, planned: Shared, outcome: Outcome) -> None:
         """Fill in the rows of the points that have run."""
         error = None if outcome.error is None else error_text(outcome.error)
         self.shared_of[numbers] = self.share({**planned, **outcome.counts, "error": error})
@@ -155,26 +155,26 @@ def error_text(error: MnsimError) -> str:
     return f"{error.code}: {layer}{error.message}"
 
 
-def done(rows: Rows) -> Numbers:
+def done(rows: Rows) -> Indices:
     """The numbers of the points that have run, in order."""
     return np.flatnonzero(rows.shared_of != UNDONE)
 
 
-def with_results(rows: Rows, numbers: Numbers) -> Numbers:
+def with_results(rows: Rows, numbers: Indices) -> Indices:
     """Those of these points that ran and did not fail."""
-    found: Numbers = numbers[rows.named["busiest"][numbers] >= 0]
+    found: Indices = numbers[rows.named["busiest"][numbers] >= 0]
     return found
 
 
-def failures(rows: Rows) -> Numbers:
+def failures(rows: Rows) -> Indices:
     """The numbers of the points that failed, in order."""
     failed = np.array([shared.get("error") is not None for shared in rows.shared] or [False])
     numbers = done(rows)
-    failing: Numbers = numbers[failed[rows.shared_of[numbers]]]
+    failing: Indices = numbers[failed[rows.shared_of[numbers]]]
     return failing
 
 
-def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
+def amounts(rows: Rows, name: str, numbers: Indices) -> Array:
     """A column of numbers; NaN where there is none."""
     if name in rows.times:
         return rows.times[name][numbers]
@@ -184,7 +184,7 @@ def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
     return np.array([np.nan if value is None else value for value in values], np.float64)[places]
 
 
-def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
+def texts(rows: Rows, name: str, numbers: Indices) -> NDArray[np.object_]:
     """A column of words; None where there is none."""
     if name in rows.named:
         return np.array([*ENGINES, None], object)[rows.named[name][numbers]]
@@ -192,25 +192,25 @@ def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
     return np.array(values, object)[places]
 
 
-def shared_values(rows: Rows, name: str, numbers: Numbers) -> tuple[list[Any], NDArray[np.intp]]:
+def shared_values(rows: Rows, name: str, numbers: Indices) -> tuple[list[Any], NDArray[np.intp]]:
     """The values of a column that these points share with others, and for each point which of them it has."""
     needed, places = np.unique(rows.shared_of[numbers], return_inverse=True)
     return [rows.shared[number].get(name) for number in needed.tolist()], places.reshape(-1)
 
 
-def _swept(points: Points, column: str, numbers: Numbers) -> Array:
+def _swept(points: Points, column: str, numbers: Indices) -> Array:
     axis = points.plan_axes + list(points.rates).index(column)
     return points.rates[column][places_of(points, axis, numbers)]
 
 
-def least(rows: Rows, name: str, numbers: Numbers) -> float | None:
+def least(rows: Rows, name: str, numbers: Indices) -> float | None:
     """The smallest number of a column; None where there is none."""
     values = amounts(rows, name, numbers)
     there = values[~np.isnan(values)]
     return float(there.min()) if len(there) else None
 
 
-def engine_counts(rows: Rows, name: str, numbers: Numbers) -> dict[EngineName, int]:
+def engine_counts(rows: Rows, name: str, numbers: Indices) -> dict[EngineName, int]:
     """How many of these points name each engine in a column; engines that none names are left out, those
     that most do come first.
     """
@@ -221,7 +221,7 @@ def engine_counts(rows: Rows, name: str, numbers: Numbers) -> dict[EngineName, i
 Encode = Callable[[Any], str]
 
 
-def encoded(rows: Rows, name: str, numbers: Numbers, encode: Encode) -> list[str]:
+def encoded(rows: Rows, name: str, numbers: Indices, encode: Encode) -> list[str]:
     """A column's cells as text; what points share is encoded once."""
     if name in rows.flags:
         return [encode(flag) for flag in rows.flags[name][numbers].tolist()]
@@ -241,14 +241,14 @@ def json_cell(value: Any) -> str:
     return repr(value) if type(value) in (float, int) else json.dumps(value)
 
 
-def records(rows: Rows, numbers: Numbers | Sequence[int], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+def records(rows: Rows, numbers: Indices | Sequence[int], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Rows as dictionaries."""
     chosen = np.asarray(numbers, np.int64)
     columns = {name: _values(rows, name, chosen) for name in names or rows.names}
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def _values(rows: Rows, name: str, numbers: Numbers) -> list[Any]:
+def _values(rows: Rows, name: str, numbers: Indices) -> list[Any]:
     if name in rows.flags:
         return list(rows.flags[name][numbers].tolist())
     if rows.is_shared(name) or name in rows.named:

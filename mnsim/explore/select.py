@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mnsim.errors import SpecError, did_you_mean, shown
 from mnsim.explore.front import front
-from mnsim.explore.points import Array, Numbers
+from mnsim.explore.points import Array, Indices
 from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, texts, with_results
 from mnsim.spec.written import Written, part, split, typed, unquoted
 from mnsim.units import ENERGY, ENERGY_PER_BYTE, ENERGY_PER_FLOP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
@@ -80,9 +80,9 @@ class Selected(NamedTuple):
     """
 
     selection: Selection
-    numbers: Numbers
-    kept: Numbers
-    candidates: Numbers
+    numbers: Indices
+    kept: Indices
+    candidates: Indices
 
 
 class LeftOut(NamedTuple):
@@ -90,8 +90,8 @@ class LeftOut(NamedTuple):
     many lack which column.
     """
 
-    numbers: Numbers
-    compared: Numbers
+    numbers: Indices
+    compared: Indices
     columns: dict[str, int]
 
 
@@ -201,7 +201,7 @@ def select(rows: Rows, selection: Selection) -> Selected:
     return Selected(selection, numbers if selection.top is None else numbers[: selection.top], kept, candidates)
 
 
-def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Numbers) -> LeftOut:
+def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Indices) -> LeftOut:
     """Those of these points that have a result, and no value in a column of the front."""
     there = with_results(rows, numbers)
     lacking = {each.column: np.isnan(_costs(rows, each, there)) for each in objectives}
@@ -210,18 +210,18 @@ def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Numbers) -> L
     return LeftOut(there[some], there[~some], columns)
 
 
-def equals_of(rows: Rows, column: str, number: int, numbers: Numbers) -> int:
+def equals_of(rows: Rows, column: str, number: int, numbers: Indices) -> int:
     """How many of these points have in a column of times what one of them has, itself left out."""
     times = rows.times[column]
     return int(np.count_nonzero(times[numbers] == times[number])) - 1
 
 
-def _costs(rows: Rows, objective: Objective, numbers: Numbers) -> Array:
+def _costs(rows: Rows, objective: Objective, numbers: Indices) -> Array:
     values = amounts(rows, objective.column, numbers)
     return -values if objective.sense == "max" else values
 
 
-def _holds(rows: Rows, condition: Condition, numbers: Numbers) -> NDArray[np.bool_]:
+def _holds(rows: Rows, condition: Condition, numbers: Indices) -> NDArray[np.bool_]:
     """Where the condition holds; what is missing meets none but `= none`, and `!=` with what is there."""
     compare = COMPARE[condition.compare]
     if condition.column in TEXTS:
@@ -235,7 +235,7 @@ def _holds(rows: Rows, condition: Condition, numbers: Numbers) -> NDArray[np.boo
     return np.asarray(compare(values, condition.value), np.bool_)
 
 
-def first_of(rows: Rows, objective: Objective, numbers: Sequence[int] | Numbers) -> int | None:
+def first_of(rows: Rows, objective: Objective, numbers: Sequence[int] | Indices) -> int | None:
     """The number of the best point by a column; None where none has it."""
     costs = _costs(rows, objective, np.asarray(numbers, np.int64))
     return None if not len(costs) or np.isnan(costs).all() else int(np.asarray(numbers)[np.nanargmin(costs)])

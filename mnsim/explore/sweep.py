@@ -15,7 +15,7 @@ from mnsim.errors import Location, PointError, SpecError, shown
 from mnsim.explore.cluster import run_on_cluster
 from mnsim.explore.evaluate import COUNTS, FIDELITIES, NAMED, Batch, Fidelity, Outcome, Structure
 from mnsim.explore.keys import point_keys
-from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
+from mnsim.explore.points import Group, Indices, Points, chosen_data, described, groups, level_values, points_of, rates_at
 from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
 from mnsim.explore.store import Store, append, give_up, open_store, stored, survey
 from mnsim.explore.version import model_version
@@ -75,7 +75,7 @@ class _Task(NamedTuple):
     """A batch and where its rows go."""
 
     batch: Batch
-    numbers: Numbers
+    numbers: Indices
     planned: Shared
     keys: list[str] | None
 
@@ -209,14 +209,14 @@ def _finish(rows: Rows, task: _Task, outcome: Outcome, store: Store | None) -> N
         append(store, task.keys, _lines(rows, task.numbers))
 
 
-def _lines(rows: Rows, numbers: Numbers) -> Iterator[str]:
+def _lines(rows: Rows, numbers: Indices) -> Iterator[str]:
     """The rows as the inner text of JSON objects."""
     columns = [[f'"{name}": {cell}' for cell in encoded(rows, name, numbers, json_cell)] for name in rows.names if name not in FLAGS]
     return map(", ".join, zip(*columns, strict=True))
 
 
 def _fill_in(
-    rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: list[str], words: Callable[[str], None]
+    rows: Rows, store: Store, numbers: Indices, planned: Shared, keys: list[str], words: Callable[[str], None]
 ) -> NDArray[np.bool_]:
     """Fill in the rows that the store has, and say which of the points these are.
 
@@ -271,7 +271,7 @@ def _read(row: Mapping[str, Any], counts: Iterable[str], times: Iterable[str]) -
     return _Result(None, [int(row[name]) for name in counts], engines, [float(row[name]) for name in times])
 
 
-def _refuse_failed(rows: Rows, numbers: Numbers, fail_fast: bool) -> None:
+def _refuse_failed(rows: Rows, numbers: Indices, fail_fast: bool) -> None:
     """Raises the error of the first stored point that failed, where one failure ends a sweep."""
     for number in numbers.tolist() if fail_fast else ():
         text = rows.shared[rows.shared_of[number]]["error"]

@@ -20,7 +20,7 @@ from mnsim.program.model import Program
 from mnsim.spec import records
 from mnsim.spec.records import Hardware
 
-Resource = str  # a name in RESOURCES
+ResourceName = str  # a name in RESOURCES
 COSTS = tuple(name for name, quantity in RESOURCES.items() if quantity.less_is_better)  # 0 is a value that they can have
 SIZES = tuple(name for name, quantity in RESOURCES.items() if quantity.role == "capacity")  # each amount has a plan of its own
 (_SRAM,) = SIZES
@@ -46,7 +46,7 @@ class Gain:
     `saved_by_enough_s` is what it saves.
     """
 
-    resource: Resource
+    resource: ResourceName
     now: float
     saved_by_25_percent_s: float
     saved_by_2x_s: float
@@ -71,7 +71,7 @@ class Sensitivity:
     estimate: Estimate
     simulated_time_s: float
     gains: tuple[Gain, ...]
-    then: Resource | None
+    then: ResourceName | None
     serial_policy_time_s: float
 
 
@@ -110,27 +110,27 @@ def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Se
     return Sensitivity(found_now, now_s, tuple(gains), _then(bench, hardware, gains[0]), serial_policy_time_s(planned))
 
 
-def resources_of(hardware: Hardware) -> tuple[Resource, ...]:
+def resources_of(hardware: Hardware) -> tuple[ResourceName, ...]:
     """The resources that there is anything of."""
     return tuple(resource for resource in RESOURCES if amount_of(hardware, resource))
 
 
-def amount_of(hardware: Hardware, resource: Resource) -> float:
+def amount_of(hardware: Hardware, resource: ResourceName) -> float:
     """How much of a resource there is: bytes/s, bytes, operations/s, seconds."""
     amount: float = records.amount_of(hardware, RESOURCES[resource])
     return amount
 
 
-def with_amount(hardware: Hardware, resource: Resource, amount: float) -> Hardware:
+def with_amount(hardware: Hardware, resource: ResourceName, amount: float) -> Hardware:
     """The hardware with so much of a resource; SRAM has whole bytes."""
     return records.with_amount(hardware, RESOURCES[resource], round(amount) if resource in SIZES else amount)
 
 
-def _scaled(hardware: Hardware, resource: Resource, multiplier: float) -> Hardware:
+def _scaled(hardware: Hardware, resource: ResourceName, multiplier: float) -> Hardware:
     return with_amount(hardware, resource, amount_of(hardware, resource) * multiplier)
 
 
-def _times_more(hardware: Hardware, resource: Resource, factor: float) -> Hardware:
+def _times_more(hardware: Hardware, resource: ResourceName, factor: float) -> Hardware:
     return _scaled(hardware, resource, 1 / factor if resource in COSTS else factor)
 
 
@@ -138,7 +138,7 @@ def _sram(hardware: Hardware) -> int:
     return hardware.sram_capacity_bytes
 
 
-def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Hardware]:
+def _offers(graph: Graph, hardware: Hardware, resource: ResourceName) -> Iterator[Hardware]:
     """Machines with 25 % more; with 2, 4, 8, ... times as much; and, of all but SRAM, without limit.
 
     SRAM ends with the first that holds all weights and maps at once.
@@ -155,7 +155,7 @@ def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Ha
         yield machine
 
 
-def _gain(hardware: Hardware, resource: Resource, times: Sequence[float], best_s: float) -> Gain:
+def _gain(hardware: Hardware, resource: ResourceName, times: Sequence[float], best_s: float) -> Gain:
     """The gain by one resource: from the times now, with 25 % more, and with 2, 4, 8, ... times as much,
     and the best time.
     """
@@ -165,7 +165,7 @@ def _gain(hardware: Hardware, resource: Resource, times: Sequence[float], best_s
     return Gain(resource, now, now_s - more_s, now_s - doubled[0], now_s - best_s, _worth([now_s, *doubled]), elasticity)
 
 
-def _gain_by_rate(hardware: Hardware, resource: Resource, times: Sequence[float]) -> Gain:
+def _gain_by_rate(hardware: Hardware, resource: ResourceName, times: Sequence[float]) -> Gain:
     """The gain by all but SRAM; the last time is without limit."""
     gain = _gain(hardware, resource, times[:-1], times[-1])
     return replace(gain, worth_up_to_factor=None) if gain.worth_up_to_factor == 2**DOUBLINGS else gain
@@ -212,7 +212,7 @@ def _worth(times: Sequence[float]) -> float:
     return 2.0 ** max((power for power, does in enumerate(pays, 1) if does), default=0)
 
 
-def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> Resource | None:
+def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> ResourceName | None:
     """What 25 % more saves most of, once so much of the first has been bought as is enough, or worth it."""
     if first.enough_amount is not None:
         machine = with_amount(hardware, first.resource, first.enough_amount)

@@ -5,7 +5,6 @@ counted.
 from dataclasses import replace
 from fractions import Fraction
 from numbers import Rational
-from typing import Literal
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
 from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator
@@ -14,10 +13,8 @@ from mnsim.graph.storage import share_storage
 from mnsim.operators.shapes import Shape
 from mnsim.operators.table import RULES
 from mnsim.spec.expand import INPUT
-from mnsim.spec.records import Layer, Network
+from mnsim.spec.records import Dtype, Layer, Network
 from mnsim.units import MAX_MULTIPLIER
-
-Dtype = Literal["int8", "float16", "float32"]
 
 
 def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | float = 1, dtype: Dtype = "int8") -> Graph:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnsim.spec.records import Policy
+
 Stays = Literal["weights", "input", "output"]
-Policy = Literal["serial", "overlap"]
-POLICIES: tuple[Policy, ...] = ("serial", "overlap")
 STAYS: tuple[Stays, ...] = ("weights", "input", "output")
 
 

@@ -14,12 +14,12 @@ from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.graph.storage import class_root, value_classes
 from mnsim.plan.least import needed_bytes, streamed_bytes
-from mnsim.plan.model import Buffer, Cut, Geometry, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import Buffer, Cut, Geometry, Home, Plan, Segment, Tiling
 from mnsim.plan.packing import Block, place_blocks
 from mnsim.plan.prefetch import place_ahead
 from mnsim.plan.tiles import best_tiling, pipelined_tiling, working_size
 from mnsim.plan.tiling import crossing_whole, make_geometry, tile_traffic, working_bytes
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import Hardware, Policy
 
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 MOST_STATES = 512  # kept after an operator: exact up to nine storages alive at once

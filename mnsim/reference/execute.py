@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mnsim.clocks.timeline import Timeline
 from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
+from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import LayerNumbers
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, partial
 from mnsim.spec.records import SRAM
 
 Bytes = NDArray[np.uint8]
-Array = NDArray[Any]
 Memories = dict[Memory, Bytes]  # all bytes of each, exactly as many as the program says
 Watch = Callable[[Command, Memories], None]
 

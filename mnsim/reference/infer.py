@@ -14,10 +14,10 @@ from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, 
 from mnsim.reference.store import LayerArrays, Store, require
 from mnsim.reference.weights import Weights
 
-Watch = Callable[[Operator, str, Array], None]
+OnStage = Callable[[Operator, str, Array], None]
 
 
-def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None = None, watch: Watch | None = None) -> tuple[Array, ...]:
+def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None = None, watch: OnStage | None = None) -> tuple[Array, ...]:
     """The network's outputs for one image (H, W, C), in the order of `graph.outputs`: int8, or float32 for
     a float32 graph.
 
@@ -35,7 +35,7 @@ def run(
     arrays: Sequence[LayerArrays] | Store,
     image: Array,
     numbers: Numbers | None = None,
-    watch: Watch | None = None,
+    watch: OnStage | None = None,
     fast: bool = False,
 ) -> tuple[Array, ...]:
     """`infer` with weights as stored, to run many images: `layer_arrays` is faster, a `Store` takes less

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
+from mnsim.reference.numbers import Floats
 
 EPSILON = 1e-3  # batch norm's; an assumption: TensorFlow's MobileNet has it, and files seldom say it
 PIECE_ELEMENTS = 1 << 20  # of filters that are in float64 at a time
 NORM_NAMES = ("gamma", "beta", "mean", "variance")
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnsim.analysis.occupancy import Occupancy, occupancy
 from mnsim.clocks.rates import rates_of
-from mnsim.clocks.timeline import CAUSES, LayerTimes, busy_times_s, layer_times
+from mnsim.clocks.timeline import CAUSES, LayerSchedule, busy_times_s, layer_schedules
 from mnsim.pipeline import Simulated
 from mnsim.program.model import Command
 from mnsim.report.records import Record, hardware_record, network_record
@@ -62,7 +62,7 @@ def _layers(simulated: Simulated) -> list[Record]:
     its inputs is there.
     """
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
-    graph, times = estimate.graph, layer_times(program, timeline)
+    graph, times = estimate.graph, layer_schedules(program, timeline)
     rates = rates_of(estimate.hardware)
     commands: dict[str, list[Command]] = {}
     for command in program.commands:
@@ -71,7 +71,7 @@ def _layers(simulated: Simulated) -> list[Record]:
     records = []
     for operator, row in zip(graph.operators, estimate.layers, strict=True):
         ready = max(ready_s[source] for source in operator.inputs)
-        found = times.get(operator.name) or LayerTimes(ready, ready, dict.fromkeys(CAUSES, 0.0))
+        found = times.get(operator.name) or LayerSchedule(ready, ready, dict.fromkeys(CAUSES, 0.0))
         ready_s[operator.output] = found.end_s
         records.append(
             {

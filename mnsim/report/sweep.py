@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from mnsim.document import model
 from mnsim.document.model import Document, Kind, Listing, Values
-from mnsim.explore.points import Numbers, Points
+from mnsim.explore.points import Indices, Points
 from mnsim.explore.rows import TEXTS, WHOLE, Rows, amounts, shared_values
 from mnsim.explore.select import Selected
 from mnsim.explore.version import model_version
@@ -45,7 +45,7 @@ def _about(rows: Rows, selected: Selected, mode: str) -> Record:
     return {**about, "pareto": goals_record(rows, selected)} if selected.selection.objectives else about
 
 
-def _by_columns(rows: Rows, numbers: Numbers) -> model.Rows:
+def _by_columns(rows: Rows, numbers: Indices) -> model.Rows:
     def parts(size: int) -> Iterator[list[Values]]:
         for first in range(0, len(numbers), size):
             yield [_values(rows, name, numbers[first : first + size]) for name in rows.names]
@@ -53,7 +53,7 @@ def _by_columns(rows: Rows, numbers: Numbers) -> model.Rows:
     return model.Rows(rows.names, parts, lambda: tuple(_kind(rows, name) for name in rows.names))
 
 
-def _values(rows: Rows, name: str, numbers: Numbers) -> Values:
+def _values(rows: Rows, name: str, numbers: Indices) -> Values:
     if name in rows.flags:
         return Values(rows.flags[name][numbers].tolist())
     if name in rows.named:

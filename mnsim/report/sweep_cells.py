@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mnsim.explore.points import Numbers
+from mnsim.explore.points import Indices
 from mnsim.explore.rows import TEXTS, Rows, records
 from mnsim.operators.quantities import QUANTITIES
 from mnsim.units import format_binary, format_peak
@@ -39,7 +39,7 @@ def heading_of(name: str) -> str:
     return _POINT[name][0] if name in _POINT else name
 
 
-def telling(rows: Rows, name: str, numbers: Numbers | Sequence[int]) -> Show:
+def telling(rows: Rows, name: str, numbers: Indices | Sequence[int]) -> Show:
     """How a part of a point is shown: shortly, unless levels that differ would look alike."""
     values = {record[name] for record in records(rows, numbers, [name])} - {None}
     if name in TEXTS or len({shown_value(name, value) for value in values}) == len(values):

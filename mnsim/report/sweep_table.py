@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mnsim.document.blocks import Block, Column, Lines, Table, Words
 from mnsim.document.model import View
-from mnsim.explore.points import Numbers, Points, count_groups, may_share_plans
+from mnsim.explore.points import Indices, Points, count_groups, may_share_plans
 from mnsim.explore.rows import TEXTS, Rows, least, records, texts
 from mnsim.explore.select import MARK, Selected
 from mnsim.operators.quantities import QUANTITIES
@@ -59,7 +59,7 @@ def sweep_blocks(rows: Rows, selected: Selected, view: View, is_file: bool) -> S
     return [Words((_common(rows, numbers),), are_prose=True), table, Words(sentences, are_items=True, are_prose=True)]
 
 
-def _common(rows: Rows, numbers: Numbers) -> str:
+def _common(rows: Rows, numbers: Indices) -> str:
     """What is the same in all rows, in a line."""
     points = f"{rows.points.count:,} {_plural(rows.points.count, 'point')}"
     counted = f"{len(numbers):,} of {points}" if len(numbers) < rows.points.count else points
@@ -81,7 +81,7 @@ def _common(rows: Rows, numbers: Numbers) -> str:
     return f"{counted}: {', '.join([*parts, *machine])}"
 
 
-def _columns(rows: Rows, numbers: Numbers, verbose: bool) -> tuple[Column, ...]:
+def _columns(rows: Rows, numbers: Indices, verbose: bool) -> tuple[Column, ...]:
     """The parts of a point that vary, then figures; those of less use go first where there is little room.
 
     `verbose` adds the length of the program, how long each engine is busy, and the bound for the SRAM.

@@ -5,7 +5,7 @@ are shown.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnsim.explore.points import Numbers
+from mnsim.explore.points import Indices
 from mnsim.explore.rows import Rows, engine_counts, failures, least, records, with_results
 from mnsim.explore.select import MARK, Objective, Selected, equals_of, first_of, left_out
 from mnsim.program.model import EngineName
@@ -14,7 +14,7 @@ from mnsim.report.words import ENGINE_WORDS, sentence_case
 from mnsim.units import format_scaled
 
 
-def sweep_sentences(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
+def sweep_sentences(rows: Rows, selected: Selected, shown: Indices) -> list[str]:
     """Fastest and slowest, what is busiest and what bounds, the front, and what is not on it for want of a
     value.
 
@@ -84,7 +84,7 @@ def _tally(counts: Mapping[EngineName, int], does: str) -> str:
     return f"{ENGINE_WORDS[first]} {does} {_counted(counts[first], 'time')}{rest}"
 
 
-def _front(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
+def _front(rows: Rows, selected: Selected, shown: Indices) -> list[str]:
     if MARK not in rows.flags:
         return []
     marked, here = int(rows.flags[MARK].sum()), int(rows.flags[MARK][shown].sum())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mnsim.document.blocks import Block, Column, Headline, Table, Words
 from mnsim.document.model import Document, View
-from mnsim.explore.why import COSTS, SIZES, Gain, Resource, Sensitivity
+from mnsim.explore.why import COSTS, SIZES, Gain, ResourceName, Sensitivity
 from mnsim.operators import quantities
 from mnsim.operators.quantities import RESOURCES
 from mnsim.report.columns import time_unit
@@ -16,7 +16,7 @@ from mnsim.units import format_binary, format_peak, format_scaled
 _LEAST = 0.0005  # a share that prints as 0.1 %
 
 
-def _words(resource: Resource) -> quantities.Resource:
+def _words(resource: ResourceName) -> quantities.Resource:
     """What the table says of a resource."""
     found = RESOURCES[resource].resource
     assert found is not None
@@ -108,7 +108,7 @@ def _number(value: float) -> str:
     return f"{round(value, 1) + 0.0:,.1f}"  # rounding leaves no -0.0
 
 
-def _amount(resource: Resource, amount: float) -> str:
+def _amount(resource: ResourceName, amount: float) -> str:
     return format_binary(round(amount)) if resource in SIZES else format_peak(amount, RESOURCES[resource].unit)
 
 

@@ -15,7 +15,7 @@ from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import hardware_of, validate
 from mnsim.spec.records import Hardware
 from mnsim.spec.settings import KeyPath, Setting, put_values, read_data
-from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between
+from mnsim.spec.written import Kind, LevelRange, Scale, Written, level_at, levels_between
 from mnsim.units import UnitError, parse_multiplier
 
 WORDS = ("title", "external_memory.kind")  # of the hardware file: no figure depends on them
@@ -33,7 +33,7 @@ class Given(NamedTuple):
     data: Document | None = None
 
 
-Item = Given | Span
+Item = Given | LevelRange
 
 
 class Wanted(NamedTuple):
@@ -90,19 +90,19 @@ def rank(axis: Axis) -> int:
     return int(axis.is_shared)
 
 
-def items_of(written: Sequence[Written | Span]) -> list[Item]:
+def items_of(written: Sequence[Written | LevelRange]) -> list[Item]:
     """Levels of a command line."""
-    return [each if isinstance(each, Span) else Given(each) for each in written]
+    return [each if isinstance(each, LevelRange) else Given(each) for each in written]
 
 
 def count_of(items: Sequence[Item]) -> int:
     """How many levels there will be."""
-    return sum((item.size or 1) if isinstance(item, Span) else 1 for item in items)
+    return sum((item.size or 1) if isinstance(item, LevelRange) else 1 for item in items)
 
 
 def place_of(items: Sequence[Item]) -> Location:
     """Where the levels stand, from the first to the last that is in its line."""
-    places = [item.whole.place if isinstance(item, Span) else item.written.place for item in items]
+    places = [item.whole.place if isinstance(item, LevelRange) else item.written.place for item in items]
     first = places[0]
     last = next(place for place in reversed(places) if (place.file, place.line) == (first.file, first.line))
     return replace(first, length=max(1, last.column + last.length - first.column))
@@ -112,7 +112,7 @@ def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
     """Levels that are words. Raises SpecError S107 for one that is no choice, U005 for a range."""
     problems: list[MnsimError] = []
     for item in items:
-        if isinstance(item, Span):
+        if isinstance(item, LevelRange):
             problems.append(_no_range(name, item))
         elif item.written.text not in choices:
             near = did_you_mean(item.written.text, choices)
@@ -173,7 +173,7 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
     levels = tuple(chain.from_iterable(by_item))
     if key in WORDS and len(levels) > 1:
         raise SpecError("U005", f"no figure depends on '{key}'", wanted.place, "give it one value")
-    if any(isinstance(item, Span) for item in wanted.items):
+    if any(isinstance(item, LevelRange) for item in wanted.items):
         data = [f"{level} B" for level in levels]  # of all that plans depend on, only sizes have ranges
     else:
         data = [_data_of(item).data for item in wanted.items if isinstance(item, Given)]
@@ -195,7 +195,7 @@ def _validated(documents: Sequence[Document], settings: Sequence[Setting]) -> li
 def _first(wanted: Wanted) -> Given:
     """The key's first level, or its first range's first end."""
     item = wanted.items[0]
-    return Given(item.first) if isinstance(item, Span) else item
+    return Given(item.first) if isinstance(item, LevelRange) else item
 
 
 def _data_of(item: Given) -> Document:
@@ -233,23 +233,23 @@ def _twice(items: Sequence[Item], levels: Sequence[Sequence[Any]]) -> Written | 
     for item, found in zip(items, levels, strict=True):
         known = [level if isinstance(level, int | float | str | Fraction) else repr(level) for level in found]
         if not seen.isdisjoint(known):
-            return item.whole if isinstance(item, Span) else item.written
+            return item.whole if isinstance(item, LevelRange) else item.written
         seen.update(known)
     return None
 
 
-def _kind(level: Any, span: Span) -> Kind:
+def _kind(level: Any, span: LevelRange) -> Kind:
     for kind in (float, int, Fraction):
         if isinstance(level, kind) and not isinstance(level, bool):
             return kind
     raise _no_range("this", span)
 
 
-def _no_range(name: str, span: Span) -> SpecError:
+def _no_range(name: str, span: LevelRange) -> SpecError:
     return SpecError("U005", f"{name} takes words, not a range", span.whole.place, "write them with commas between")
 
 
-def _checked(span: Span, first: Fraction, last: Fraction) -> tuple[Fraction, Fraction]:
+def _checked(span: LevelRange, first: Fraction, last: Fraction) -> tuple[Fraction, Fraction]:
     """The ends, which must differ, and be above 0 on a log scale."""
     if first == last:
         raise SpecError(
@@ -262,7 +262,7 @@ def _checked(span: Span, first: Fraction, last: Fraction) -> tuple[Fraction, Fra
 
 
 def _words(items: Sequence[Item]) -> tuple[str, ...]:
-    return tuple(item.whole.text if isinstance(item, Span) else item.written.text for item in items)
+    return tuple(item.whole.text if isinstance(item, LevelRange) else item.written.text for item in items)
 
 
 def _value_at(spec: BaseModel, path: KeyPath) -> Any:

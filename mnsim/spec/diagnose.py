@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mnsim.errors import MnsimError, SpecError, did_you_mean, shown
-from mnsim.spec.document import Document, Path
+from mnsim.spec.document import Document, ValuePath
 from mnsim.spec.foreign import key_instead
 from mnsim.spec.misread import slip
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
@@ -75,9 +75,9 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
     return SpecError("S103", message, document.locate(path), remedy, key)
 
 
-def _path_in_file(loc: tuple[int | str, ...], document: Document) -> Path:
+def _path_in_file(loc: tuple[int | str, ...], document: Document) -> ValuePath:
     """pydantic's path without the names of union members, as far as the file goes."""
-    path: Path = ()
+    path: ValuePath = ()
     for part in loc:
         if (*path, part) in document.values:
             path = (*path, part)
@@ -97,6 +97,6 @@ def _siblings(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in here.model_fields.items()]
 
 
-def _inside(path: Path) -> str:
+def _inside(path: ValuePath) -> str:
     """Which section; which entry of a list, the line shows."""
     return f" in {shown(path[-1])}" if path and isinstance(path[-1], str) else ""

@@ -20,7 +20,7 @@ try:
 except ImportError:  # PyYAML without libyaml: slower, the same events
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-Path = tuple[str | int, ...]
+ValuePath = tuple[str | int, ...]
 
 MAX_TEXT_BYTES = 1_000_000
 MAX_VALUES = 50_000
@@ -68,16 +68,16 @@ class Document:
 
     text: Text
     data: Any
-    values: Mapping[Path, Location]
-    keys: Mapping[Path, Location]
+    values: Mapping[ValuePath, Location]
+    keys: Mapping[ValuePath, Location]
 
-    def locate(self, path: Path) -> Location:
+    def locate(self, path: ValuePath) -> Location:
         """The value at the path, or what holds it when there is no such value."""
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, self.text.at(0, 0))
 
-    def locate_key(self, path: Path) -> Location:
+    def locate_key(self, path: ValuePath) -> Location:
         """The key at the end of the path, or the value there when it has none."""
         return self.keys.get(path) or self.locate(path)
 
@@ -246,14 +246,14 @@ class _Builder:
     """Nodes to data, with the places; counts what aliases and merge keys expand to."""
 
     def __init__(self) -> None:
-        self.values: dict[Path, Location] = {}
-        self.keys: dict[Path, Location] = {}
+        self.values: dict[ValuePath, Location] = {}
+        self.keys: dict[ValuePath, Location] = {}
         self.problems: list[MnsimError] = []
         self.alias: Location | None = None  # the outermost alias that is being written out
         self.pairs: dict[_Node, dict[str, _Pair]] = {}  # of the mappings that were looked at
         self.merged = 0  # pairs
 
-    def build(self, node: _Node, path: Path) -> Any:
+    def build(self, node: _Node, path: ValuePath) -> Any:
         if node.target is not None:
             outer, self.alias = self.alias, self.alias or node.place
             data = self.build(node.target, path)
@@ -272,7 +272,7 @@ class _Builder:
         message = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases are written out"
         return SpecError("S006", message, self.alias or place, "use `repeat` for repeated layers")
 
-    def _build_map(self, node: _Node, path: Path) -> dict[str, Any]:
+    def _build_map(self, node: _Node, path: ValuePath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key, (key_node, value_node) in self._pairs_of(node).items():
             self.keys[(*path, key)] = key_node.place

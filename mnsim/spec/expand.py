@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
-from mnsim.spec.document import Document, Path
+from mnsim.spec.document import Document, ValuePath
 from mnsim.spec.network import TAKEN_OUT, Defaults, GroupSpec, NetworkSpec
 from mnsim.spec.records import Layer, Network
 
@@ -20,7 +20,7 @@ _PREFIXES = {
 }  # fmt: skip
 _COPIED = ("channels", "scaled", "kernel", "stride", "padding", "groups", "multiplier")
 
-Scope = tuple[tuple[Path, int], ...]  # the repeats around a layer: which one, which turn of it
+Scope = tuple[tuple[ValuePath, int], ...]  # the repeats around a layer: which one, which turn of it
 
 
 class _Draft(NamedTuple):
@@ -29,10 +29,10 @@ class _Draft(NamedTuple):
     """
 
     layer: Layer
-    path: Path
+    path: ValuePath
     scope: Scope
     written: str
-    reads: tuple[tuple[Path, str], ...]
+    reads: tuple[tuple[ValuePath, str], ...]
 
 
 def expand(spec: NetworkSpec, document: Document) -> Network:
@@ -72,7 +72,7 @@ def _take_out(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[str, 
     return tuple(kept), tuple(stands_for)
 
 
-def _drafts(items: list[Any], path: Path, scope: Scope, defaults: Defaults, document: Document) -> Iterator[_Draft]:
+def _drafts(items: list[Any], path: ValuePath, scope: Scope, defaults: Defaults, document: Document) -> Iterator[_Draft]:
     """The layers of a list of entries, blocks and repeats written out."""
     for index, item in enumerate(items):
         here = (*path, index)
@@ -84,7 +84,7 @@ def _drafts(items: list[Any], path: Path, scope: Scope, defaults: Defaults, docu
                 yield from _layers_of(item, here, inner, defaults, document.locate(here))
 
 
-def _layers_of(item: Any, path: Path, scope: Scope, defaults: Defaults, location: Location) -> Iterator[_Draft]:
+def _layers_of(item: Any, path: ValuePath, scope: Scope, defaults: Defaults, location: Location) -> Iterator[_Draft]:
     """The layer that an entry stands for, or the two of a separable block (its name is that of the
     second).
     """
@@ -94,7 +94,7 @@ def _layers_of(item: Any, path: Path, scope: Scope, defaults: Defaults, location
         layer = replace(layer, stride=layer.kernel)  # a pooling's
     name = item.name or ""
     if hasattr(item, "inputs"):
-        reads: tuple[tuple[Path, str], ...] = tuple(((*path, item.kind, place), word) for place, word in enumerate(item.inputs))
+        reads: tuple[tuple[ValuePath, str], ...] = tuple(((*path, item.kind, place), word) for place, word in enumerate(item.inputs))
     else:
         reads = (((*path, "input"), item.input),) if item.input else ()
     if item.kind == "separable":

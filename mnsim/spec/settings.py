@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mnsim.errors import Location, SpecError, did_you_mean, shown
 from mnsim.operators import quantities
-from mnsim.spec.document import Document, Path, Text, read_value
+from mnsim.spec.document import Document, Text, ValuePath, read_value
 from mnsim.spec.written import Written, part, typed
 
 KeyPath = tuple[str, ...]
@@ -120,7 +120,7 @@ def put_values(document: Document, settings: Sequence[Setting]) -> Document:
     return Document(document.text, data, values, keys)
 
 
-def _overlap(one: Path, other: Path) -> bool:
+def _overlap(one: ValuePath, other: ValuePath) -> bool:
     """Whether one is the other, or a section around it."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]

@@ -28,7 +28,7 @@ from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import load_network, read_hardware, read_text, validate
 from mnsim.spec.records import DTYPES, POLICIES, Network
 from mnsim.spec.settings import SRAM, KeyPath, check_key, read_setting, refuse_overlaps
-from mnsim.spec.written import Span, Written, read_levels, split, typed, unquoted
+from mnsim.spec.written import LevelRange, Written, read_levels, split, typed, unquoted
 
 Mode = Literal["grid", "zip", "sample"]
 CHOICES = {"dtype": DTYPES, "policy": POLICIES}
@@ -200,7 +200,7 @@ def _typed(asked: Asked) -> _Read:
         if text is not None:
             written = typed("--hw" if part == "hardware" else f"--{part}", text)
             levels = split(written) if part == "hardware" else read_levels(written)
-            parts[part] = items_of([each if isinstance(each, Span) else unquoted(each) for each in levels])
+            parts[part] = items_of([each if isinstance(each, LevelRange) else unquoted(each) for each in levels])
     settings = [read_setting(typed("--set", setting), HardwareSpec) for setting in asked.settings]
     if asked.sram is not None:
         sram = typed("--sram", asked.sram)
@@ -283,7 +283,7 @@ def _refuse_open_ranges(read: _Read, mode: Mode) -> None:
     """A range without a number of levels is for samples, alone on its axis."""
     for items in _all_items(read).values():
         for item in items:
-            if isinstance(item, Span) and item.size is None and (mode != "sample" or len(items) > 1):
+            if isinstance(item, LevelRange) and item.size is None and (mode != "sample" or len(items) > 1):
                 what = "has no number of levels" if mode != "sample" else "without a number of levels stands alone on its axis"
                 remedy = f"write {item.scale}({item.first.text}, {item.last.text}, 16)"
                 raise SpecError("U005", f"this range {what}", item.whole.place, remedy)
@@ -299,14 +299,14 @@ def _refuse_too_many(read: _Read, how: _How, most_points: int) -> None:
         raise SpecError("U007", f"{how.samples:,} points are more than {most_points:,}", how.place, "draw fewer, or say --max-points")
     if total > most_points:
         longest = _all_items(read)[max(counts, key=lambda name: counts[name])]
-        span = next((item for item in longest if isinstance(item, Span) and item.size == max(map(_size, longest))), None)
+        span = next((item for item in longest if isinstance(item, LevelRange) and item.size == max(map(_size, longest))), None)
         place = span.counted.place if span else place_of(longest)
         what = "points" if how.mode == "grid" else "levels"
         raise SpecError("U007", f"{total:,} {what} are more than {most_points:,}", place, "ask for fewer levels, or say --max-points")
 
 
 def _size(item: Item) -> int:
-    return (item.size or 1) if isinstance(item, Span) else 1
+    return (item.size or 1) if isinstance(item, LevelRange) else 1
 
 
 def _axes(read: _Read) -> tuple[Axis, ...]:
@@ -338,7 +338,7 @@ def _sources(part: str, items: Sequence[Item]) -> Axis:
     names: dict[str, str] = {}
     levels: list[Network | Document] = []
     for item in items:
-        if isinstance(item, Span):
+        if isinstance(item, LevelRange):
             raise SpecError("U005", f"{part} takes names, not a range", item.whole.place, "write them with commas between")
         source = item.written.text
         level = _load(part, item.written)
