@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from mnsim.document.blocks import Block, Column, Headline, Table, Words
 from mnsim.document.model import Document, View
-from mnsim.explore.why import COSTS, SIZES, Gain, ResourceName, Sensitivity
 from mnsim.operators import quantities
 from mnsim.operators.quantities import RESOURCES
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record, hardware_record, network_record, rows_of
 from mnsim.report.words import headline, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
+from mnsim.why import COSTS, SIZES, Gain, ResourceName, Sensitivity
 
 _LEAST = 0.0005  # a share that prints as 0.1 %
 
