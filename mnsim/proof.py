@@ -88,7 +88,7 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
     simulated, places = run(planned, progress), make_places(graph, planned.plan)
     seen = _Seen(simulated.program, _expected(graph, places, maps))
     layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)} if numbers else None
-    external = external_content(graph, places, (weights, numbers), maps[0])
+    external = external_content(graph, places, weights, numbers, maps[0])
     memories = execute(simulated.program, simulated.timeline, {EXTERNAL: external}, layers, seen.look)
     stored = [
         read(memories, region).view(wanted.dtype).reshape(wanted.shape)
@@ -107,13 +107,13 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
     )
 
 
-def external_content(graph: Graph, places: Places, store: tuple[Weights, Numbers | None], image: Array) -> Bytes:
+def external_content(graph: Graph, places: Places, weights: Weights, numbers: Numbers | None, image: Array) -> Bytes:
     """External memory before the run: the input and all weights where the program looks for them, 0xAA
     elsewhere.
     """
     content = np.full(places.external_bytes, 0xAA, np.uint8)
     content[: graph.maps[0].size_bytes] = _bytes(image)
-    for operator, parts in stored_bytes(graph, *store):
+    for operator, parts in stored_bytes(graph, weights, numbers):
         for start, part in zip((places.filters[operator.index], places.biases[operator.index]), parts, strict=True):
             content[start : start + part.size] = part
     return content

@@ -79,7 +79,7 @@ class Case:
         self.wanted = infer(graph, weights, image, numbers)
         self.layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)}
         places = make_places(graph, self.planned.plan)
-        self.external = external_content(graph, places, (weights, numbers), as_input(graph, image, numbers))
+        self.external = external_content(graph, places, weights, numbers, as_input(graph, image, numbers))
         self.program = lower(graph, self.planned.plan)
 
     def is_right(self, program: Program, bus: float = 1.0) -> bool:

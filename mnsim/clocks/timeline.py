@@ -58,13 +58,12 @@ def command_waits_s(program: Program, timeline: Timeline) -> list[dict[Cause, fl
         start = timeline.starts_s[command.id]
         data = max([next_in_line, *(timeline.ends_s[other] for other in command.depends_on if other not in command.room)])
         ready = max([data, *(timeline.ends_s[other] for other in command.room)])
-        waits.append(_split(engine, (next_in_line, data, ready, engine_free, start)))
+        waits.append(_split(engine, next_in_line, data, ready, engine_free, start))
         line[engine] = (start, timeline.ends_s[command.id])
     return waits
 
 
-def _split(engine: EngineName, times: tuple[float, float, float, float, float]) -> dict[Cause, float]:
-    next_in_line, data, ready, engine_free, start = times
+def _split(engine: EngineName, next_in_line: float, data: float, ready: float, engine_free: float, start: float) -> dict[Cause, float]:
     waits: dict[Cause, float] = {}
     if data > next_in_line:
         waits["data"] = data - next_in_line

@@ -16,6 +16,7 @@ from mnsim.reference.store import Store, filter_scales
 from mnsim.reference.weights import Weights, fold
 
 Range = tuple[float, float]
+Ranges = dict[tuple[int, str], Range]  # by a stage's map and name
 SAME_SCALE = tuple(kind for kind, rule in RULES.items() if rule.int8 == "same_scale")  # what they write are bytes that they read
 SOFTMAX_RANGE = (0.0, 255 / 256)  # a scale of 1/256: shares up to 1, which saturates
 NOISE_IMAGES = 2
@@ -38,7 +39,7 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
     """
     plain = _float_graph(graph)
     arrays = Store(plain, weights)
-    ranges: dict[tuple[int, str], Range] = {}
+    ranges: Ranges = {}
 
     def watch(operator: Operator, stage: str, result: Array) -> None:
         _widen(ranges, (operator.output, stage), result)
@@ -57,7 +58,7 @@ def _float_graph(graph: Graph) -> Graph:
     return replace(graph, dtype="float32", maps=maps, operators=tuple(wide))
 
 
-def _widen(ranges: dict[tuple[int, str], Range], key: tuple[int, str], values: Array) -> None:
+def _widen(ranges: Ranges, key: tuple[int, str], values: Array) -> None:
     low, high = ranges.get(key, (0.0, 0.0))
     ranges[key] = float(np.minimum(low, values.min())), float(np.maximum(high, values.max()))  # a NaN stays one
 
@@ -66,7 +67,7 @@ def _stage_names(operator: Operator) -> list[str]:
     return [operator.label, *(name for name, _ in vector_work(operator, ()) if name not in (operator.kind, "copy"))]
 
 
-def _map_scales(graph: Graph, ranges: dict[tuple[int, str], Range]) -> tuple[Scale, ...]:
+def _map_scales(graph: Graph, ranges: Ranges) -> tuple[Scale, ...]:
     """One scale a group of maps that must have the same."""
     leader = list(range(len(graph.maps)))
 
@@ -92,7 +93,7 @@ def _map_scales(graph: Graph, ranges: dict[tuple[int, str], Range]) -> tuple[Sca
     return tuple(scales[find(index)] for index in range(len(graph.maps)))
 
 
-def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Range]) -> list[tuple[str, Scale]]:
+def _written(operator: Operator, last: Scale, ranges: Ranges) -> list[tuple[str, Scale]]:
     """Each stage's name with the scale of what it writes, in order; the last one writes the map.
 
     What a clamp reads may have the scale of what it writes: it would cut off the rest anyway. What any
@@ -108,9 +109,7 @@ def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Rang
     return written
 
 
-def _layer(
-    graph: Graph, weights: Weights, operator: Operator, maps: tuple[Scale, ...], ranges: dict[tuple[int, str], Range]
-) -> LayerNumbers:
+def _layer(graph: Graph, weights: Weights, operator: Operator, maps: tuple[Scale, ...], ranges: Ranges) -> LayerNumbers:
     inputs = tuple(maps[source] for source in operator.inputs)
     scales = filter_scales(fold(graph, weights, operator), inputs[0])
     stages: list[StageNumbers] = []

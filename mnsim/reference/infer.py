@@ -50,7 +50,7 @@ def run(
     with np.errstate(over="ignore", invalid="ignore"):  # absurd weights give infinities, as IEEE has it, not warnings
         for operator in graph.operators:
             inputs = [maps[source] for source in operator.inputs]
-            for name, result in stages(graph, operator, inputs, (arrays[operator.index], numbers), fast):
+            for name, result in stages(graph, operator, inputs, arrays[operator.index], numbers, fast):
                 if watch:
                     watch(operator, name, result)
                 maps[operator.output] = result
@@ -70,12 +70,11 @@ def as_input(graph: Graph, image: Array, numbers: Numbers | None) -> Array:
 
 
 def stages(
-    graph: Graph, operator: Operator, inputs: Sequence[Array], stored: tuple[LayerArrays, Numbers | None], fast: bool = False
+    graph: Graph, operator: Operator, inputs: Sequence[Array], arrays: LayerArrays, numbers: Numbers | None, fast: bool = False
 ) -> Iterator[tuple[str, Array]]:
-    """Each of the operator's stages with its result, the map last. `inputs` are whole maps, `stored` its
-    weights and the numbers.
+    """Each of the operator's stages with its result, the map last. `inputs` are whole maps, `arrays` its
+    stored weights.
     """
-    arrays, numbers = stored
     layer = numbers.layers[operator.index] if numbers else None
     kernel = whole_kernel(graph, operator)
     if RULES[operator.kind].memory == "renames":
