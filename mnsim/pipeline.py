@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Planned(NamedTuple):
-    """A network's graph, the hardware that it runs on, and the plan: what every interpreter starts from."""
+    """A network's graph, its hardware, and the plan: the input of every interpreter."""
 
     graph: Graph
     hardware: Hardware
@@ -69,11 +69,9 @@ def estimate_plan(planned: Planned) -> Estimate:
 
 
 class Simulated(NamedTuple):
-    """A run: the program, when each of its commands ran, and what the analytical model says of the same
-    plan.
+    """A run: the program, the times of its commands, and the analytical model's estimate of the same plan.
 
-    `serial_policy_time_s` is what the plan of policy `serial` takes: fewer and larger commands, one at a
-    time.
+    `serial_policy_time_s` is the time of policy serial's plan: fewer and larger commands, one at a time.
     """
 
     program: "Program"
@@ -86,7 +84,7 @@ def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
     """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where
     lowering went wrong.
 
-    `progress` is told now and then how much of lowering and verifying is done, of how much.
+    `progress` is called with the work of lowering and verifying that is done, and all of it.
     """
     from mnsim.clocks.simulate import simulate  # simpy and numpy cost start-up time, which analysis does not pay
     from mnsim.lowering.lower import lower

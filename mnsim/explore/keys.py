@@ -1,4 +1,4 @@
-"""What identifies a point: a hash of all that its result depends on, and of the model that gives it."""
+"""A point's key: a hash of all that its result depends on, and of the model."""
 
 import json
 from dataclasses import asdict

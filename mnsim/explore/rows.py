@@ -1,4 +1,4 @@
-"""The rows of a sweep, one a point, kept by column: counts once for all points that share them, times in
+"""The rows of a sweep, one a point, kept by column: shared counts once for all their points, times in
 arrays.
 """
 
@@ -30,10 +30,10 @@ Shared = dict[str, Any]  # the columns that points of one plan share, by name
 
 
 class Columns(NamedTuple):
-    """The names of all columns in their order; of those that say what a point is; and of those that hold
-    times or energy.
+    """The names of all columns in their order; of those of the point's settings; and of those that hold times
+    or energy.
 
-    `varying` are the columns of the axes with several levels, `words` what a column of words can have.
+    `varying` are the columns of the axes with several levels, `words` the possible words of a column.
     """
 
     names: tuple[str, ...]
@@ -60,8 +60,8 @@ def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware],
 
 
 def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The columns that tell points apart: those of axes with several levels, and of a section's levels
-    whatever differs in them.
+    """The columns that tell points apart: axes with several levels, and the differing parts of a section's
+    levels.
     """
     found: set[str] = set()
     for axis in points.axes:
@@ -77,8 +77,8 @@ def column_of(axis: str) -> str:
 
 
 def planned_columns(points: Points, columns: Columns, group: Group, hardware: Hardware) -> Shared:
-    """What is known of a group's points before they run; swept rates are not in it. An efficiency that
-    nobody says is 1.
+    """A group's columns that are known before it runs, without swept rates. An efficiency that no file gives
+    is 1.
     """
     levels = level_values(points, group)
     network, alpha, rho = levels["network"], levels["alpha"], levels["rho"]
@@ -100,7 +100,7 @@ def planned_columns(points: Points, columns: Columns, group: Group, hardware: Ha
 
 
 def _planned(hardware: Hardware) -> Shared:
-    """What of a piece of hardware plans depend on."""
+    """The part of a piece of hardware that plans depend on."""
     return {
         **{quantity.column: amount_of(hardware, quantity) for quantity in CAPACITIES},
         "fused": "+".join(hardware.fused) or None,
@@ -108,11 +108,11 @@ def _planned(hardware: Hardware) -> Shared:
 
 
 class Rows:
-    """A row a point, filled as outcomes come; `names` are the columns that there are, in their order.
+    """A row a point, filled as outcomes come; `names` are the columns, in their order.
 
-    `shared_of` has for each point the number of what it shares with others (in `shared`), UNDONE while it
-    has not run. `times` hold NaN, and `named` (the columns that name an engine, by its number in ENGINES)
-    -1, where there is no result.
+    `shared_of` has for each point the number of its shared columns in `shared`, UNDONE while it has not run.
+    `times` hold NaN, and `named` (the columns that name an engine, by its number in ENGINES) -1, where there
+    is no result.
     """
 
     def __init__(self, points: Points, columns: Columns) -> None:
@@ -137,7 +137,7 @@ class Rows:
                 self.times[name][numbers] = outcome.times.get(name, np.nan)
 
     def share(self, columns: Shared) -> int:
-        """The number of what points share."""
+        """The place of these columns in `shared`, to which new ones are added."""
         key = tuple(columns.get(name) for name in self.names)
         if key not in self._numbers:
             self._numbers[key] = len(self.shared)
@@ -150,7 +150,7 @@ class Rows:
 
 
 def error_text(error: MnsimError) -> str:
-    """An error as a row has it: without the place in a file, which is no part of the point."""
+    """An error as a row has it: without its place in a file, which is no part of the point."""
     layer = f"layer '{error.layer}': " if isinstance(error, ShapeError) else ""
     return f"{error.code}: {layer}{error.message}"
 
@@ -193,7 +193,7 @@ def texts(rows: Rows, name: str, numbers: Indices) -> NDArray[np.object_]:
 
 
 def shared_values(rows: Rows, name: str, numbers: Indices) -> tuple[list[Any], NDArray[np.intp]]:
-    """The values of a column that these points share with others, and for each point which of them it has."""
+    """The values of a column that these points share with others, and each point's place among them."""
     needed, places = np.unique(rows.shared_of[numbers], return_inverse=True)
     return [rows.shared[number].get(name) for number in needed.tolist()], places.reshape(-1)
 
@@ -211,8 +211,8 @@ def least(rows: Rows, name: str, numbers: Indices) -> float | None:
 
 
 def engine_counts(rows: Rows, name: str, numbers: Indices) -> dict[EngineName, int]:
-    """How many of these points name each engine in a column; engines that none names are left out, those
-    that most do come first.
+    """The number of these points that name each engine in a column, the largest first; engines that none
+    names are left out.
     """
     counts = {engine: int(np.count_nonzero(rows.named[name][numbers] == place)) for place, engine in enumerate(ENGINES)}
     return {engine: counts[engine] for engine in sorted(counts, key=lambda engine: -counts[engine]) if counts[engine]}
@@ -222,7 +222,7 @@ Encode = Callable[[Any], str]
 
 
 def encoded(rows: Rows, name: str, numbers: Indices, encode: Encode) -> list[str]:
-    """A column's cells as text; what points share is encoded once."""
+    """A column's cells as text; shared values are encoded once."""
     if name in rows.flags:
         return [encode(flag) for flag in rows.flags[name][numbers].tolist()]
     if name in rows.named:

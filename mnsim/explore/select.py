@@ -1,4 +1,4 @@
-"""Which rows to show, in which order, and which to mark: conditions, the Pareto front, the first few."""
+"""The rows to show, their order, and their marks: conditions, the Pareto front, the first few."""
 
 import operator
 import re
@@ -44,7 +44,7 @@ MARK = "pareto"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A column, how to compare it, and with what: a number, a word, a flag, or None for what is missing."""
+    """A column, a comparison, and a value: a number, a word, a flag, or None for a missing value."""
 
     column: str
     compare: str
@@ -53,7 +53,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A column of which less is better, or more."""
+    """A column to minimise or maximise."""
 
     column: str
     sense: Literal["min", "max"]
@@ -61,8 +61,8 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Conditions that all must hold, objectives of the front to mark, what to sort by (else the points'
-    order), how many to keep.
+    """Conditions that all must hold, objectives of the front to mark, columns to sort by (else the points'
+    order), and the number of rows to keep.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -72,11 +72,10 @@ class Selection:
 
 
 class Selected(NamedTuple):
-    """What a selection picks: the points to show, in order; all that meet its conditions; and those that
-    the front was sought among.
+    """The points of a selection: those to show, in order; all that meet its conditions; and those among which
+    the front was sought.
 
-    `kept` are the `numbers` that there would be without `top`, `candidates` those without conditions on
-    `pareto` too.
+    `kept` are the `numbers` without `top`, `candidates` those without conditions on `pareto` too.
     """
 
     selection: Selection
@@ -86,8 +85,8 @@ class Selected(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Points that have a result, and yet no value in some of the front's columns; those that have all; how
-    many lack which column.
+    """Points that have a result but lack a value in some of the front's columns; those that have all; and the
+    number that lack each column.
     """
 
     numbers: Indices
@@ -142,7 +141,7 @@ def _objective(written: Written, columns: Columns) -> Objective:
 
 
 def _column(written: Written, columns: Columns, likely: Sequence[str] = ()) -> str:
-    """The column that is meant: by its name, or by the key of the hardware file. Raises SpecError U006."""
+    """The column of this name, or of this key of the hardware file. Raises SpecError U006."""
     name = written.text
     for meant in (name, column_of(name)):
         if meant in columns.names:
@@ -202,7 +201,7 @@ def select(rows: Rows, selection: Selection) -> Selected:
 
 
 def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Indices) -> LeftOut:
-    """Those of these points that have a result, and no value in a column of the front."""
+    """Those of these points that have a result, but lack a value in a column of the front."""
     there = with_results(rows, numbers)
     lacking = {each.column: np.isnan(_costs(rows, each, there)) for each in objectives}
     columns = {name: int(np.count_nonzero(lacks)) for name, lacks in lacking.items() if lacks.any()}
@@ -211,7 +210,7 @@ def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Indices) -> L
 
 
 def equals_of(rows: Rows, column: str, number: int, numbers: Indices) -> int:
-    """How many of these points have in a column of times what one of them has, itself left out."""
+    """The number of the other points with the same value in a column of times."""
     times = rows.times[column]
     return int(np.count_nonzero(times[numbers] == times[number])) - 1
 
@@ -222,7 +221,7 @@ def _costs(rows: Rows, objective: Objective, numbers: Indices) -> Array:
 
 
 def _holds(rows: Rows, condition: Condition, numbers: Indices) -> NDArray[np.bool_]:
-    """Where the condition holds; what is missing meets none but `= none`, and `!=` with what is there."""
+    """Where the condition holds. A missing value meets only `= none`, and `!=` with any value."""
     compare = COMPARE[condition.compare]
     if condition.column in TEXTS:
         words = texts(rows, condition.column, numbers)

@@ -1,6 +1,4 @@
-"""From a network to its graph: width and resolution multipliers applied, shapes inferred, operations
-counted.
-"""
+"""A network becomes its graph: multipliers applied, shapes inferred, operations counted."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -68,14 +66,12 @@ def _exact(name: str, multiplier: Fraction | float) -> Fraction:
 
 
 def scale_extent(extent: int, rho: Fraction) -> int:
-    """The input's rows or columns at rho; 0 where nothing is left of them."""
+    """The input's rows or columns at rho; 0 where none is left."""
     return round(rho * extent)
 
 
 def _scale_input(shape: Shape, rho: Fraction) -> Shape:
-    """The input at rho. Raises SpecError S104 where its rows or columns round to 0: from half a one
-    downwards.
-    """
+    """The input at rho. Raises SpecError S104 where its rows or columns round to 0, as 0.5 does."""
     height, width, channels = shape
     scaled = scale_extent(height, rho), scale_extent(width, rho)
     if 0 not in scaled:

@@ -1,9 +1,7 @@
-"""The verifier: whether a program keeps the promises of its own regions, however long each of its commands
-takes.
+"""The verifier: whether a program keeps the promises of its own regions, for any durations of its commands.
 
-It is written from the data model alone, apart from whatever makes programs. First every command's form is
-checked; then the commands are gone through in their order, knowing which value lies in every byte and who
-used that byte last.
+It is written from the data model alone, apart from the compiler. First the form of every command is
+checked. Then the commands run in order, with the value in every byte and the last users of that byte.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,7 +21,7 @@ from mnsim.program.model import EngineName, Load, Memory, Program, Region, Store
 from mnsim.program.progress import Progress, telling, untold
 from mnsim.spec.records import SRAM, Hardware, memories_of
 
-NOTHING = -1  # no value; nobody's byte
+NOTHING = -1  # no value; a byte without an owner
 GIVEN = -2  # a byte of the inputs or weights
 
 Ended = tuple[int, ...]  # for each engine, how many commands of its queue have ended for sure
@@ -31,8 +29,8 @@ Ended = tuple[int, ...]  # for each engine, how many commands of its queue have 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a right program amounts to: its commands, the bytes that cross the bus, and the bytes of SRAM
-    that are ever written.
+    """The size of a right program: its commands, the bytes that cross the bus, and the bytes of SRAM ever
+    written.
     """
 
     commands: int
@@ -71,7 +69,7 @@ def check(program: Program, hardware: Hardware, progress: Progress = untold) -> 
 
 
 class _Held(NamedTuple):
-    """What lies in a memory outside, and the inputs and weights that did from the start."""
+    """The bytes of a memory outside, and the inputs and weights that lie there from the start."""
 
     bytes: "_Bytes"
     given: "_Given"
@@ -93,8 +91,8 @@ def _outside(program: Program, memory: Memory, others: Sequence[Sequence[int]]) 
 
 
 class _Given:
-    """The inputs and weights that lie in one piece, in order: a load from inside of one needs no look at
-    single bytes.
+    """The inputs and weights that lie in one piece, in order: a load from inside of one is checked without a
+    look at single bytes.
     """
 
     def __init__(self, program: Program, memory: Memory) -> None:
@@ -114,8 +112,8 @@ class _Given:
         return self.pieces[place] if place >= 0 and region.end <= self.pieces[place].end else None
 
     def within(self, intervals: Iterable[tuple[int, int]]) -> Iterator[Region]:
-        """The parts of the pieces that lie in the intervals: weights can be far larger than what is
-        watched.
+        """The parts of the pieces that lie in the intervals: weights can be far larger than the watched
+        bytes.
         """
         for start, end in intervals:
             for place in range(max(0, bisect_right(self.starts, start) - 1), bisect_left(self.starts, end)):
@@ -126,8 +124,8 @@ class _Given:
 
 
 def _watched(program: Program, memory: Memory, given: _Given) -> set[Runs]:
-    """The runs in a memory outside whose bytes are followed one by one: what is stored, and what is
-    loaded from there.
+    """The runs in a memory outside whose bytes are followed one by one: those that are stored, or loaded from
+    there.
     """
     regions = [*(region for region in program.outputs if region.memory == memory), *given.scattered]
     for command in program.commands:
@@ -139,8 +137,8 @@ def _watched(program: Program, memory: Memory, given: _Given) -> set[Runs]:
 
 
 class _Turn(NamedTuple):
-    """A command about to run: its engine, what has ended for sure by then, and what each engine has taken
-    so far (itself included).
+    """A command about to run: its engine, the commands that have ended for sure by then, and each engine's
+    queue so far (itself included).
     """
 
     command: int
@@ -157,7 +155,7 @@ def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: 
     """
     numbers = {name: number for number, name in enumerate(engines)}
     queues: tuple[list[int], ...] = tuple([] for _ in numbers)
-    ends: list[Ended] = []  # what has ended when a command has
+    ends: list[Ended] = []  # by command the commands that have ended when it has
     for command in telling(program.commands, progress):
         engine = numbers[engine_of(command)]
         queue = queues[engine]
@@ -179,7 +177,7 @@ def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: 
 
 
 class _Bytes:
-    """What lies in each atom of a memory, and for each engine the last place in its queue that wrote the
+    """The value in each atom of a memory, and for each engine the last place in its queue that wrote the
     atom, or used it at all.
 
     Places count from 1. Earlier uses need no record: when an engine's later command has ended, so have its
@@ -218,8 +216,8 @@ class _Bytes:
         return found
 
     def lay_out(self, given: Iterable[Region], outputs: Iterable[Region]) -> None:
-        """Put inputs and weights where they lie, and note whose bytes those and the outputs are. Raises
-        ProgramError if some overlap.
+        """Put inputs and weights where they lie, and note the owner of their bytes, and of the outputs'.
+        Raises ProgramError if some overlap.
         """
         owners = (*((region, GIVEN) for region in given), *((region, region.data) for region in outputs))
         for region, owner in owners:
@@ -239,9 +237,7 @@ class _Bytes:
             raise ProgramError(command, f"{shown(region)} {verb} value {region.data}, but {held} at byte {byte}")
 
     def read(self, region: Region, turn: _Turn) -> None:
-        """Read a region. Raises ProgramError if it holds another value, or if what writes it may not have
-        ended.
-        """
+        """Read a region. Raises ProgramError if it holds another value, or its writer may not have ended."""
         self.expect(turn.command, region, "is read for")
         place = self.places[runs_of(region)]
         writers = self.writers.get(region.data)
@@ -251,7 +247,7 @@ class _Bytes:
         self.used[turn.engine][place] = len(turn.queues[turn.engine])
 
     def write(self, region: Region, turn: _Turn, alone: bool) -> None:
-        """Write a region. Raises ProgramError if it may not be written, or if what used its bytes before
+        """Write a region. Raises ProgramError if it may not be written, or if an earlier user of its bytes
         may not have ended.
         """
         place, engine, position = self.places[runs_of(region)], turn.engine, len(turn.queues[turn.engine])

@@ -1,4 +1,4 @@
-"""The form of a program: what each command says of itself, checked without regard to the others' effects."""
+"""The form of a program: each command by itself, without the effects of the others."""
 
 from collections.abc import Mapping
 from math import prod
@@ -84,9 +84,7 @@ def _check_waits(place: int, command: Command) -> None:
 
 
 def _check_region(command: int, region: Region, sizes: Mapping[Memory, int], known: dict[Memory, set[Runs]]) -> None:
-    """Check that a region lies inside its memory, and remember its runs: most regions have some that
-    were seen before.
-    """
+    """Check that a region lies inside its memory. Its runs are remembered: most regions repeat some."""
     if not 0 <= region.data < MOST_VALUES:
         raise ProgramError(command, f"{shown(region)} has value {region.data}: numbers are 0 to {MOST_VALUES - 1}")
     place = runs_of(region)
@@ -103,7 +101,7 @@ def _check_region(command: int, region: Region, sizes: Mapping[Memory, int], kno
 
 
 def _check_work(place: int, command: Command) -> None:
-    """Check that a command does something, and that its regions have the sizes of it."""
+    """Check that a command does something, and that its regions have the sizes of its work."""
     match command:
         case Load() | Store():
             read, written = (sum([region.size_bytes for region in regions]) for regions in (command.reads, command.writes))
@@ -143,7 +141,7 @@ def _check_kernel(place: int, command: Matrix | Vector) -> None:
 
 
 def _operand_bytes(kernel: Kernel, name: str, on_matrix: bool) -> int | None:
-    """An operand's bytes by the kernel's shapes; None where those do not tell."""
+    """An operand's bytes by the kernel's shapes; None where those do not say."""
     element_bytes = ELEMENT_BYTES[kernel.dtype]
     if name == "output":
         return prod(kernel.output_shape) * (PARTIAL_SUM_BYTES if kernel.partial else element_bytes)

@@ -17,7 +17,7 @@ from mnsim.reference.weights import Weights, fold
 
 Range = tuple[float, float]
 Ranges = dict[tuple[int, str], Range]  # by a stage's map and name
-SAME_SCALE = tuple(kind for kind, rule in RULES.items() if rule.int8 == "same_scale")  # what they write are bytes that they read
+SAME_SCALE = tuple(kind for kind, rule in RULES.items() if rule.int8 == "same_scale")  # their outputs are bytes of their inputs
 SOFTMAX_RANGE = (0.0, 255 / 256)  # a scale of 1/256: shares up to 1, which saturates
 NOISE_IMAGES = 2
 
@@ -32,10 +32,10 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
     """The quantisation of an int8 graph: ranges of the float32 reference over the images, or over seeded
     noise without any.
 
-    Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of
-    a concat, and both sides of a flatten and of a maximum. What a clamp follows (relu) is quantised to the
-    clamp's range at once, what anything else follows to its own. Raises ValueError when a range is not
-    finite, and as `infer` does.
+    Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of a
+    concat, and both sides of a flatten and of a maximum. The input of a clamp (relu) is quantised to the
+    clamp's range at once, any other stage's input to its own. Raises ValueError when a range is not finite,
+    and as `infer` does.
     """
     plain = _float_graph(graph)
     arrays = Store(plain, weights)
@@ -68,7 +68,7 @@ def _stage_names(operator: Operator) -> list[str]:
 
 
 def _map_scales(graph: Graph, ranges: Ranges) -> tuple[Scale, ...]:
-    """One scale a group of maps that must have the same."""
+    """The scale of each map; maps that must have the same scale form a group."""
     leader = list(range(len(graph.maps)))
 
     def find(index: int) -> int:
@@ -94,10 +94,10 @@ def _map_scales(graph: Graph, ranges: Ranges) -> tuple[Scale, ...]:
 
 
 def _written(operator: Operator, last: Scale, ranges: Ranges) -> list[tuple[str, Scale]]:
-    """Each stage's name with the scale of what it writes, in order; the last one writes the map.
+    """Each stage's name with the scale of its output, in order; the last one writes the map.
 
-    What a clamp reads may have the scale of what it writes: it would cut off the rest anyway. What any
-    other stage reads has its own.
+    The input of a clamp may have the scale of its output: values beyond are cut off anyway. The input of any
+    other stage has its own.
     """
     written: list[tuple[str, Scale]] = []
     follower = ""

@@ -56,7 +56,7 @@ def run(
                 maps[operator.output] = result
             for source in operator.inputs:
                 if last_use[source] == operator.index:
-                    maps.pop(source, None)  # nobody reads it again
+                    maps.pop(source, None)  # this was its last reader
     return tuple(maps[index] for index in graph.outputs)
 
 

@@ -1,7 +1,7 @@
 """Network operators on arrays in height x width x channels, whole maps or tiles of them.
 
-A kernel pads what it is told to pad, (top, bottom, left, right), so a tile and a whole map are the same to
-it. Those of the matrix unit return accumulators, to which nothing has been rounded yet:
+A kernel pads by its window's (top, bottom, left, right), so a tile and a whole map are the same to it.
+Kernels of the matrix unit return accumulators, which have not been rounded:
 
     input int8 (and its zero point)     int32, exact; wraps as hardware's would from about 66,000 terms on
     input float64                       float64
@@ -9,7 +9,7 @@ it. Those of the matrix unit return accumulators, to which nothing has been roun
 
 NumPy has no BLAS for integers. A float32 holds every integer up to 2^24, so that products of two int8
 values (up to 2^14) are summed exactly in any order while there are at most 1024 of them; longer sums are
-cut into pieces of that many.
+cut into pieces of 1024.
 
 Filters of a narrower type than x's (float32 beside float64, and int8, which is computed in floats) are
 widened some output channels at a time: those of a whole layer can take a gigabyte.

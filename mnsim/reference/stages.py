@@ -93,13 +93,13 @@ def add_start(sums: Array, start: Array | None) -> Array:
 
 
 def partial(sums: Array) -> Array:
-    """What is stored of sums that are not complete: int32, or rounded to float32."""
+    """Incomplete sums as stored: int32, or rounded to float32."""
     return sums if sums.dtype == np.int32 else _rounded(sums)
 
 
 def finish(sums: Array, numbers: StageNumbers | None, channels: Pair) -> Array:
-    """What is stored of complete sums: requantised to int8 by the multipliers of channels [c0, c1), or
-    rounded to float32.
+    """Complete sums as stored: requantised to int8 by the multipliers of channels [c0, c1), or rounded to
+    float32.
     """
     if numbers is None:
         return sums if sums.dtype == np.float32 else _rounded(sums)
@@ -141,7 +141,7 @@ def _same_kind(x: Array, numbers: StageNumbers | None) -> None:
 
 
 def _rounded(values: Array) -> NDArray[np.float32]:
-    """To float32, with zero for -0.0; in place where `values` are float32, for they are nobody else's."""
+    """To float32, with zero for -0.0. Overwrites float32 `values`: callers pass arrays of their own."""
     rounded = values.astype(np.float32, copy=False)
     return np.add(rounded, np.float32(0), out=rounded)
 
@@ -163,7 +163,7 @@ def _float_vector(kernel: Kernel, inputs: Sequence[Array]) -> Array:
 
 
 def float_kernel(operation: str) -> Callable[..., Array]:
-    """The kernel of an operation on floats. Raises ValueError for what does not run on the vector unit."""
+    """The kernel of an operation on floats. Raises ValueError for one that is not the vector unit's."""
     if operation not in VECTOR_KINDS or not hasattr(kernels, operation):
         raise ValueError(f"{operation} does not run on the vector unit")
     found: Callable[..., Array] = getattr(kernels, operation)

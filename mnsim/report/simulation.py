@@ -49,7 +49,7 @@ def simulation_record(simulated: Simulated) -> Record:
 
 
 def sram_of(simulated: Simulated) -> Occupancy:
-    """How much of the SRAM is in use over the run."""
+    """The SRAM in use over the run."""
     return occupancy(simulated.program, simulated.timeline)
 
 
@@ -58,8 +58,8 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _layers(simulated: Simulated) -> list[Record]:
-    """One record a layer, in the network's order. A layer without commands takes no time, when the last of
-    its inputs is there.
+    """One record a layer, in the network's order. A layer without commands starts and ends when its last
+    input is there.
     """
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     graph, times = estimate.graph, layer_schedules(program, timeline)
@@ -107,6 +107,6 @@ def layer_rows(record: Mapping[str, Any]) -> list[Record]:
 
 
 def total_row(record: Mapping[str, Any]) -> Record:
-    """A run in one flat row: its policy, its totals, and what each engine does."""
+    """A run in one flat row: its policy, its totals, and the times of each engine."""
     engines = {f"{engine}_{key}": value for engine, found in record["engines"].items() for key, value in found.items()}
     return {"policy": record["policy"], **record["total"], **engines}

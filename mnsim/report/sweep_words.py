@@ -1,6 +1,4 @@
-"""What stands out in a sweep, in words: of all points that ran or that `--where` keeps, however few of them
-are shown.
-"""
+"""A sweep in sentences: about all points that ran or that `--where` keeps, also those that are not shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +13,8 @@ from mnsim.units import format_scaled
 
 
 def sweep_sentences(rows: Rows, selected: Selected, shown: Indices) -> list[str]:
-    """Fastest and slowest, what is busiest and what bounds, the front, and what is not on it for want of a
-    value.
+    """The fastest and the slowest point, the busiest engines and the bounds, the front, and the points that
+    lack a value for it.
 
     They speak of the points that meet the conditions. `shown` are those in the table, which may be fewer.
     """
@@ -56,7 +54,7 @@ def _extremes(rows: Rows, selected: Selected) -> list[str]:
 
 
 def _where(rows: Rows, number: int, selected: Selected, apart: Sequence[int]) -> str:
-    """What tells a point from those `apart`, and how many others take the same time."""
+    """The values that tell a point from those `apart`, and the number of others with the same time."""
     varying = rows.columns.varying
     record: Mapping[str, Any] = records(rows, [number], rows.point_names)[0]
     words = ", ".join(f"{heading_of(name)} {telling(rows, name, apart)(record[name]) or 'none'}" for name in varying)
@@ -101,8 +99,8 @@ def _front(rows: Rows, selected: Selected, shown: Indices) -> list[str]:
 
 
 def not_compared_sentences(rows: Rows, selected: Selected) -> list[str]:
-    """How many points with a result the front leaves out, for want of what, and whether the fastest is one of
-    them.
+    """The number of points with a result that the front leaves out, the columns that they lack, and whether
+    the fastest is one of them.
     """
     if not selected.selection.objectives:
         return []
@@ -118,15 +116,15 @@ def not_compared_sentences(rows: Rows, selected: Selected) -> list[str]:
 
 
 def failed_sentence(rows: Rows) -> str:
-    """How many points failed, and how the first did."""
+    """The number of points that failed, and the first error."""
     failed = failures(rows)
     first = records(rows, failed[:1])[0]
     return f"{len(failed):,} of {rows.points.count:,} points failed, the first with {first['error']}"
 
 
 def goals_record(rows: Rows, selected: Selected) -> dict[str, Any]:
-    """The front as data: what it is for, how many points were compared, and how many not for want of which
-    column.
+    """The front as data: its objectives, the number of points compared, and of those left out by the column
+    that they lack.
     """
     objectives: Sequence[Objective] = selected.selection.objectives
     found = left_out(rows, objectives, selected.candidates)

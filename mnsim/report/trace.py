@@ -33,7 +33,7 @@ BEGIN, FLOW_IN, FLOW_OUT, END = range(4)  # a command's events of one tick stand
 
 
 class Arrow(NamedTuple):
-    """From a command to one that uses what it moved."""
+    """From a command to one that uses the bytes that it moved."""
 
     source: int
     target: int
@@ -67,11 +67,11 @@ class Slices:
 
 
 def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns") -> Iterator[str]:
-    """The trace in pieces, an event on a line of its own, in order of time: what each engine does, and how
-    full the SRAM is.
+    """The trace in pieces, an event on a line of its own, in order of time: the engines' commands, and the
+    bytes of SRAM in use.
 
     Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1
-    ns, for exact ones. Arrows lead from each load to its first user and from each store to the loads that
+    ns, for exact times. Arrows lead from each load to its first user, and from each store to the loads that
     bring it back.
     """
     about = {"network": name, "policy": program.policy, "sram_bytes": program.memories[SRAM], "time": SCALES[unit]}
@@ -97,12 +97,12 @@ def _heads(tracks: Mapping[EngineName, int], name: str) -> Iterator[str]:
 
 
 def _ticks(times_s: Sequence[float], unit: Unit) -> list[int]:
-    """Moments on the trace's clock: the same for the same time, never in another order."""
+    """Times on the trace's clock: equal times are one tick, and the order stays."""
     return [round(time * TICKS_PER_S[unit]) for time in times_s]
 
 
 def _engines(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
-    """What the engines do, and the arrows: ticks and events, in order."""
+    """The engines' commands and the arrows: ticks and events, in order."""
     slices = _slices(program, timeline, unit)
     arrows, operands = _arrows(program, timeline)
     rows = rows_of(program, detailed=True)
@@ -121,13 +121,13 @@ def _slices(program: Program, timeline: Timeline, unit: Unit) -> Slices:
 
 
 def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int, str]]:
-    """All arrows, in order of their targets' starts; and for the loads what their first user takes it for
-    (input, filters, ...).
+    """All arrows, in order of their targets' starts; and for the loads the operand (input, filters, ...) of
+    their first user.
     """
     arrows: list[Arrow] = []
     operands: dict[int, str] = {}
-    unused: dict[int, list[tuple[Region, int]]] = {}  # by value what was loaded and by whom, until it is used
-    stored: dict[int, tuple[Space, Log]] = {}  # by value where it lies, and who stored what of it
+    unused: dict[int, list[tuple[Region, int]]] = {}  # by value the regions loaded and their commands, until used
+    stored: dict[int, tuple[Space, Log]] = {}  # by value its bytes, and the stores of them
     for number in sorted(range(len(program.commands)), key=lambda number: (timeline.starts_s[number], number)):
         command = program.commands[number]
         for place, region in enumerate(command.reads):
@@ -166,7 +166,7 @@ def _events(slices: Slices, arrows: Sequence[Arrow]) -> list[Event]:
 
 
 def _record(command: Command, row: Row, operand: str | None, timeline: Timeline) -> Record:
-    """What a slice shows: its name, its category, and its arguments."""
+    """A slice's name, category and arguments."""
     kind = kind_of(command)
     reads, _, writes = row.regions.partition(" -> ")
     return {
@@ -188,7 +188,7 @@ def _record(command: Command, row: Row, operand: str | None, timeline: Timeline)
 
 
 def _name(command: Command, operand: str | None) -> str:
-    """What is done, in few words: load pw1 filters, pw1 pointwise, store pw1."""
+    """A command in few words: load pw1 filters, pw1 pointwise, store pw1."""
     match command:
         case Load() | Store():
             words = [kind_of(command), command.layer, operand or ""]
@@ -212,8 +212,8 @@ def _mark(event: Event, track: int, arrows: Sequence[Arrow]) -> str:
 
 
 def _counter(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
-    """The bytes in use: ticks and events, in order. All of a tick are kept: the last is what lasts, but
-    another may be the peak.
+    """The bytes in use: ticks and events, in order. All events of a tick are kept, for the peak may not be
+    the last.
     """
     used = occupancy(program, timeline)
     for tick, size in zip(_ticks(used.times_s, unit), used.in_use_bytes, strict=True):

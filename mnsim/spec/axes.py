@@ -58,11 +58,10 @@ class Between:
 class Axis:
     """What varies: a part of a point, and its levels.
 
-    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words`
-    the levels as written. `data` is what goes into the hardware file for each level; of a rate, whose
-    levels are its numbers, only for the first. `between` is set where a sample is to draw the levels;
-    `levels` and `data` have the range's two ends until then. `twice` is the first level that stands for
-    the second time.
+    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words` the
+    levels as written. `data` has the hardware file's value of each level; of a rate, whose levels are its
+    numbers, only that of the first. `between` is set where a sample is to draw the levels; `levels` and
+    `data` have the range's two ends until then. `twice` is the first level that is listed twice.
     """
 
     name: str
@@ -75,15 +74,13 @@ class Axis:
 
     @property
     def is_shared(self) -> bool:
-        """Whether levels may have one plan: hardware files, and sections without anything on which plans
-        depend.
-        """
+        """Whether levels may have one plan: hardware files, and sections that no plan depends on."""
         return self.name == "hardware" or self.name in SECTIONS
 
 
 def rank(axis: Axis) -> int:
-    """Rates come last; before them what has no say in plans, or not always: sections of rates, hardware.
-    So plans that are alike follow one another.
+    """The order of axes: rates last, and before them hardware files and sections of rates, which plans need
+    not depend on. So points with one plan follow one another.
     """
     if rate_column(axis.name) is not None:
         return 2
@@ -101,7 +98,7 @@ def count_of(items: Sequence[Item]) -> int:
 
 
 def place_of(items: Sequence[Item]) -> Location:
-    """Where the levels stand, from the first to the last that is in its line."""
+    """The place of the levels, from the first to the last in the same line."""
     places = [item.whole.place if isinstance(item, LevelRange) else item.written.place for item in items]
     first = places[0]
     last = next(place for place in reversed(places) if (place.file, place.line) == (first.file, first.line))
@@ -109,7 +106,7 @@ def place_of(items: Sequence[Item]) -> Location:
 
 
 def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
-    """Levels that are words. Raises SpecError S107 for one that is no choice, U005 for a range."""
+    """Levels that are words. Raises SpecError S107 for a word that is not a choice, U005 for a range."""
     problems: list[MnsimError] = []
     for item in items:
         if isinstance(item, LevelRange):
@@ -125,8 +122,8 @@ def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
 
 
 def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
-    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for one that cannot be, U005
-    for a range without levels.
+    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for a number that is no
+    multiplier, U005 for a range without levels.
     """
 
     def read(item: Given) -> Fraction:
@@ -140,10 +137,8 @@ def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
 
 
 def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> list[Axis]:
-    """The axes of the hardware file's keys, each level checked in each of the documents, with the other
-    keys at their first level.
-
-    Raises SpecError with all that is wrong, each at its place.
+    """The axes of the hardware file's keys. Each level is checked in each of the documents, with the other
+    keys at their first level. Raises SpecError with all problems, each at its place.
     """
     firsts = [Setting(each.path, each.place, _data_of(_first(each)), _first(each).written.place) for each in wanted]
     _validated(documents, firsts)
@@ -277,7 +272,7 @@ def _value_at(spec: BaseModel, path: KeyPath) -> Any:
 
 
 def drawn(axis: Axis, shares: Sequence[float]) -> Axis:
-    """The axis with levels drawn from its range, at these shares of the way from end to end."""
+    """The axis with levels drawn from its range, at these shares of the distance from end to end."""
     if axis.between is None:
         return axis
     scale, first, last, kind = axis.between.scale, axis.between.first, axis.between.last, axis.between.kind

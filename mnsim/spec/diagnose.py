@@ -11,7 +11,7 @@ from mnsim.spec.foreign import key_instead
 from mnsim.spec.misread import slip
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
 
-# Errors of what was to be a key, a list, a mapping or a layer.
+# Errors where a key, a list, a mapping or a layer was expected.
 _NO_TEXT = (
     "extra_forbidden",
     "list_type",
@@ -30,7 +30,7 @@ def problems(error: ValidationError, document: Document, model: type[BaseModel])
 
 
 def _misread(details: ErrorDetails, document: Document, problem: SpecError) -> SpecError:
-    """The problem, or the missing colon, space or dash that is behind it."""
+    """The problem, or the missing colon, space or dash behind it."""
     key = details.get("ctx", {}).get("key")
     written = details["loc"][-1] if details["type"] == "extra_forbidden" else key or details["input"]
     place = problem.location
@@ -76,7 +76,7 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
 
 
 def _path_in_file(loc: tuple[int | str, ...], document: Document) -> ValuePath:
-    """pydantic's path without the names of union members, as far as the file goes."""
+    """pydantic's path without the names of union members, as far as the file has it."""
     path: ValuePath = ()
     for part in loc:
         if (*path, part) in document.values:
@@ -98,5 +98,5 @@ def _siblings(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
 
 
 def _inside(path: ValuePath) -> str:
-    """Which section; which entry of a list, the line shows."""
+    """The section in words; an entry of a list is seen in its line."""
     return f" in {shown(path[-1])}" if path and isinstance(path[-1], str) else ""

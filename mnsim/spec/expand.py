@@ -1,5 +1,5 @@
-"""From what a network file says to its list of layers: defaults applied, blocks and repeats written out,
-names given.
+"""A network file's entries become its layers: defaults applied, blocks and repeats written out, names
+given.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from mnsim.spec.records import Layer, Network
 
 INPUT = "input"  # the name of the network's input
 MAX_LAYERS = 10_000
-MOST_HINTS = 100  # that are looked for among the names of all layers
+MOST_HINTS = 100  # unknown names for which similar ones are looked for
 MOST_NAMED = 6  # layers of a cycle in a message
 _PREFIXES = {
     "depthwise": "dw", "dense": "fc", "max_pool": "pool", "avg_pool": "pool", "global_avg_pool": "pool", "global_max_pool": "pool",
@@ -58,8 +58,8 @@ def expand(spec: NetworkSpec, document: Document) -> Network:
 
 
 def _take_out(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
-    """The layers that do something at inference, and the names of the others: whoever read one of those
-    reads what it read.
+    """The layers that do something at inference, and the names of the others, whose readers read their inputs
+    instead.
     """
     stands_for: dict[str, str] = {}
     kept = []
@@ -147,8 +147,8 @@ def _duplicates(drafts: list[_Draft], names: list[str], document: Document) -> l
 
 
 def _connect(drafts: list[_Draft], names: list[str], document: Document, problems: list[MnsimError]) -> tuple[Layer, ...]:
-    """The layers with their names and the names of their inputs; what cannot be connected is added to the
-    problems.
+    """The layers with their names and the names of their inputs. Problems are added for inputs that are not
+    there.
     """
     order = {name: index for index, name in reversed(list(enumerate(names)))}
     scoped = {(draft.written, draft.scope): name for draft, name in zip(drafts, names, strict=True) if draft.written}
@@ -172,8 +172,8 @@ def _connect(drafts: list[_Draft], names: list[str], document: Document, problem
 
 
 def _resolve(word: str, scope: Scope, scoped: Mapping[tuple[str, Scope], str], order: Mapping[str, int]) -> str | None:
-    """The full name that a word means: the layer of that name in the same turn of the nearest repeat, else
-    a full name.
+    """The full name behind a word: the layer of that name in the same turn of the nearest repeat, else a full
+    name.
     """
     for depth in range(len(scope), -1, -1):
         if (word, scope[:depth]) in scoped:
@@ -196,7 +196,7 @@ def _out_of_order(reader: str, read: str, edges: Mapping[str, tuple[str, ...]], 
 
 
 def _trail(start: str, goal: str, edges: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The layers from start to goal along what each reads, both ends included; empty when there is no way."""
+    """The layers from start to goal, each a reader of the next, both ends included; empty without a way."""
     came_from = {start: ""}
     queue = [start]
     for name in queue:

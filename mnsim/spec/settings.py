@@ -91,9 +91,9 @@ def refuse_overlaps(wanted: Sequence[tuple[KeyPath, Written]]) -> None:
 
 
 def read_data(written: Written) -> Document:
-    """A value as YAML data, with the places that its parts have where it was written."""
+    """A value as YAML data, with the places of its parts where it was written."""
     place = written.place
-    padded = " " * (place.column - 1) + written.text  # so that columns are those of what was typed
+    padded = " " * (place.column - 1) + written.text  # so that columns are those of the typed text
     found = read_value(Text(place.file, padded, (place.text, *written.text.split("\n")[1:])))
     if place.line == 1:
         return found
@@ -121,7 +121,7 @@ def put_values(document: Document, settings: Sequence[Setting]) -> Document:
 
 
 def _overlap(one: ValuePath, other: ValuePath) -> bool:
-    """Whether one is the other, or a section around it."""
+    """Whether the paths are equal, or one is a section around the other."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
 

@@ -22,8 +22,8 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 class Written:
     """A text, and the place of its first character.
 
-    `is_source` says that the text stands there letter for letter; of one that does not (with escapes, or
-    folded) parts have its place.
+    `is_source` says that the text stands there letter for letter. Otherwise (escapes, folded lines) its parts
+    have the place of the whole.
     """
 
     text: str
@@ -45,7 +45,7 @@ class LevelRange(NamedTuple):
 
 
 def typed(option: str, text: str) -> Written:
-    """What was typed for an option."""
+    """The text typed for an option."""
     first = text.partition("\n")[0]
     return Written(text, Location(option, 1, 1, first, max(1, len(first))), "\n" not in text)
 
@@ -61,7 +61,7 @@ def part(written: Written, start: int, end: int) -> Written:
 
 
 def unquoted(written: Written) -> Written:
-    """What stands between quotes, if they enclose all of it."""
+    """The text between quotes, if they enclose all of it."""
     text = written.text
     enclosed = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
     return part(written, 1, len(text) - 1) if enclosed else written
