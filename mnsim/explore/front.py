@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.explore.points import Array
+from mnsim.clocks.recurrence import Array
 
 SMALL = 1 << 14  # comparisons that are made one by one
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mnsim.clocks.recurrence import Array
 from mnsim.explore.evaluate import Structure
-from mnsim.explore.points import Array
 from mnsim.explore.version import model_version
 from mnsim.operators import quantities
 from mnsim.operators.quantities import kind_column

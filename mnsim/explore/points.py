@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.recurrence import Array
 from mnsim.operators.quantities import rate_column
 from mnsim.spec.axes import Axis, drawn
 from mnsim.spec.sweep import Sweep
 
 Indices = NDArray[np.int64]
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.recurrence import Array
 from mnsim.errors import MnsimError, ShapeError
 from mnsim.explore.evaluate import COUNTS, NAMED, TIMES, Fidelity, Outcome
-from mnsim.explore.points import Array, Group, Indices, Points, level_values, places_of
+from mnsim.explore.points import Group, Indices, Points, level_values, places_of
 from mnsim.operators.quantities import CAPACITIES, EFFICIENCIES, RATES, rate_column
 from mnsim.papers.accuracy import published_accuracy
 from mnsim.program.model import ENGINES, EngineName

@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.recurrence import Array
 from mnsim.errors import SpecError, did_you_mean, shown
 from mnsim.explore.front import front
-from mnsim.explore.points import Array, Indices
+from mnsim.explore.points import Indices
 from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, texts, with_results
 from mnsim.spec.written import Written, part, split, typed, unquoted
 from mnsim.units import ENERGY, ENERGY_PER_BYTE, ENERGY_PER_FLOP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity

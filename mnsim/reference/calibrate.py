@@ -12,7 +12,7 @@ from mnsim.reference.infer import run
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import LayerNumbers, Numbers, Scale, StageNumbers, exponentials, multipliers_of, scale_of
 from mnsim.reference.stages import ACTIVATIONS, activation_table
-from mnsim.reference.store import Store, filter_scales
+from mnsim.reference.store import StoredArrays, filter_scales
 from mnsim.reference.weights import Weights, fold
 
 Range = tuple[float, float]
@@ -38,7 +38,7 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
     and as `infer` does.
     """
     plain = _float_graph(graph)
-    arrays = Store(plain, weights)
+    arrays = StoredArrays(plain, weights)
     ranges: Ranges = {}
 
     def watch(operator: Operator, stage: str, result: Array) -> None:

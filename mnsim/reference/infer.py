@@ -11,7 +11,7 @@ from mnsim.operators.table import RULES
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Numbers, quantise
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, whole_kernel
-from mnsim.reference.store import LayerArrays, Store, require
+from mnsim.reference.store import LayerArrays, StoredArrays, require
 from mnsim.reference.weights import Weights
 
 OnStage = Callable[[Operator, str, Array], None]
@@ -27,22 +27,22 @@ def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None 
     last one is the operator's map. Raises ValueError for an image of another shape, for weights that do
     not fit the graph, and for float16.
     """
-    return run(graph, Store(graph, weights, numbers), image, numbers, watch)
+    return run(graph, StoredArrays(graph, weights, numbers), image, numbers, watch)
 
 
 def run(
     graph: Graph,
-    arrays: Sequence[LayerArrays] | Store,
+    arrays: Sequence[LayerArrays] | StoredArrays,
     image: Array,
     numbers: Numbers | None = None,
     watch: OnStage | None = None,
     fast: bool = False,
 ) -> tuple[Array, ...]:
-    """`infer` with weights as stored, to run many images: `layer_arrays` is faster, a `Store` takes less
+    """`infer` with weights as stored, to run many images. `layer_arrays` are faster, `StoredArrays` take less
     memory.
 
     `fast` sums floats in float32: for results, not for comparisons. Clamps (relu) of floats then overwrite
-    what `watch` saw before them. It changes nothing in int8.
+    the results that `watch` saw before them. It changes nothing in int8.
     """
     require(graph, numbers)
     maps: dict[int, Array] = {0: as_input(graph, image, numbers)}

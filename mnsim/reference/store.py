@@ -23,7 +23,7 @@ class LayerArrays(NamedTuple):
     norm: NDArray[np.float32] | None
 
 
-class Store:
+class StoredArrays:
     """`layer_arrays` one operator at a time, by index. Arrays are made on demand, and kept while all of them
     take less than `KEPT_BYTES`.
 
@@ -56,7 +56,7 @@ def layer_arrays(graph: Graph, weights: Weights, numbers: Numbers | None = None)
     Raises ValueError, naming the layer, when an array is missing or has the wrong shape, and for an int8
     store without `numbers` or the reverse; float16 is a dtype for costs only.
     """
-    store = Store(graph, weights, numbers)
+    store = StoredArrays(graph, weights, numbers)
     return tuple(store[operator.index] for operator in graph.operators)
 
 
@@ -112,7 +112,7 @@ def stored_bytes(
     Biases are planes of one 4-byte number a channel: the bias (int32 or float32) if there is one, then
     scale and shift (float32) of a batch norm that is not folded. Raises as `layer_arrays` does.
     """
-    store = Store(graph, weights, numbers)
+    store = StoredArrays(graph, weights, numbers)
     for operator in graph.operators:
         arrays = store[operator.index]
         yield operator, (_bytes(arrays.filters), np.concatenate([_bytes(arrays.bias), _bytes(arrays.norm)]))
