@@ -18,20 +18,19 @@ from time import process_time
 
 from mnsim.analysis.cost import Estimate, estimate
 from mnsim.errors import CapacityError, Location, ShapeError
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
-from mnsim.plan.model import POLICIES, Buffer, Home, Plan, Segment, Tiling
+from mnsim.plan.model import Buffer, Home, Plan, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry, working_bytes
 from mnsim.program.check import check
 from mnsim.program.model import Load, Matrix, Program, Store, Vector
 from mnsim.spec.load import bundled, load_hardware, load_network
-from mnsim.spec.records import Hardware, Layer, Network
+from mnsim.spec.records import DTYPES, POLICIES, Hardware, Layer, Network
 
 ALPHAS = tuple(Fraction(quarters, 4) for quarters in (4, 3, 2, 1))
 RHOS = tuple(Fraction(sevenths, 7) for sevenths in (7, 6, 5, 4))
-DTYPES: tuple[Dtype, ...] = ("int8", "float16", "float32")
 SRAMS = ("64 KiB", "256 KiB", "1 MiB", "4 MiB")
 TILES = (1_000, 100_000)
 MOST_GROWTH, MOST_US = 1.3, 80.0  # of a command among many, to one among few; for a command of mobilenet_v1

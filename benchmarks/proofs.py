@@ -16,11 +16,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the processes share the co
 
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.pipeline import plan_network
-from mnsim.plan.model import POLICIES
 from mnsim.proof import moved_bytes, verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.weights import random_weights
 from mnsim.spec.load import bundled, load_hardware
+from mnsim.spec.records import POLICIES
 
 Variant = tuple[str, Fraction, Fraction, str, str]
 ALPHAS = (Fraction(1), Fraction(1, 2), Fraction(1, 4))

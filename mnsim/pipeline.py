@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mnsim.analysis.cost import Estimate, estimate, total_times
 from mnsim.clocks.rates import rates_of
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.plan.model import Plan, Policy
+from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan
 from mnsim.spec.load import load_hardware, load_network
-from mnsim.spec.records import Hardware, Network
+from mnsim.spec.records import Dtype, Hardware, Network, Policy
 
 if TYPE_CHECKING:
     from mnsim.clocks.timeline import Timeline
@@ -135,11 +135,9 @@ def estimate_plan(planned: Planned) -> Estimate:
 
 
 class Simulated(NamedTuple):
-    """A run: the program, when each of its commands ran, and what the analytical model says of the same
-    plan.
+    """A run: the program, the times of its commands, and the analytical model's estimate of the same plan.
 
-    `serial_policy_time_s` is what the plan of policy `serial` takes: fewer and larger commands, one at a
-    time.
+    `serial_policy_time_s` is the time of policy serial's plan: fewer and larger commands, one at a time.
     """
 
     program: "Program"
@@ -152,7 +150,7 @@ def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
     """Lower a plan, verify the program, play it, and estimate the same plan. Raises ProgramError where
     lowering went wrong.
 
-    `progress` is told now and then how much of lowering and verifying is done, of how much.
+    `progress` is called with the work of lowering and verifying that is done, and all of it.
     """
     from mnsim.clocks.simulate import simulate  # simpy and numpy cost start-up time, which analysis does not pay
     from mnsim.lowering.lower import lower

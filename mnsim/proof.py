@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
 from mnsim.analysis.occupancy import occupancy
 from mnsim.graph.model import FeatureMap, Graph, Operator
@@ -16,24 +14,23 @@ from mnsim.pipeline import Planned, Simulated, run
 from mnsim.program.model import Command, Load, Program, Region, Store
 from mnsim.program.progress import Progress, untold
 from mnsim.reference.calibrate import calibrate
-from mnsim.reference.execute import Memories, execute, read
+from mnsim.reference.execute import Bytes, Memories, execute, read
 from mnsim.reference.infer import as_input, infer
+from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Numbers
 from mnsim.reference.store import stored_bytes
 from mnsim.reference.weights import Weights
 from mnsim.spec.records import EXTERNAL, SRAM
 
 CLOSE = 1e-4  # of the largest output: what ONNX Runtime's float32 sums differ by, too
-Array = NDArray[Any]
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first command that wrote a byte of a map that inference does not have there, and who else used
-    those bytes.
+    """The first command that wrote other bytes of a map than inference has, and the other users of those
+    bytes.
 
-    `overlapping` are the ids of other commands that touched the region, the latest ones before it first.
+    `overlapping` are the ids of other commands that touched the region, the latest before it first.
     """
 
     command: int
@@ -45,12 +42,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was compared, and how much of it differs.
+    """The sizes of a comparison, and its differences.
 
-    `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and
-    then to external memory is two), `output_elements` those of the network's outputs, which are compared
-    once more at the end; `max_ulp` is the largest distance between two outputs in units of the last place
-    (int8: in steps of 1), `relative_error` the largest distance over the largest output.
+    `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and then
+    to external memory is two), `output_elements` those of the network's outputs, which are compared once more
+    at the end; `max_ulp` is the largest distance between two outputs in units of the last place (int8: in
+    steps of 1), `relative_error` the largest distance over the largest output.
     """
 
     simulated: Simulated
@@ -91,7 +88,7 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
     simulated, places = run(planned, progress), make_places(graph, planned.plan)
     seen = _Seen(simulated.program, _expected(graph, places, maps))
     layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)} if numbers else None
-    external = external_content(graph, places, (weights, numbers), maps[0])
+    external = external_content(graph, places, weights, numbers, maps[0])
     memories = execute(simulated.program, simulated.timeline, {EXTERNAL: external}, layers, seen.look)
     stored = [
         read(memories, region).view(wanted.dtype).reshape(wanted.shape)
@@ -110,13 +107,13 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
     )
 
 
-def external_content(graph: Graph, places: Places, store: tuple[Weights, Numbers | None], image: Array) -> Bytes:
+def external_content(graph: Graph, places: Places, weights: Weights, numbers: Numbers | None, image: Array) -> Bytes:
     """External memory before the run: the input and all weights where the program looks for them, 0xAA
     elsewhere.
     """
     content = np.full(places.external_bytes, 0xAA, np.uint8)
     content[: graph.maps[0].size_bytes] = _bytes(image)
-    for operator, parts in stored_bytes(graph, *store):
+    for operator, parts in stored_bytes(graph, weights, numbers):
         for start, part in zip((places.filters[operator.index], places.biases[operator.index]), parts, strict=True):
             content[start : start + part.size] = part
     return content
@@ -143,13 +140,11 @@ def _bytes(values: Array) -> Bytes:
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
-Expected = dict[tuple[str, int], tuple[int, Bytes]]  # by memory and value: from which address on, the bytes
+Expected = dict[tuple[str, int], tuple[int, Bytes]]  # by memory and value: the first address, and the bytes
 
 
 def _expected(graph: Graph, places: Places, maps: dict[int, Array]) -> Expected:
-    """What each memory should hold where maps lie; a flatten or concat is the same value as what it is
-    made of.
-    """
+    """The right bytes of each memory where maps lie; a flatten or concat is the same value as its inputs."""
     parts: dict[tuple[str, int], list[tuple[Area, FeatureMap, Array]]] = {}
     for index, values in maps.items():
         for area in {places.homes[index], places.outside[index]}:
@@ -174,8 +169,8 @@ def _laid_out(parts: list[tuple[Area, FeatureMap, Array]]) -> tuple[int, Bytes]:
 
 
 class _Seen:
-    """Looks at what each command wrote: which bytes of the SRAM, and whether a map's are what inference
-    has.
+    """The bytes that each command wrote, compared with inference's maps; and all bytes of the SRAM that were
+    written.
     """
 
     def __init__(self, program: Program, expected: Expected) -> None:
@@ -202,7 +197,7 @@ class _Seen:
 
 
 def _others(program: Program, command: Command, region: Region, most: int = 5) -> Iterator[int]:
-    """Earlier commands that touched the region or what the command read, the latest first."""
+    """Earlier commands that touched the region or the command's inputs, the latest first."""
     count = 0
     for other in reversed(program.commands[: command.id]):
         touched = [each for each in (*other.reads, *other.writes) if each.memory == SRAM]

@@ -1,7 +1,6 @@
-"""The Python interface: what each argument of a public function may be, and errors in words of these
-arguments.
+"""The Python interface: the kinds of each argument of a public function, and errors in terms of arguments.
 
-The functions themselves speak to the command line, whose options their errors name; here such an error is
+The functions themselves serve the command line, and their errors name its options; here such an error is
 made to name the argument.
 """
 
@@ -21,7 +20,7 @@ Function = Callable[..., Any]
 
 
 class _Kind(NamedTuple):
-    """What an argument may be: in words, and as a test."""
+    """The values that an argument may have: in words, and as a test."""
 
     what: str
     fits: Callable[[Any], bool]
@@ -85,9 +84,11 @@ def _is_levels(value: object) -> bool:
 
 
 def public(function: Function) -> Function:
-    """The function as the package offers it: it checks its arguments by name, takes names where it needs what
-    they stand for, and its errors name arguments. Raises SpecError U009 for an argument that is missing,
-    unknown or of another kind, else what the function does.
+    """The function as the package offers it: it checks its arguments by name, loads names and files where it
+    needs records, and its errors name arguments.
+
+    Raises SpecError U009 for an argument that is missing, unknown or of another kind, else as the function
+    does.
     """
     form = signature(function)
 
@@ -117,7 +118,7 @@ def _load(name: str, source: Any) -> Any:
 
 
 def _bound(function: str, form: Signature, given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by name. Raises SpecError U009 for those that cannot be."""
+    """The arguments by name. Raises SpecError U009 for a name or a value that cannot be."""
     kinds = _kinds()
     for name in named:
         if name not in form.parameters:
@@ -147,7 +148,7 @@ def _short(form: Signature) -> str:
 
 
 def _said(value: object) -> str:
-    """A value in a message: texts and numbers themselves, of anything else what it is."""
+    """A value in a message: texts and numbers themselves, the type of anything else."""
     if value is None or isinstance(value, bool):
         return str(value)
     return shown(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
@@ -167,7 +168,7 @@ _MEANS = {"--store": "means.store", "--scheduler": "means.scheduler"}
 
 
 def _rename(problem: MnsimError, arguments: Mapping[str, Any], function: str) -> None:
-    """Make an error, which names options of the command line, name arguments."""
+    """Make an error that names options of the command line name arguments."""
     for pattern, words in _TEXTS:
         problem.message, problem.remedy = pattern.sub(words, problem.message), pattern.sub(words, problem.remedy)
     if problem.location is None:

@@ -7,16 +7,15 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from mnsim.errors import ShapeError
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.operators import table
 from mnsim.operators.shapes import Shape
-from mnsim.spec.records import Layer, Network
+from mnsim.spec.records import DTYPES, Dtype, Layer, Network
 from tests.helpers import layer
 
 FILTERED, RENAMES, IN_PLACE = ("conv", "depthwise", "dense"), ("concat", "flatten"), (*table.ACTIVATIONS, "batch_norm", "softmax")
 ACTIVATIONS = ("none", "none", *table.ACTIVATIONS)
-DTYPES: tuple[Dtype, ...] = ("int8", "float16", "float32")
 KINDS = ("conv", "conv", "conv", "depthwise", "dense", "max_pool", "avg_pool", "global_avg_pool", "global_max_pool", "add", *IN_PLACE)
 
 

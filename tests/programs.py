@@ -8,9 +8,8 @@ from typing import Any
 
 from mnsim.graph.model import ELEMENT_BYTES
 from mnsim.pipeline import Simulated, plan_network, run
-from mnsim.plan.model import Policy
 from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
-from mnsim.spec.records import Engine, Hardware, OutsideMemory
+from mnsim.spec.records import Engine, Hardware, OutsideMemory, Policy
 
 FLASH = OutsideMemory("flash", "flash_bus", 1e9, 0.0, 4096)
 TOY = Hardware("toy", "Toy", "DRAM", 4096, 0.0, 1e9, 512, Engine(1e9), Engine(1e9), further=(FLASH,))

@@ -13,10 +13,11 @@ from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.pipeline import estimate_plan, plan_network
-from mnsim.plan.model import POLICIES, Plan, Policy
+from mnsim.plan.model import Plan
 from mnsim.plan.residency import make_plan
 from mnsim.program.model import Matrix, Vector
 from mnsim.spec.load import load_network
+from mnsim.spec.records import POLICIES, Policy
 from tests.generators import networks
 from tests.helpers import NETWORKS, seed_with
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.operators.shapes import Window
 from mnsim.reference import kernels
-from mnsim.reference.kernels import Array, Sweep
+from mnsim.reference.kernels import Array
 
 DTYPES = ("int8", "float32", "float64")
 CASES = settings(max_examples=40, deadline=None)
@@ -19,14 +20,14 @@ class Case(NamedTuple):
     """A random map and how a window moves over it."""
 
     x: Array
-    sweep: Sweep
+    window: Window
     zero_point: int
     random: np.random.Generator
 
     def numbers(self) -> Array:
         """What the map stands for, with zeros where it is padded."""
         exact = self.x.astype(np.float64) - self.zero_point
-        top, bottom, left, right = self.sweep.padding
+        top, bottom, left, right = self.window.padding
         return np.pad(exact, ((top, bottom), (left, right), (0, 0)))
 
     def draw(self, *shape: int) -> Array:
@@ -57,12 +58,12 @@ def cases(draw: st.DrawFn, channels: tuple[int, ...] = (1, 2, 3, 5), dtypes: tup
     dtype = draw(st.sampled_from(dtypes))
     zero_point = draw(st.sampled_from((-128, -3, 0, 127))) if dtype == "int8" else 0
     x = values(random, dtype, (height, width, draw(st.sampled_from(channels))))
-    return Case(x, Sweep(window, stride, (top, bottom, left, right)), zero_point, random)
+    return Case(x, Window(window, stride, (top, bottom, left, right)), zero_point, random)
 
 
 def windows(case: Case, padded: Array) -> dict[tuple[int, int], Array]:
     """What is under the window, by output pixel: a loop over the definition."""
-    (down, across), (high, wide) = case.sweep.stride, case.sweep.window
+    (down, across), (high, wide) = case.window.stride, case.window.kernel
     rows = range(0, padded.shape[0] - high + 1, down)
     columns = range(0, padded.shape[1] - wide + 1, across)
     return {(r // down, c // across): padded[r : r + high, c : c + wide] for r, c in product(rows, columns)}
@@ -77,7 +78,7 @@ def assemble(pixels: dict[tuple[int, int], Array]) -> Array:
 @given(cases(channels=(2, 4, 6)), st.sampled_from((1, 2)), st.integers(1, 3))
 def test_conv(case: Case, groups: int, block: int) -> None:
     depth = case.x.shape[2] // groups
-    filters = case.draw(groups * block, *case.sweep.window, depth)
+    filters = case.draw(groups * block, *case.window.kernel, depth)
 
     def pixel(under: Array) -> list[float]:
         return [
@@ -86,19 +87,19 @@ def test_conv(case: Case, groups: int, block: int) -> None:
         ]
 
     expected = {place: np.array(pixel(under)) for place, under in windows(case, case.numbers()).items()}
-    case.near(kernels.conv(case.x, filters, case.sweep, groups, case.zero_point), assemble(expected))
+    case.near(kernels.conv(case.x, filters, case.window, groups, case.zero_point), assemble(expected))
 
 
 @CASES
 @given(cases(), st.integers(1, 3))
 def test_depthwise(case: Case, multiplier: int) -> None:
     channels = case.x.shape[2] * multiplier
-    filters = case.draw(*case.sweep.window, channels)
+    filters = case.draw(*case.window.kernel, channels)
     expected = {
         place: np.array([(under[:, :, c // multiplier] * filters[:, :, c].astype(np.float64)).sum() for c in range(channels)])
         for place, under in windows(case, case.numbers()).items()
     }
-    case.near(kernels.depthwise(case.x, filters, case.sweep, case.zero_point), assemble(expected))
+    case.near(kernels.depthwise(case.x, filters, case.window, case.zero_point), assemble(expected))
 
 
 @CASES
@@ -113,20 +114,20 @@ def test_dense(case: Case, outs: int) -> None:
 @CASES
 @given(cases())
 def test_pools_leave_padding_out(case: Case) -> None:
-    top, bottom, left, right = case.sweep.padding
+    top, bottom, left, right = case.window.padding
     padded = np.pad(case.x.astype(np.float64) - case.zero_point, ((top, bottom), (left, right), (0, 0)), constant_values=np.nan)
     under = windows(case, padded)
     largest = assemble({place: np.nanmax(part, axis=(0, 1)) for place, part in under.items()})
-    found = kernels.max_pool(case.x, case.sweep)
+    found = kernels.max_pool(case.x, case.window)
     assert found.dtype == case.x.dtype
     np.testing.assert_array_equal(found - np.float64(case.zero_point), largest)
-    sums, counts = kernels.sum_pool(case.x, case.sweep, case.zero_point), kernels.pool_counts(case.x, case.sweep)
+    sums, counts = kernels.sum_pool(case.x, case.window, case.zero_point), kernels.pool_counts(case.x, case.window)
     np.testing.assert_allclose(
         sums / counts, assemble({place: np.nanmean(part, axis=(0, 1)) for place, part in under.items()}), 1e-6, 1e-12
     )
     if case.x.dtype != np.int8:
-        np.testing.assert_allclose(kernels.avg_pool(case.x, case.sweep), sums / counts)
-        assert kernels.avg_pool(case.x, case.sweep).dtype == np.float64
+        np.testing.assert_allclose(kernels.avg_pool(case.x, case.window), sums / counts)
+        assert kernels.avg_pool(case.x, case.window).dtype == np.float64
 
 
 @CASES
@@ -153,7 +154,7 @@ def test_elementwise_kernels() -> None:
 
 def test_a_window_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        kernels.conv(np.zeros((2, 2, 1)), np.zeros((1, 3, 3, 1)), Sweep((3, 3)))
+        kernels.conv(np.zeros((2, 2, 1)), np.zeros((1, 3, 3, 1)), Window((3, 3)))
 
 
 @pytest.mark.parametrize("weight", [-128, -127, 127])
@@ -169,7 +170,7 @@ def test_extreme_int8_sums_are_exact(terms: int, zero_point: int, weight: int) -
         x[0, 0, 0] = 3
         exact = (x.reshape(-1).astype(np.int64) - zero_point) @ filters.astype(np.int64).T
         np.testing.assert_array_equal(kernels.dense(x, filters, zero_point)[0, 0], exact)
-        pointwise = kernels.conv(x, filters.reshape(3, 1, 1, terms), Sweep((1, 1)), 1, zero_point)
+        pointwise = kernels.conv(x, filters.reshape(3, 1, 1, terms), Window((1, 1)), 1, zero_point)
         np.testing.assert_array_equal(pointwise[0, 0], exact)
 
 
@@ -178,14 +179,14 @@ def test_extreme_int8_windows_are_exact() -> None:
     random = np.random.default_rng(0)
     x = random.choice(np.int8([-128, 127]), (7, 7, 512))
     filters = np.full((2, 7, 7, 512), 127, np.int8) * np.sign(x.astype(np.int8))  # every product is positive
-    found = kernels.conv(x, filters, Sweep((7, 7), (1, 1), (1, 1, 1, 1)), 1, -128)
+    found = kernels.conv(x, filters, Window((7, 7), (1, 1), (1, 1, 1, 1)), 1, -128)
     padded = np.pad(x.astype(np.int64) + 128, ((1, 1), (1, 1), (0, 0)))
     exact = [[(padded[r : r + 7, c : c + 7] * filters[0].astype(np.int64)).sum() for c in range(3)] for r in range(3)]
     np.testing.assert_array_equal(found[:, :, 0], exact)
     wide = np.full((25, 25, 2), 127, np.int8)
     taps = np.full((25, 25, 2), -128, np.int8)
     taps[0, 0] = 1
-    sums = kernels.depthwise(wide, taps, Sweep((25, 25)), -128)
+    sums = kernels.depthwise(wide, taps, Window((25, 25)), -128)
     assert sums.tolist() == [[[255 * (-128 * 624 + 1)] * 2]]
 
 
@@ -194,11 +195,11 @@ def test_strips_do_not_change_the_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     for dtype in ("int8", "float64"):
         x = values(random, dtype, (9, 9, 4))
-        filters, taps, sweep = values(random, dtype, (6, 3, 3, 4)), values(random, dtype, (3, 3, 4)), Sweep((3, 3), (2, 1), (0, 1, 1, 1))
-        whole = kernels.conv(x, filters, sweep), kernels.depthwise(x, taps, sweep)
+        filters, taps, window = values(random, dtype, (6, 3, 3, 4)), values(random, dtype, (3, 3, 4)), Window((3, 3), (2, 1), (0, 1, 1, 1))
+        whole = kernels.conv(x, filters, window), kernels.depthwise(x, taps, window)
         with monkeypatch.context() as patch:
             for name in ("COLUMN_ELEMENTS", "STRIP_ELEMENTS"):
                 patch.setattr(kernels, name, 1)
-            strips = kernels.conv(x, filters, sweep), kernels.depthwise(x, taps, sweep)
+            strips = kernels.conv(x, filters, window), kernels.depthwise(x, taps, window)
         np.testing.assert_allclose(strips[0], whole[0], rtol=0 if dtype == "int8" else 1e-13, atol=0 if dtype == "int8" else 1e-13)
         np.testing.assert_array_equal(strips[1], whole[1])

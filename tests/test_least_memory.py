@@ -16,7 +16,6 @@ from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph, Operator
 from mnsim.pipeline import Planned
 from mnsim.plan.least import needed_bytes, streamed_bytes
-from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import find_plan, make_plan
 from mnsim.plan.tiles import smallest_bytes
 from mnsim.plan.tiling import make_geometry
@@ -24,7 +23,7 @@ from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.weights import random_weights
 from mnsim.spec.load import load_hardware
-from mnsim.spec.records import Hardware, Layer, Network
+from mnsim.spec.records import POLICIES, Hardware, Layer, Network, Policy
 from tests.generators import networks
 from tests.helpers import chain, layer, run
 

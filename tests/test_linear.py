@@ -11,7 +11,7 @@ import pytest
 from mnsim import analyze
 from mnsim.analysis.occupancy import occupancy
 from mnsim.clocks.simulate import simulate
-from mnsim.clocks.timeline import Timeline, layer_times
+from mnsim.clocks.timeline import Timeline, layer_schedules
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
@@ -138,7 +138,7 @@ def calls_each(graph: Graph, plan: Plan) -> dict[str, float]:
         "check": lambda: check(program, HARDWARE),
         "simulate": lambda: simulate(program, HARDWARE),
         "occupancy": lambda: occupancy(program, timeline),
-        "layer_times": lambda: layer_times(program, timeline),
+        "layer_schedules": lambda: layer_schedules(program, timeline),
         "dump": lambda: list(dump(program, "")),
         "trace": lambda: list(trace_json(program, timeline, "")),
     }

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ProgramError
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.hazards import overlaps
 from mnsim.lowering.lower import lower
-from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import Buffer, Cut, Home, Plan, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import make_geometry
 from mnsim.program.check import check
 from mnsim.program.model import Command, Load, Matrix, Program, Region, Store, Vector, engine_of
 from mnsim.spec.load import load_hardware, load_network
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import DTYPES, POLICIES, Hardware, Policy
 from tests.generators import networks
 from tests.helpers import KINDS_OF_NETWORKS, chain, seed_with
 from tests.mutations import mutants
@@ -128,7 +128,6 @@ def test_serial_is_one_thing_at_a_time(graph: Graph, percent: int) -> None:
         assert command.depends_on == (() if engine_of(before) == engine_of(command) else (before.id,))
 
 
-DTYPES: tuple[Dtype, ...] = ("int8", "float16", "float32")
 VARIANTS = list(product((1, 0.75, 0.5, 0.25), (1, 6 / 7, 5 / 7, 4 / 7), (64, 256, 1024, 4096), DTYPES, POLICIES))
 
 

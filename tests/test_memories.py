@@ -15,7 +15,7 @@ from mnsim.analysis.occupancy import occupancy
 from mnsim.clocks.rates import make_rates, rates_of
 from mnsim.clocks.recurrence import recur, simulated_times_s
 from mnsim.clocks.simulate import simulate
-from mnsim.clocks.timeline import busy_times_s, layer_times
+from mnsim.clocks.timeline import busy_times_s, layer_schedules
 from mnsim.errors import Location, ProgramError
 from mnsim.pipeline import Simulated, analyze
 from mnsim.program.check import check
@@ -75,7 +75,7 @@ def test_both_clocks_pay_its_bandwidth_and_its_latency() -> None:
     settings = {name: np.array([value, 2 * value]) for name, value in own_rates(MACHINE).items()}
     assert simulated_times_s(program(), make_rates(settings, MACHINE.further)).tolist() == [12, 11.5]
     assert busy_times_s(program().commands, rates_of(MACHINE)) == {"bus": 1.5, "matrix": 1, "vector": 0, "flash_bus": 11}
-    assert layer_times(program(), timeline)["fc"].end_s == 12
+    assert layer_schedules(program(), timeline)["fc"].end_s == 12
 
 
 def test_it_runs_on_real_bytes() -> None:

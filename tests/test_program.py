@@ -24,17 +24,16 @@ from mnsim.analysis.cost import estimate
 from mnsim.cli.main import main
 from mnsim.cli.terminal import progress
 from mnsim.errors import CapacityError, ProgramError
-from mnsim.graph.build import Dtype
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.pipeline import plan_network
-from mnsim.plan.model import POLICIES, Buffer, Cut, Home, Plan, Policy, Segment, Tiling
+from mnsim.plan.model import Buffer, Cut, Home, Plan, Segment, Tiling
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiles import is_legal
 from mnsim.plan.tiling import crossing_whole, input_strips, is_ring, make_geometry, working_bytes
 from mnsim.program.check import check
 from mnsim.report.plain import as_dict
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import POLICIES, Dtype, Hardware, Policy
 from tests.generators import KINDS, RENAMES, networks
 from tests.helpers import KINDS_OF_NETWORKS, run, seed_with
 from tests.schedule_oracle import Record, dead_bytes, faults, needless_waits

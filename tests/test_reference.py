@@ -9,10 +9,11 @@ import pytest
 
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph, Operator
+from mnsim.operators.shapes import Window
 from mnsim.program.model import Kernel
 from mnsim.reference.calibrate import calibrate, noise_images
 from mnsim.reference.infer import infer, run
-from mnsim.reference.kernels import Array, Sweep
+from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Scale, StageNumbers, dequantise, multipliers_of, quantise, requantise, scale_of
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, partial, whole_kernel
 from mnsim.reference.store import layer_arrays, stored_bytes
@@ -80,29 +81,29 @@ def test_float32_networks_agree_with_onnx_runtime(name: str) -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
-@pytest.mark.parametrize(("sweep", "depth"), [(Sweep((1, 1)), 64), (Sweep((3, 3), (2, 1), (1, 1, 0, 1)), 16), (Sweep((5, 3)), 256)])
-def test_int8_convolutions_are_those_of_qlinearconv(sweep: Sweep, depth: int, groups: int) -> None:
+@pytest.mark.parametrize(("window", "depth"), [(Window((1, 1)), 64), (Window((3, 3), (2, 1), (1, 1, 0, 1)), 16), (Window((5, 3)), 256)])
+def test_int8_convolutions_are_those_of_qlinearconv(window: Window, depth: int, groups: int) -> None:
     """Weights in 7 bits, for some x86 paths saturate pairs of products in 16."""
     pytest.importorskip("onnxruntime")
     from onnx import TensorProto, helper, numpy_helper
 
     from tests.onnx_graphs import session_of
 
-    random = np.random.default_rng(prod(sweep.window) * depth + groups)
+    random = np.random.default_rng(prod(window.kernel) * depth + groups)
     x, channels = random.integers(-128, 128, (14, 13, depth), np.int8), 24
-    filters = random.integers(-63, 64, (channels, *sweep.window, depth // groups), np.int8)
+    filters = random.integers(-63, 64, (channels, *window.kernel, depth // groups), np.int8)
     bias = random.integers(-(2**14), 2**14, channels, np.int32)
     read, written = Scale(float(np.float32(0.0371)), 5), Scale(float(np.float32(0.11)), -20)
     scales = random.uniform(0.001, 0.02, channels).astype(np.float32) / np.float32(np.sqrt(prod(filters.shape[1:]) / 20))
     numbers = StageNumbers("conv", (read,), written, multipliers_of(read, scales.astype(np.float64), written))
-    kernel = Kernel("conv", "int8", (), x.shape, (1, 1, channels), sweep.window, sweep.stride, sweep.padding, groups)
+    kernel = Kernel("conv", "int8", (), x.shape, (1, 1, channels), window.kernel, window.stride, window.padding, groups)
     found = finish(add_start(accumulate(kernel, x, filters, numbers), bias), numbers, (0, channels))
     given = [np.float32(read.scale), np.int8(read.zero_point), filters.transpose(0, 3, 1, 2), scales, np.zeros(channels, np.int8)]
     given += [np.float32(written.scale), np.int8(written.zero_point), bias]
     constants = [numpy_helper.from_array(np.ascontiguousarray(array), f"constant{place}") for place, array in enumerate(given)]
-    top, bottom, left, right = sweep.padding
+    top, bottom, left, right = window.padding
     names = ["x", *(constant.name for constant in constants)]
-    node = helper.make_node("QLinearConv", names, ["y"], strides=sweep.stride, pads=[top, left, bottom, right], group=groups)
+    node = helper.make_node("QLinearConv", names, ["y"], strides=window.stride, pads=[top, left, bottom, right], group=groups)
     session = session_of([node], constants, ("x", TensorProto.INT8, [1, depth, 14, 13]), ["y"])
     (expected,) = session.run(None, {"x": np.ascontiguousarray(x.transpose(2, 0, 1))[None]})
     np.testing.assert_array_equal(found, expected[0].transpose(1, 2, 0))

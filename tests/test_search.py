@@ -13,12 +13,11 @@ from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ShapeError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.plan.model import POLICIES
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiles import best_tiling, is_legal, pipelined_tiling, smallest_bytes, working_size
 from mnsim.plan.tiling import make_geometry, tile_traffic
 from mnsim.spec.load import load_network
-from mnsim.spec.records import Network
+from mnsim.spec.records import POLICIES, Network
 from tests.helpers import NETWORKS, layer, seed_with
 from tests.test_tiling_oracle import Case, cases, legal_tilings
 

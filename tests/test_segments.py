@@ -10,12 +10,13 @@ from mnsim.clocks.rates import rates_of
 from mnsim.clocks.recurrence import recur
 from mnsim.clocks.simulate import simulate
 from mnsim.pipeline import Planned, analyze, estimate_plan, plan_network, run
-from mnsim.plan.model import POLICIES, Plan, Policy, Segment
+from mnsim.plan.model import Plan, Segment
 from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.weights import random_weights
 from mnsim.report.analysis import analysis_document, derivation_document
 from mnsim.report.records import as_dict
+from mnsim.spec.records import POLICIES, Policy
 from tests.helpers import as_text, network_of
 
 NETWORK = """

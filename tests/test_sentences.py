@@ -17,7 +17,7 @@ from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph
 from mnsim.pipeline import Planned
 from mnsim.pipeline import run as play
-from mnsim.plan.model import POLICIES, cuts_of
+from mnsim.plan.model import cuts_of
 from mnsim.plan.residency import make_plan
 from mnsim.plan.tiling import tile_counts
 from mnsim.report.columns import layer_columns
@@ -26,7 +26,7 @@ from mnsim.report.simulation import simulation_record
 from mnsim.report.simulation_table import simulation_sentences
 from mnsim.report.words import headline, sentences
 from mnsim.spec.load import load_hardware
-from mnsim.spec.records import Energies, Engine, Hardware
+from mnsim.spec.records import POLICIES, Energies, Engine, Hardware
 from tests.generators import networks
 from tests.helpers import run
 from tests.sentences import AMOUNT, ENGINE, ENGINES, PERCENT, TIMES, is_amount, is_share, largest, matched, swept

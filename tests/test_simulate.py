@@ -15,18 +15,17 @@ from mnsim.analysis.occupancy import occupancy
 from mnsim.clocks.rates import make_rates, rates_of
 from mnsim.clocks.recurrence import recur, simulated_times_s
 from mnsim.clocks.simulate import simulate
-from mnsim.clocks.timeline import Timeline, busy_times_s, command_waits_s, layer_times
+from mnsim.clocks.timeline import Timeline, busy_times_s, command_waits_s, layer_schedules
 from mnsim.errors import CapacityError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import RATES
 from mnsim.pipeline import plan_network, run
-from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.model import Kernel, Load, Matrix, Program, Region, Store, Vector
 from mnsim.spec.load import load_hardware
-from mnsim.spec.records import Engine, Hardware
+from mnsim.spec.records import POLICIES, Engine, Hardware, Policy
 from tests.generators import networks
 from tests.helpers import NETWORKS, chain, seed_with
 from tests.programs import played
@@ -147,7 +146,7 @@ def test_a_run_by_hand() -> None:
     assert busy_times_s(two_tiles().commands, rates_of(TOY)) == {"bus": 25, "matrix": 40, "vector": 5}
     waits = command_waits_s(two_tiles(), timeline)
     assert waits == [{}, {"data": 10}, {"room": 30}, {"data": 30}, {"data": 30}, {"data": 5, "bus": 5}]
-    layer = layer_times(two_tiles(), timeline)["b"]
+    layer = layer_schedules(two_tiles(), timeline)["b"]
     assert (layer.start_s, layer.end_s) == (30, 60)
     assert layer.wait_s == {"bus": 5, "matrix": 0, "vector": 0, "room": 30, "data": 65}
 

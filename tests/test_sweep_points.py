@@ -19,7 +19,7 @@ from mnsim.explore.sweep import _hardware, _structure
 from mnsim.explore.version import model_version
 from mnsim.spec.axes import Axis
 from mnsim.spec.sweep import Asked, Sweep, read_sweep
-from mnsim.spec.written import Span, levels_between, read_levels, split, typed
+from mnsim.spec.written import LevelRange, levels_between, read_levels, split, typed
 from tests.helpers import ROOT, run
 
 NETWORK = ("mobilenet_cifar",)
@@ -59,7 +59,7 @@ def test_sizes_are_whole_bytes_and_ranges_may_fall() -> None:
 @given(st.fractions(Fraction(1, 1000), 1000), st.fractions(Fraction(1, 1000), 1000), st.integers(2, 60), st.sampled_from(["linear", "log"]))
 def test_ranges_have_both_ends_and_equal_steps(first: Fraction, last: Fraction, count: int, scale: Any) -> None:
     text = typed("--alpha", "x")
-    span = Span(scale, text, text, count, text, text)
+    span = LevelRange(scale, text, text, count, text, text)
     if abs(float(last) - float(first)) < 1e-6:
         return
     found = [float(level) for level in levels_between(span, first, last, float)]
@@ -88,7 +88,7 @@ def test_every_part_of_a_list_knows_its_place(words: list[str]) -> None:
 
 def test_a_range_knows_the_places_of_its_parts() -> None:
     (span,) = read_levels(typed("--alpha", " log( 0.25 ,1, 16 ) "))
-    assert isinstance(span, Span)
+    assert isinstance(span, LevelRange)
     assert (span.first.text, span.first.place.column, span.last.place.column, span.counted.place.column) == ("0.25", 7, 13, 16)
 
 

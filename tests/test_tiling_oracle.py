@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from mnsim.analysis.bounds import compulsory_bytes
 from mnsim.analysis.cost import estimate
 from mnsim.errors import CapacityError, ShapeError
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.operators.shapes import Shape
-from mnsim.plan.model import POLICIES, STAYS, Buffer, Plan, Policy, Stays, Tiling
+from mnsim.plan.model import STAYS, Buffer, Plan, Stays, Tiling
 from mnsim.plan.residency import external_storages, make_plan
 from mnsim.plan.tiling import make_geometry, strip_rows, tile_counts, tile_traffic, working_bytes
 from mnsim.spec.load import load_hardware
-from mnsim.spec.records import Layer, Network
+from mnsim.spec.records import POLICIES, Dtype, Layer, Network, Policy
 from tests.generators import DTYPES, FILTERED, IN_PLACE, KINDS, RENAMES, networks, small_layers
 from tests.helpers import layer
 

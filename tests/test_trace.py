@@ -23,11 +23,10 @@ from mnsim.clocks.timeline import Timeline
 from mnsim.errors import SpecError
 from mnsim.lowering.lower import lower
 from mnsim.pipeline import plan_network
-from mnsim.plan.model import Policy
 from mnsim.program.dump import amount_of, kind_of, regions_text
 from mnsim.program.model import ENGINES, Load, Matrix, Program, Vector, engine_of
 from mnsim.report.trace import UNITS, Unit, trace_json
-from mnsim.spec.records import Engine
+from mnsim.spec.records import Engine, Policy
 from tests.helpers import HANG_S, seed_with
 from tests.programs import GOOD, TOY, addresses, chance
 

@@ -18,7 +18,6 @@ from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.lowering.places import make_places
 from mnsim.pipeline import Planned, plan_network
-from mnsim.plan.model import POLICIES, Policy
 from mnsim.plan.residency import make_plan
 from mnsim.program.check import check
 from mnsim.program.model import Load, Matrix, Program, Store
@@ -28,7 +27,7 @@ from mnsim.reference.execute import execute, read
 from mnsim.reference.infer import as_input, infer
 from mnsim.reference.weights import random_weights
 from mnsim.spec.load import load_hardware
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import POLICIES, Hardware, Policy
 from tests.generators import networks
 from tests.helpers import NETWORKS, chain, run, seed_with
 from tests.mutations import changed, needed_waits, with_region
@@ -80,7 +79,7 @@ class Case:
         self.wanted = infer(graph, weights, image, numbers)
         self.layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)}
         places = make_places(graph, self.planned.plan)
-        self.external = external_content(graph, places, (weights, numbers), as_input(graph, image, numbers))
+        self.external = external_content(graph, places, weights, numbers, as_input(graph, image, numbers))
         self.program = lower(graph, self.planned.plan)
 
     def is_right(self, program: Program, bus: float = 1.0) -> bool:

@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 
 from mnsim.clocks.rates import rates_of
 from mnsim.clocks.recurrence import recur
-from mnsim.explore.why import (
+from mnsim.lowering.lower import lower
+from mnsim.pipeline import Planned, plan_network
+from mnsim.report.why import why_document, why_sentences
+from mnsim.spec.records import Engine, Hardware
+from mnsim.why import (
     COSTS,
     RESOURCES,
     Gain,
@@ -27,10 +31,6 @@ from mnsim.explore.why import (
     sensitivity,
     with_amount,
 )
-from mnsim.lowering.lower import lower
-from mnsim.pipeline import Planned, plan_network
-from mnsim.report.why import why_document, why_sentences
-from mnsim.spec.records import Engine, Hardware
 from tests.helpers import KINDS_OF_NETWORKS, as_text, chain, run, seed_with
 
 LATENCIES = (
@@ -340,7 +340,7 @@ def test_amounts_are_read_and_changed_in_one_place() -> None:
 
 
 def test_a_plan_is_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    import mnsim.explore.why as module
+    import mnsim.why as module
 
     made: list[int] = []
     real = module.lower

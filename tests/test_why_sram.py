@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mnsim import pipeline
 from mnsim.errors import CapacityError, ShapeError
-from mnsim.explore.why import Gain, Sensitivity, sensitivity, sizes_between
 from mnsim.pipeline import plan_network
 from mnsim.spec.records import Hardware, Network
+from mnsim.why import Gain, Sensitivity, sensitivity, sizes_between
 from tests.helpers import chain, seed_with
 
 

@@ -11,12 +11,12 @@ from mnsim.graph.build import build_graph
 from mnsim.lowering.lower import lower
 from mnsim.operators.shapes import same_padding
 from mnsim.pipeline import plan_network
-from mnsim.plan.model import POLICIES, Policy
 from mnsim.program.model import Matrix
 from mnsim.proof import verify
 from mnsim.reference.calibrate import noise_images
 from mnsim.reference.infer import infer
 from mnsim.reference.weights import random_weights
+from mnsim.spec.records import POLICIES, Policy
 from tests.helpers import chain, run, seed_with
 
 LAYERS = (

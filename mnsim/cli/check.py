@@ -30,7 +30,7 @@ def command(files: tuple[str, ...], talk: Talk) -> int:
         )
     color = wants_color(talk.color, sys.stdout)
     wrong, wrong_files = 0, 0
-    above: tuple[MnsimError, ...] | None = None  # the problems of the file above, if anything was said of it
+    above: tuple[MnsimError, ...] | None = None  # the problems of the file above, if any were printed
     for file in files:
         problems, what = _check(file)
         if problems or not talk.quiet:
@@ -45,7 +45,7 @@ def command(files: tuple[str, ...], talk: Talk) -> int:
 
 
 def _check(file: str) -> tuple[tuple[MnsimError, ...], str]:
-    """The problems of a file, and what it is if it has none."""
+    """The problems of a file, or its kind if it has none."""
     from mnsim.graph.build import build_graph
     from mnsim.spec.load import load_any
     from mnsim.spec.records import Hardware, Network

@@ -1,4 +1,4 @@
-"""Errors as a person reads them: the place, what is wrong, the line with a caret, what would be right."""
+"""Errors as a person reads them: the place, the fault, the line with a caret, the remedy."""
 
 import re
 import shlex
@@ -16,14 +16,14 @@ _WIDEST = 160
 
 
 def report(error: MnsimError, arguments: Sequence[str]) -> None:
-    """Print an error and what was found with it to stderr."""
+    """Print an error and its further problems to stderr."""
     color = wants_color(_color_choice(arguments), sys.stderr)
     text = format_problems(error.problems, color, _is_verbose(arguments))
     sys.stderr.write(text.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(sys.stderr.encoding or "utf-8"))
 
 
 def format_problems(problems: Sequence[MnsimError], color: bool, everything: bool) -> str:
-    """The problems, one under the other: the first 20 and how many more there are, or all of them."""
+    """The problems, one below the other: the first 20 and how many more there are, or all of them."""
     shown = problems if everything else problems[:_MOST_SHOWN]
     text = "\n".join(format_problem(problem, color) for problem in shown)
     if len(problems) > len(shown):
@@ -32,12 +32,12 @@ def format_problems(problems: Sequence[MnsimError], color: bool, everything: boo
 
 
 def _is_verbose(arguments: Sequence[str]) -> bool:
-    """Whether a command line that may not have parsed has -v, by itself or with other flags."""
+    """Whether a command line has -v, alone or with other flags; it need not have parsed."""
     return any(word == "--verbose" or re.fullmatch("-[qv]*v[qv]*", word) for word in arguments)
 
 
 def _color_choice(arguments: Sequence[str]) -> str:
-    """The last --color of a command line that may not have parsed."""
+    """The last --color of a command line, which need not have parsed."""
     at = _place_of(arguments, ["--color"])
     if at < 0:
         return "auto"
@@ -92,7 +92,7 @@ def usage_problem(error: click.UsageError, arguments: Sequence[str], commands: I
         part = message.partition("'")[2][:-1]
         at, message, remedy = _place_of(arguments, [part]), f"no such command {shown(part)}", did_you_mean(part, commands)
     elif "extra argument" in message:
-        extra = message.partition("(")[2][:-1]  # all of them; the last of the command line that can be the first of them is
+        extra = message.partition("(")[2][:-1]  # all extra words; they begin at the last word of the line that fits
         at = max((at for at, word in enumerate(arguments) if word and f"{extra} ".startswith(f"{word} ")), default=-1)
         message = f"unexpected extra argument {shown(arguments[at] if at >= 0 else extra)}"
     elif message.startswith("Missing command"):
@@ -101,7 +101,7 @@ def usage_problem(error: click.UsageError, arguments: Sequence[str], commands: I
 
 
 def _missing(param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-    """What to say of an argument or an option that a command cannot do without."""
+    """The message and remedy for a missing argument or option."""
     usage = f"usage: {_usage(ctx)}"
     if not isinstance(param, click.Option):
         return f"missing {param.human_readable_name if param else 'argument'}", usage
@@ -123,7 +123,7 @@ def _place_of(arguments: Sequence[str], names: Sequence[str]) -> int:
 
 
 def _value_of(error: click.BadParameter, arguments: Sequence[str]) -> tuple[int, str]:
-    """The word on the command line that a parameter got, and which part of it is the value."""
+    """The word of the command line behind a parameter, and the part of it that is the value."""
     at = _place_of(arguments, error.param.opts if error.param else [])
     if at >= 0 and "=" in arguments[at]:
         return at, arguments[at].partition("=")[2]
@@ -147,9 +147,7 @@ def _bad_value(error: click.BadParameter, token: str, remedy: str) -> tuple[str,
 
 
 def command_line(arguments: Sequence[str], at: int, part: str = "") -> Location:
-    """A word of the command line as a person would have typed it, or a part of the word; all of the line
-    where `at` is -1.
-    """
+    """A word of the command line as it would be typed, or a part of it; the whole line where `at` is -1."""
     words = ["mnsim", *map(shlex.quote, arguments)]
     text = " ".join(words)
     if at < 0:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnsim.cli.numbers import Computed, Material, computed_options, computing, gathered, material_options, refuse_idle_options
+from mnsim.cli.material import Computed, Material, computed_options, computing, gathered, material_options, refuse_idle_options
 from mnsim.cli.options import Output, Talk, formats_but, output_with, talk_options
 from mnsim.cli.places import FileCommand, SpecName
 from mnsim.cli.show import show

@@ -1,5 +1,5 @@
-"""The command line's entry: the list of commands, loaded one by one when asked for, and the one place that
-reports errors.
+"""The command line's entry: the list of commands, each loaded when used, and the one place that reports
+errors.
 """
 
 import os
@@ -32,12 +32,12 @@ COMMANDS = {
 }
 
 
-COMPLETE = "_MNSIM_COMPLETE"  # what a shell sets to ask what a word can become
+COMPLETE = "_MNSIM_COMPLETE"  # set by a shell that asks for completions
 
 
 class Commands(click.Group):
-    """A group that imports a command's module only when the command is used: help must not cost what
-    analysis costs.
+    """A group that imports a command's module only when the command is used: help must not cost as much as
+    analysis.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -68,7 +68,7 @@ TALK_OPTIONS = (
 
 
 def talk(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator for the options that say how to talk, which stand before a command or behind it."""
+    """A decorator for the options of talking (-v, -q, --color), which stand before a command or behind it."""
     for option in reversed(TALK_OPTIONS):
         function = option(function)
     return function
@@ -87,7 +87,7 @@ def cli(context: click.Context, /, **talking: Any) -> None:
     mnsim analyze mobilenet_v1 --layer pw1      every figure of one layer, derived
     mnsim program mobilenet_cifar               the commands that the machine runs
     """
-    context.default_map = dict.fromkeys(COMMANDS, talking)  # what the command says itself wins
+    context.default_map = dict.fromkeys(COMMANDS, talking)  # options of the command itself win
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,12 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnsim.cli.faults import report, usage_problem
 
         problem = error if isinstance(error, MnsimError) else usage_problem(error, arguments, COMMANDS)
-        with suppress(OSError):  # nobody can be told: the exit code says it
+        with suppress(OSError):  # no message can be printed: the exit code has to do
             report(problem, arguments)
         return problem.exit_code
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere at exit
-        if not isinstance(error, BrokenPipeError):  # a reader that has gone needs no words
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer is dropped at exit
+        if not isinstance(error, BrokenPipeError):  # the reader of a closed pipe is gone
             with suppress(OSError):
                 sys.stderr.write(f"mnsim: cannot write the result: {error.strerror or error}\n")
         return code or 1
@@ -127,8 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Streams that the shell closed (`>&-`) are None in Python: stdout becomes one that fails, stderr one
-    that forgets.
+    """Replace streams that the shell closed (`>&-`), which are None in Python: a stdout that fails, a stderr
+    that drops its text.
     """
     if sys.stdout is None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115, PTH123

@@ -45,7 +45,7 @@ class Multiplier(NumberType):
 
 
 class Variant(NamedTuple):
-    """Which variant of a network, and how it is run: the multipliers, the data type, the policy."""
+    """The variant of a network, and how it runs: the multipliers, the data type, the policy."""
 
     alpha: Fraction
     rho: Fraction
@@ -54,7 +54,7 @@ class Variant(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Which hardware, and what is different about it."""
+    """The hardware, and the changes to it."""
 
     hw: str
     settings: tuple[str, ...]
@@ -107,20 +107,20 @@ class Output(NamedTuple):
 
 
 class Colour(NamedTuple):
-    """In colour or not: errors are, also of a command whose result has no colours."""
+    """Whether to use colour: for errors, also of a command whose result has no colours."""
 
     color: str
 
 
 class Quiet(NamedTuple):
-    """Whether to say what was written where, and in colour or not."""
+    """Whether to name the files that were written, and to use colour."""
 
     color: str
     quiet: bool
 
 
 class Talk(NamedTuple):
-    """How much to say, and in colour or not."""
+    """How much to print, and whether to use colour."""
 
     color: str
     quiet: bool
@@ -168,12 +168,12 @@ machine_options = gather(
 
 
 def formats_but(*absent: str) -> tuple[str, ...]:
-    """The formats of text without these: what a command has unless it names its own."""
+    """The formats of text without these, for a command that does not list its own."""
     return tuple(name for name, each in FORMATS.items() if not each.is_binary and name not in absent)
 
 
 def output_with(*formats: str) -> Callable[[Function], Function]:
-    """The options of where the result goes, in one of these formats."""
+    """The options of the result's place, in one of these formats."""
 
     class Chosen(Output):
         """Where the result goes, in one of a command's formats."""

@@ -1,4 +1,4 @@
-"""Files on a command line: what a parameter reads or writes, and that a command writes to nothing that it
+"""Files on a command line: those that a parameter reads or writes. No command writes to a file that it
 reads.
 """
 
@@ -60,7 +60,7 @@ class SpecName(FileName):
 
 
 class SpecNames(SpecName):
-    """Several of them with commas between."""
+    """Several names of files or bundled files, with commas between."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
         from click.shell_completion import CompletionItem
@@ -82,7 +82,7 @@ class ImagesName(FileName):
 
 
 class SchedulerName(TextType):
-    """A cluster's address, or `file:` and the file that has it."""
+    """A cluster's address, or `file:` and the file with the address."""
 
     name = "text"
 
@@ -127,28 +127,28 @@ class _Used(NamedTuple):
 
 
 class FileCommand(click.Command):
-    """A command that writes to no file that it reads, to none twice, and where it may: said before it does
-    anything.
+    """A command that writes to no file that it reads, to none twice, and only where it may. It fails before
+    any work.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing and args and any(args[-1] in param.opts and not getattr(param, "is_flag", True) for param in self.params):
-            args = args[:-1]  # an option whose value the shell is to complete: click would take no argument before it either
+            args = args[:-1]  # an option without its value yet: click would take no arguments before it
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_overwriting(ctx)
         for param, path in _used(ctx, "writes"):
-            if not isinstance(param.type, StoreName):  # which knows by itself
+            if not isinstance(param.type, StoreName):  # its own checks are made when it is opened
                 check_place(path, _what(param))
         return super().invoke(ctx)
 
 
 def refuse_overwriting(ctx: click.Context, also_read: Iterable[tuple[str, str]] = ()) -> None:
-    """Raises BadParameter where an output is an input, another output, or one of the files `also_read` (what
-    each is, and its path).
+    """Raises BadParameter where an output is an input, another output, or one of the files `also_read` (each
+    with its kind and its path).
 
-    Links to one file are that file; devices and pipes are none.
+    Links to one file are that file. Devices and pipes do not count.
     """
     outputs = list(_used(ctx, "writes"))
     if not outputs:
@@ -176,18 +176,18 @@ def _used(ctx: click.Context, verb: str) -> Iterator[_Used]:
 
 
 def _what(param: click.Parameter) -> str:
-    """What a person calls a parameter."""
+    """A parameter's name on the command line."""
     return max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name.rstrip(".")
 
 
 def _identity(path: str) -> object:
-    """What two paths to one file have in common, whether it is there already or not; None for what is no
-    file.
+    """A value that all paths to one file share, also before the file is there; None for devices, pipes and
+    folders.
     """
     try:
         found = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         return os.path.realpath(path)
-    except (OSError, ValueError, AttributeError):  # what cannot be looked at is said by who opens it
+    except (OSError, ValueError, AttributeError):  # opening it will raise the error
         return None
     return (found.st_dev, found.st_ino) if S_ISREG(found.st_mode) else None

@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913 - an option each
 
 
 def _refuse_idle_hardware(paper: str | None) -> None:
-    """Raises UsageError for hardware that a paper without times has no use for."""
+    """Raises UsageError for hardware with a paper that prints no times."""
     given = click.get_current_context().get_parameter_source
     if paper is None or all(given(name) is not ParameterSource.COMMANDLINE for name in ("hw", "settings", "sram")):
         return

@@ -1,4 +1,4 @@
-"""Completion: the script that each shell runs, and how it is answered."""
+"""Completion: the script that each shell runs, and the answers to it."""
 
 import os
 
@@ -37,9 +37,7 @@ class Bash(BashComplete):
         return words, word[:-1]
 
     def complete(self) -> str:
-        """The answer, a line each: values without what stands before the part of the word that bash
-        replaces.
-        """
+        """The answers, one a line: values without the part of the word that bash keeps."""
         words, word = self.get_completion_args()
         part = os.environ["COMP_PART"]
         before = word[: len(word) - len(part)] if word.endswith(part) else ""
@@ -65,6 +63,6 @@ CLASSES = {"bash": Bash, "zsh": ZshComplete, "fish": Fish}
 
 
 def register() -> None:
-    """Let click answer with these."""
+    """Make click use these shells."""
     for shell in CLASSES.values():
         add_completion_class(shell)

@@ -15,7 +15,7 @@ def show(document: Document, output: Output, talk: Talk) -> None:
 
 
 def rendered(document: Document, output: Output, talk: Talk) -> Iterable[str | bytes]:
-    """The document in pieces, as the command line wants it."""
+    """The document in pieces, for the options of the command line."""
     width = width_of(sys.stdout) if output.to_screen else PIPE_WIDTH
     color = wants_color(talk.color, sys.stdout) and (output.to_screen or talk.color == "always")
     return render(output.chosen, document, Screen(width, color, talk.view))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Levels(NamedTuple):
-    """What varies."""
+    """The levels of each part of a point."""
 
     hardware: str | None
     alpha: str | None
@@ -158,7 +158,7 @@ def command(networks: tuple[str, ...], levels: Levels, how: Run, choice: Choice,
     if not talk.quiet:
         from mnsim.report.sweep_words import failed_sentence, not_compared_sentences
 
-        apart = [] if output.aspect == "blocks" else not_compared_sentences(rows, selected)  # blocks say it themselves
+        apart = [] if output.aspect == "blocks" else not_compared_sentences(rows, selected)  # blocks have the sentences themselves
         for sentence in [*apart, *([failed_sentence(rows)] if len(failed) else [])]:
             sys.stderr.write(f"{sentence}\n")
     return int(len(failed) > 0)
@@ -204,7 +204,7 @@ def _run(points: "Points", columns: "Columns", how: Run, talk: Talk) -> "Rows":
     from mnsim.explore.workers import cores
 
     means = Means(how.fidelity, how.jobs or cores(), how.scheduler, how.store, how.fail_fast)
-    before = signal(SIGTERM, default_int_handler)  # a batch system's way to say that time is up: end as on Ctrl-C
+    before = signal(SIGTERM, default_int_handler)  # a batch system's signal that time is up: end as on Ctrl-C
     try:
         with _listening(points.count, talk) as listener:
             return run_sweep(points, columns, means, listener)

@@ -1,5 +1,5 @@
-"""What the terminal can show, and writing results: to stdout, or to a file that is whole or not there at
-all.
+"""The terminal's abilities, and the writing of results: to stdout, or to a file that is whole or not there
+at all.
 """
 
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
 _PLAIN = str.maketrans("─▁▂▃▄▅▆▇█", "-.:-=+*%#")  # rules and charts where letters are ASCII only
-PIPE_WIDTH = 400  # no line of a table is cut where nobody looks at a screen
+PIPE_WIDTH = 400  # no line of a table is cut where there is no screen
 
 
 def wants_color(choice: str, stream: IO[str]) -> bool:
@@ -36,14 +36,14 @@ def width_of(stream: IO[str]) -> int:
 
 
 def printable(text: str) -> str:
-    """One line without tabs, line ends and control characters: what came from a file or a name must not
-    command the terminal.
+    """One line without tabs, line ends and control characters: text from a file or a name must not command
+    the terminal.
     """
     return "".join(letter if letter.isprintable() else " " if letter in "\t\n" else "?" for letter in text)
 
 
 def write_stdout(text: str) -> None:
-    """The result, in the stream's encoding; what that cannot say is replaced."""
+    """The result, in the stream's encoding, with replacements for letters that it lacks."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text.encode(encoding)
@@ -52,18 +52,18 @@ def write_stdout(text: str) -> None:
     sys.stdout.write(text)
 
 
-STEP = 100  # of a bar, for work that tells how far it is
+STEP = 100  # of a bar, for work that reports its progress
 
 
 def progress(label: str, steps: int, is_long: bool) -> "ProgressBar[int]":
-    """A bar on stderr for work of so many steps: only for long work that is not quiet, and only where
-    stderr is a terminal.
+    """A bar on stderr of this many steps, for long work that is not quiet, and only where stderr is a
+    terminal.
     """
     return click.progressbar(length=steps, label=label, file=sys.stderr, hidden=not (is_long and sys.stderr.isatty()), show_eta=False)
 
 
 def within(bar: "ProgressBar[int]", label: str = "") -> Callable[[int, int], None]:
-    """Moves the bar through the STEP before it, as work tells how much is done, of how much."""
+    """A function that moves the bar through its next STEP as work is done."""
     start = bar.pos
     bar.label = label or bar.label
     bar.render_progress()
@@ -75,8 +75,8 @@ def within(bar: "ProgressBar[int]", label: str = "") -> Callable[[int, int], Non
 
 
 def emit(parts: Iterable[str | bytes], output: str | None, quiet: bool) -> None:
-    """The result, part by part, to its file, with a word on stderr unless quiet; or to stdout when there
-    is none.
+    """The result, part by part, to its file, with a sentence on stderr unless quiet; or to stdout without a
+    file.
     """
     if output is None or output == "-":
         for part in parts:
@@ -123,7 +123,7 @@ def write_with(name: str, fill: Callable[[IO[bytes]], object], option: str = "--
 
 
 def check_place(name: str, option: str) -> None:
-    """Raises SpecError U003 where a file could not be written: said before any work is done."""
+    """Raises SpecError U003, before any work, where a file could not be written."""
     try:
         _refuse_unwritable(Path(name), name)
     except (OSError, ValueError) as error:
@@ -138,7 +138,7 @@ def _cannot_write(name: str, error: Exception, option: str) -> SpecError:
 
 
 def _refuse_unwritable(path: Path, name: str) -> int | None:
-    """The kind of the file that is there, if one is. Raises OSError where none can be written."""
+    """The mode of the file that is there, None without one. Raises OSError where it cannot be written."""
     mode = _mode(path)
     if name.endswith(("/", os.sep)) or (mode is not None and S_ISDIR(mode)):
         raise IsADirectoryError(EISDIR, "Is a directory")
@@ -151,7 +151,7 @@ def _refuse_unwritable(path: Path, name: str) -> int | None:
 
 
 def _mode(path: Path) -> int | None:
-    """What kind of file is there and who may write to it; None if there is none."""
+    """The kind and permissions of the file that is there; None without one."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def _mode(path: Path) -> int | None:
 def _replace(path: Path, fill: Callable[[IO[bytes]], object], mode: int) -> None:
     from tempfile import mkstemp
 
-    handle, name = mkstemp(dir=path.parent, prefix=".mnsim.")  # a long name of its own would leave no room for more letters
+    handle, name = mkstemp(dir=path.parent, prefix=".mnsim.")  # not its own name, which may have no room for more letters
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

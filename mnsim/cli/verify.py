@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnsim.cli.numbers import Material, computing, gathered, material_options, proved_options, refuse_idle_options
+from mnsim.cli.material import Material, computing, gathered, material_options, proved_options, refuse_idle_options
 from mnsim.cli.options import (
     Machine,
     Output,
@@ -31,7 +31,7 @@ LONG = 5_000  # commands: more than a second or two of work
 @proved_options
 @machine_options
 @material_options
-@output_with(*formats_but("csv", "markdown"))  # what was proved is words and a few numbers
+@output_with(*formats_but("csv", "markdown"))  # the result is words and a few numbers
 @talk_options
 def command(network: str, variant: Variant, machine: Machine, material: Material, output: Output, talk: Talk) -> int:
     """Prove the plan: run its program on real bytes, and compare every map with plain inference.
@@ -64,7 +64,5 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
 
 
 def _exit_code(found: "Verified") -> int:
-    """float32 may differ where a sum is split: its maps are close, not equal, and that is no error of the
-    plan.
-    """
+    """0 or 1. float32 maps are close, not equal, where a sum is split: no error of the plan."""
     return int(not found.identical and (found.simulated.estimate.graph.dtype == "int8" or not found.is_close))

@@ -34,9 +34,9 @@ def command(network: str, variant: Variant, machine: Machine, output: Output, ta
     """
     output.check()
     loaded, hardware = load_both(network, machine)
-    from mnsim.explore.why import most_sizes_of_sram, sensitivity
     from mnsim.pipeline import plan_network
     from mnsim.report.why import why_document
+    from mnsim.why import most_sizes_of_sram, sensitivity
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
     with progress("simulating", most_sizes_of_sram(planned), not talk.quiet) as bar:

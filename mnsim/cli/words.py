@@ -20,12 +20,12 @@ else:  # generic from click 8.4 on only
 
 
 class Word(TextType):
-    """A text that is one of several words, of which nothing else is asked here."""
+    """A text for which the shell knows words; its value is checked elsewhere."""
 
     name = "text"
 
     def words(self, ctx: click.Context, typed: str) -> Iterable[str]:
-        """What `typed` can become. May raise MnsimError where a file that it depends on is wrong."""
+        """The completions of `typed`. May raise MnsimError where a file that it depends on is wrong."""
         raise NotImplementedError
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
@@ -33,12 +33,12 @@ class Word(TextType):
 
         try:
             return [CompletionItem(word) for word in self.words(ctx, incomplete) if word.startswith(incomplete)]
-        except MnsimError:  # nobody asked for the file to be checked
+        except MnsimError:  # a completion is no place for errors
             return []
 
 
 class LayerName(Word):
-    """A layer of the network that stands before it on the line."""
+    """A layer of the network that the line names before it."""
 
     def words(self, ctx: click.Context, typed: str) -> Iterable[str]:
         network = ctx.params.get("network")
@@ -102,7 +102,7 @@ class Objectives(Word):
 
 
 def _columns(ctx: click.Context) -> tuple[str, ...]:
-    """The columns that the sweep on the line will have; where it is not whole yet, those of any."""
+    """The columns of the sweep on the line, or of any sweep while the line is not whole."""
     from mnsim.explore.points import points_of
     from mnsim.explore.sweep import columns_for
     from mnsim.spec.sweep import Asked, read_sweep

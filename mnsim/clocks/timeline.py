@@ -24,7 +24,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerTimes:
+class LayerSchedule:
     """A layer's first start and last end, and what its commands waited for, summed."""
 
     start_s: float
@@ -62,13 +62,12 @@ def command_waits_s(program: Program, timeline: Timeline) -> list[dict[Cause, fl
         start = timeline.starts_s[command.id]
         data = max([next_in_line, *(timeline.ends_s[other] for other in command.depends_on if other not in command.room)])
         ready = max([data, *(timeline.ends_s[other] for other in command.room)])
-        waits.append(_split(engine, (next_in_line, data, ready, engine_free, start)))
+        waits.append(_split(engine, next_in_line, data, ready, engine_free, start))
         line[engine] = (start, timeline.ends_s[command.id])
     return waits
 
 
-def _split(engine: EngineName, times: tuple[float, float, float, float, float]) -> dict[Cause, float]:
-    next_in_line, data, ready, engine_free, start = times
+def _split(engine: EngineName, next_in_line: float, data: float, ready: float, engine_free: float, start: float) -> dict[Cause, float]:
     waits: dict[Cause, float] = {}
     if data > next_in_line:
         waits["data"] = data - next_in_line
@@ -79,7 +78,7 @@ def _split(engine: EngineName, times: tuple[float, float, float, float, float]) 
     return waits
 
 
-def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
+def layer_schedules(program: Program, timeline: Timeline) -> dict[str, LayerSchedule]:
     """Every layer that has commands, by name, in the order of the first one."""
     waits = command_waits_s(program, timeline)
     found: dict[str, list[Command]] = {}
@@ -89,10 +88,10 @@ def layer_times(program: Program, timeline: Timeline) -> dict[str, LayerTimes]:
     return {name: _layer(commands, timeline, waits, nothing) for name, commands in found.items()}
 
 
-def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]], nothing: Mapping[Cause, float]) -> LayerTimes:
+def _layer(commands: list[Command], timeline: Timeline, waits: list[dict[Cause, float]], nothing: Mapping[Cause, float]) -> LayerSchedule:
     waited = dict(nothing)
     for command in commands:
         for cause, seconds in waits[command.id].items():
             waited[cause] += seconds
     start = min(timeline.starts_s[command.id] for command in commands)
-    return LayerTimes(start, max(timeline.ends_s[command.id] for command in commands), waited)
+    return LayerSchedule(start, max(timeline.ends_s[command.id] for command in commands), waited)

@@ -1,4 +1,4 @@
-"""Batches run on a Dask cluster that exists already: this process sends them and gathers what they give."""
+"""Batches run on a Dask cluster that exists already: this process sends them and gathers their outcomes."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from mnsim.explore.version import model_version
 CONNECT_S = 10.0
 AHEAD = 3  # batches that each thread of each worker has waiting
 LEAST_AHEAD = 16
-LOOK_S = 2.0  # between looks at how many workers there are
+LOOK_S = 2.0  # between two counts of the workers
 
 
 def run_on_cluster(
@@ -25,9 +25,9 @@ def run_on_cluster(
 ) -> Generator[Outcome, None, None]:
     """Outcomes as they come, each batch's once, whichever workers die or join meanwhile.
 
-    `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` hears
-    that no worker is there yet. Raises WorkError W001 where the scheduler cannot be reached, W002 where a
-    worker has another model, S404 without Dask.
+    `scheduler` is an address (tcp://host:port) or `file:` and the name of a scheduler file. `tell` is called
+    with a sentence while there is no worker. Raises WorkError W001 where the scheduler cannot be reached,
+    W002 where a worker has another model, S404 without Dask.
     """
     distributed = _dask(scheduler)
     with _quiet_logs():
@@ -60,7 +60,7 @@ def _dask(scheduler: str) -> Any:
 
 @contextmanager
 def _quiet_logs() -> Iterator[None]:
-    """Dask's own log lines stay away: what matters of them is said here."""
+    """Dask's own log lines stay away: errors here say what matters of them."""
     names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in ("distributed", "tornado")]
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
@@ -105,7 +105,7 @@ def _place(scheduler: str) -> Location:
 
 
 def _check_versions(client: Any, scheduler: str) -> None:
-    """Every worker must have this model; one that joins later is found out by its first batch."""
+    """Every worker must have this model. One that joins later is checked by its first batch."""
     found = client.run(_version_there, on_error="return")
     for worker, version in found.items():
         if version != model_version():
@@ -121,7 +121,7 @@ def _version_there() -> str:
 def _gathered(distributed: Any, client: Any, batches: Iterable[Batch]) -> Generator[Outcome, None, None]:
     """The outcomes, with a window of batches under way that grows with the cluster."""
     waiting = iter(batches)
-    running: dict[str, tuple[Any, Batch]] = {}  # by key of the future, whose result is wanted while it is in here
+    running: dict[str, tuple[Any, Batch]] = {}  # by key of the future, until its outcome is there
     completed = distributed.as_completed(loop=client.loop)
     window, looked_s = _window(client), monotonic()
     while True:
@@ -140,7 +140,7 @@ def _gathered(distributed: Any, client: Any, batches: Iterable[Batch]) -> Genera
 
 
 def _outcome(client: Any, future: Any, batch: Batch) -> Outcome:
-    """A batch's outcome. Raises WorkError where the worker refused it; what the cluster cannot do is the
+    """A batch's outcome. Raises WorkError where the worker refused it; failures of the cluster become the
     batch's error.
     """
     try:
@@ -149,7 +149,7 @@ def _outcome(client: Any, future: Any, batch: Batch) -> Outcome:
         return outcome
     except MnsimError:
         raise
-    except (Exception, CancelledError) as error:  # a worker that was killed again and again: whatever the cluster says
+    except (Exception, CancelledError) as error:  # a worker that was killed again and again, or any fault of the cluster
         if client.status != "running":
             raise
         return Outcome(batch.number, {}, {}, {}, PointError(f"{type(error).__name__}: {error}"))

@@ -1,6 +1,4 @@
-"""What a worker does: a plan is made once, and all rates that are asked of it are one pass of the
-recurrence.
-"""
+"""A worker's task: a plan is made once, and all its rates are one pass of the recurrence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,15 +17,14 @@ from mnsim.clocks.rates import Rates, make_rates
 from mnsim.clocks.recurrence import Array, simulated_times_s
 from mnsim.errors import MnsimError, PointError, WorkError
 from mnsim.explore.version import model_version
-from mnsim.graph.build import Dtype, build_graph
+from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import ENERGIES, TIMED
-from mnsim.plan.model import Policy
 from mnsim.plan.residency import find_plan
 from mnsim.program.check import check
 from mnsim.program.model import Program
-from mnsim.spec.records import Energies, Hardware, Network, own_rates, with_amount
+from mnsim.spec.records import Dtype, Energies, Hardware, Network, Policy, own_rates, with_amount
 
 Fidelity = Literal["simulated", "analytical"]
 FIDELITIES: tuple[Fidelity, ...] = ("simulated", "analytical")
@@ -50,8 +47,8 @@ NAMED = ("busiest", "bound_by")  # columns that name an engine, each a number in
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """All that a plan depends on, and whether a program is made of it; the hardware's own rates hold where
-    no others are given.
+    """All settings that a plan depends on, and whether a program is made of it; the hardware's own rates hold
+    where no others are given.
     """
 
     network: Network
@@ -78,10 +75,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch gave: counts that all its settings share, times and energy of each, and for each NAMED
+    """The result of a batch: counts that all its settings share, times and energy of each, and for each NAMED
     column the engines' numbers.
 
-    Where there is an error, it is that of all settings, and the rest is empty.
+    An error is that of all settings, and the rest is empty then.
     """
 
     number: int
@@ -97,8 +94,8 @@ class _Prepared(NamedTuple):
 
 
 def evaluate(batch: Batch) -> Outcome:
-    """Every setting of a batch. Errors come back as a part of the outcome. Raises WorkError W002 for a
-    batch of another model.
+    """Run every setting of a batch. Errors become a part of the outcome. Raises WorkError W002 for a batch of
+    another model.
     """
     if batch.version != model_version():
         message = f"a worker on {gethostname()} has mnsim {model_version()}, and the sweep is for {batch.version}"
@@ -130,13 +127,13 @@ def _evaluate(batch: Batch) -> Outcome:
 
 
 def _first_largest(*engines: Array) -> NDArray[np.int8]:
-    """Which engine has the largest number, for each setting; of equal ones the first."""
+    """The number of the engine with the largest value, for each setting; the first of equal ones."""
     found: NDArray[np.int8] = np.argmax(np.stack(engines), axis=0).astype(np.int8)
     return found
 
 
 def _without_rates(structure: Structure) -> Structure:
-    """The structure with rates that say nothing, so that a plan is found again whatever the rates are."""
+    """The structure with neutral rates, so that a plan is found again for any rates."""
     hardware = structure.hardware
     plain = replace(hardware, name="", title="", external_kind="", energies=None)
     for quantity in TIMED:
@@ -163,13 +160,13 @@ def _graph(network: Network, alpha: Fraction, rho: Fraction, dtype: Dtype) -> Gr
 
 
 def rates_with(hardware: Hardware, columns: Mapping[str, Array], count: int) -> Rates[Array]:
-    """The hardware's rates as arrays, with those columns put in that are given."""
+    """The hardware's rates as arrays, with the given columns put in."""
 
     return make_rates({**{name: np.full(count, value) for name, value in own_rates(hardware).items()}, **columns}, hardware.further)
 
 
 def _energies_j(found: Estimate, energies: Energies, batch: Batch) -> Array:
-    """Joules of the whole run, layer by layer added up as an estimate's are."""
+    """Joules of the whole run, added up layer by layer as an estimate's are."""
 
     own = {quantity.column: getattr(energies, quantity.column) for quantity in ENERGIES}
     each_j = [batch.rates[name] if name in batch.rates else np.full(batch.count, value) for name, value in own.items()]

@@ -1,9 +1,9 @@
-"""The Pareto front: the rows that no other row beats in everything."""
+"""The Pareto front: the rows that no other row dominates."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.explore.points import Array
+from mnsim.clocks.recurrence import Array
 
 SMALL = 1 << 14  # comparisons that are made one by one
 
@@ -38,7 +38,7 @@ def _front(costs: Array) -> Marks:
 
 
 def _covered(rows: Array, others: Array) -> Marks:
-    """Which rows have another that is nowhere more."""
+    """Which rows have another row that is nowhere more."""
     width = rows.shape[1]
     if not len(rows) or not len(others):
         return np.zeros(len(rows), np.bool_)
@@ -54,8 +54,8 @@ def _covered(rows: Array, others: Array) -> Marks:
 
 
 def _covered_in_a_plane(rows: Array, others: Array) -> Marks:
-    """The others by their first column, with the least second column so far: the last that is no more in
-    the first decides.
+    """By two columns: the others in order of the first, with the least second column up to each. The last of
+    them that is no more in the first decides.
     """
     ordered = others[np.argsort(others[:, 0], kind="stable")]
     least = np.minimum.accumulate(ordered[:, 1])
@@ -64,8 +64,8 @@ def _covered_in_a_plane(rows: Array, others: Array) -> Marks:
 
 
 def _covered_by_halves(rows: Array, others: Array) -> Marks:
-    """Both cut at a value of the first column: below it, above it, and above it by what is below, where
-    that column is settled.
+    """Both cut at a value of the first column. Rows below it are compared with others below it; rows above it
+    with others above it, and by the remaining columns with others below it.
     """
     values = np.unique(np.concatenate([rows[:, 0], others[:, 0]]))
     if len(values) == 1:

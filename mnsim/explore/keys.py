@@ -1,4 +1,4 @@
-"""What identifies a point: a hash of all that its result depends on, and of the model that gives it."""
+"""A point's key: a hash of all that its result depends on, and of the model."""
 
 import json
 from dataclasses import asdict
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from mnsim.clocks.recurrence import Array
 from mnsim.explore.evaluate import Structure
-from mnsim.explore.points import Array
 from mnsim.explore.version import model_version
 from mnsim.operators import quantities
 from mnsim.operators.quantities import kind_column
 from mnsim.spec.records import amount_of, contents, own_rates
 
 DIGITS = 32  # hexadecimal: 128 bits
-EFFICIENCIES = tuple(kind_column(quantity, kind) for quantity in quantities.EFFICIENCIES for kind in quantity.kinds)
+_EFFICIENCY_COLUMNS = tuple(kind_column(quantity, kind) for quantity in quantities.EFFICIENCIES for kind in quantity.kinds)
 
 
 def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> list[str]:
@@ -27,7 +27,7 @@ def point_keys(structure: Structure, rates: dict[str, Array], count: int) -> lis
     hardware are a part of it, for rows carry them; titles are not.
     """
     hardware = structure.hardware
-    columns = {**dict.fromkeys(EFFICIENCIES, 1.0), **own_rates(hardware), **rates}
+    columns = {**dict.fromkeys(_EFFICIENCY_COLUMNS, 1.0), **own_rates(hardware), **rates}
     names = sorted(columns)
     planned = {
         "model": model_version(),

@@ -1,6 +1,4 @@
-"""A row as a line of a store: a JSON object that starts with the row's key and ends with a checksum of all
-before it.
-"""
+"""A row as a line of a store: a JSON object that starts with the row's key and ends with a checksum."""
 
 import json
 from binascii import unhexlify
@@ -22,9 +20,7 @@ def line_of(key: str, row: str) -> bytes:
 
 
 def key_of(line: bytes) -> bytes | None:
-    """The key of a whole line; None for a line without a checksum. Raises ValueError with what is wrong with
-    a damaged line.
-    """
+    """The key of a whole line; None without a checksum. Raises ValueError, which names the damage."""
     body = line[:-_LENGTH]
     if line[-_LENGTH:] == _END % crc32(body) and body[_KEY.stop : _KEY.stop + 1] == b'"' and body.startswith(START):
         return unhexlify(body[_KEY])
@@ -42,12 +38,12 @@ def is_torn(line: bytes) -> bool:
 
 
 def looks_like_row(line: bytes) -> bool:
-    """Whether a damaged line has an end of a row on it."""
+    """Whether a damaged line ends as a row does."""
     return line.startswith(START) or line[-_LENGTH:].startswith(_MARK)
 
 
 def _fault(line: bytes) -> str | None:
-    """What is wrong with a line whose checksum does not hold; None for a line that never had one."""
+    """The damage of a line whose checksum does not hold; None for a line that never had one."""
     if not line.startswith(START) or line[_KEY.stop : _KEY.stop + 1] != b'"':
         return f"it does not start with a key of {DIGITS} digits"
     if not line.endswith(b"}\n"):

@@ -1,4 +1,4 @@
-"""The points of a sweep, by number: which levels each one has, and which of them share a plan."""
+"""The points of a sweep, by number: the levels of each one, and the points that share a plan."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.recurrence import Array
 from mnsim.operators.quantities import rate_column
 from mnsim.spec.axes import Axis, drawn
 from mnsim.spec.sweep import Sweep
 
-Numbers = NDArray[np.int64]
-Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """So many points of these axes, of which the first `plan_axes` are what plans depend on, and the
-    others rates.
+    """`count` points of these axes. Plans depend on the first `plan_axes` of them, and the others are rates.
 
     `rates` are the levels of the rates, by their columns. `places` has for each axis the level of every
     point; None for a grid, whose levels follow from the number of the point.
@@ -30,7 +29,7 @@ class Points:
     count: int
     plan_axes: int
     rates: Mapping[str, Array]
-    places: tuple[Numbers, ...] | None = None
+    places: tuple[Indices, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Group:
     """Points that share a plan: the levels of the plan's axes, and the points' numbers in ascending order."""
 
     levels: tuple[int, ...]
-    numbers: Numbers
+    numbers: Indices
 
 
 def points_of(sweep: Sweep) -> Points:
@@ -54,13 +53,13 @@ def points_of(sweep: Sweep) -> Points:
     return _points(tuple(axis for axis, _ in sampled), sweep.samples, tuple(places for _, places in sampled))
 
 
-def _points(axes: tuple[Axis, ...], count: int, places: tuple[Numbers, ...] | None = None) -> Points:
+def _points(axes: tuple[Axis, ...], count: int, places: tuple[Indices, ...] | None = None) -> Points:
     columns = {rate_column(axis.name): np.array(axis.levels, np.float64) for axis in axes if rate_column(axis.name) is not None}
     return Points(axes, count, len(axes) - len(columns), {str(column): levels for column, levels in columns.items()}, places)
 
 
-def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbers]:
-    """The axis and every point's level on it, drawn as a Latin hypercube draws.
+def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Indices]:
+    """The axis and every point's level on it, drawn as in a Latin hypercube.
 
     One value falls into each of `count` equal slices of the axis, in random order (McKay, Beckman and
     Conover, Technometrics 21, 1979): so each of k levels is drawn count / k times, rounded up or down.
@@ -72,7 +71,7 @@ def _sampled(axis: Axis, count: int, seed: tuple[int, int]) -> tuple[Axis, Numbe
     return axis, slices * len(axis.levels) // count
 
 
-def places_of(points: Points, axis: int, numbers: Numbers) -> Numbers:
+def places_of(points: Points, axis: int, numbers: Indices) -> Indices:
     """The level of each of these points on an axis."""
     if points.places is not None:
         return points.places[axis][numbers]
@@ -80,8 +79,8 @@ def places_of(points: Points, axis: int, numbers: Numbers) -> Numbers:
     return (numbers // inner) % len(points.axes[axis].levels)
 
 
-def rates_at(points: Points, numbers: Numbers) -> dict[str, Array]:
-    """The rates of these points that are given levels, by their columns."""
+def rates_at(points: Points, numbers: Indices) -> dict[str, Array]:
+    """The swept rates of these points, by their columns."""
     return {
         column: levels[places_of(points, axis, numbers)] for axis, (column, levels) in enumerate(points.rates.items(), points.plan_axes)
     }
@@ -105,7 +104,7 @@ def groups(points: Points) -> Iterator[Group]:
 
 
 def count_groups(points: Points) -> int:
-    """How many plans there are to make."""
+    """The number of plans to make."""
     if points.places is None:
         return prod(len(axis.levels) for axis in points.axes[: points.plan_axes])
     return len(np.unique(np.stack(points.places[: points.plan_axes], axis=1), axis=0))
@@ -124,7 +123,7 @@ def level_values(points: Points, group: Group) -> Mapping[str, Any]:
 
 
 def described(points: Points, number: int) -> str:
-    """A point by what tells it from others."""
+    """A point by the levels that tell it from others."""
     at = np.array([number])
     levels = [(axis, int(places_of(points, place, at)[0])) for place, axis in enumerate(points.axes) if len(axis.levels) > 1]
     return ", ".join(f"{axis.name} {_shown_level(axis, place)}" for axis, place in levels) or "the only point"
@@ -138,7 +137,7 @@ def _shown_level(axis: Axis, place: int) -> str:
 
 
 def chosen_data(points: Points, group: Group) -> dict[str, Any]:
-    """What goes into the hardware file for a group, by key; of rates their first level, for the file must
+    """The hardware file's values of a group, by key; of rates those of their first level, for the file must
     be whole.
     """
     places = [*group.levels, *[0] * (len(points.axes) - points.plan_axes)]

@@ -1,4 +1,4 @@
-"""The rows of a sweep, one a point, kept by column: counts once for all points that share them, times in
+"""The rows of a sweep, one a point, kept by column: shared counts once for all their points, times in
 arrays.
 """
 
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.recurrence import Array
 from mnsim.errors import MnsimError, ShapeError
 from mnsim.explore.evaluate import COUNTS, NAMED, TIMES, Fidelity, Outcome
-from mnsim.explore.points import Array, Group, Numbers, Points, level_values, places_of
+from mnsim.explore.points import Group, Indices, Points, level_values, places_of
 from mnsim.operators.quantities import CAPACITIES, EFFICIENCIES, RATES, rate_column
 from mnsim.papers.accuracy import published_accuracy
 from mnsim.program.model import ENGINES, EngineName
@@ -30,10 +31,10 @@ Shared = dict[str, Any]  # the columns that points of one plan share, by name
 
 
 class Columns(NamedTuple):
-    """The names of all columns in their order; of those that say what a point is; and of those that hold
-    times or energy.
+    """The names of all columns in their order; of those of the point's settings; and of those that hold times
+    or energy.
 
-    `varying` are the columns of the axes with several levels, `words` what a column of words can have.
+    `varying` are the columns of the axes with several levels, `words` the possible words of a column.
     """
 
     names: tuple[str, ...]
@@ -60,8 +61,8 @@ def columns_of(points: Points, fidelity: Fidelity, hardware: Sequence[Hardware],
 
 
 def _varying(points: Points, names: Sequence[str], own: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The columns that tell points apart: those of axes with several levels, and of a section's levels
-    whatever differs in them.
+    """The columns that tell points apart: axes with several levels, and the differing parts of a section's
+    levels.
     """
     found: set[str] = set()
     for axis in points.axes:
@@ -77,8 +78,8 @@ def column_of(axis: str) -> str:
 
 
 def planned_columns(points: Points, columns: Columns, group: Group, hardware: Hardware) -> Shared:
-    """What is known of a group's points before they run; swept rates are not in it. An efficiency that
-    nobody says is 1.
+    """A group's columns that are known before it runs, without swept rates. An efficiency that no file gives
+    is 1.
     """
     levels = level_values(points, group)
     network, alpha, rho = levels["network"], levels["alpha"], levels["rho"]
@@ -100,7 +101,7 @@ def planned_columns(points: Points, columns: Columns, group: Group, hardware: Ha
 
 
 def _planned(hardware: Hardware) -> Shared:
-    """What of a piece of hardware plans depend on."""
+    """The part of a piece of hardware that plans depend on."""
     return {
         **{quantity.column: amount_of(hardware, quantity) for quantity in CAPACITIES},
         "fused": "+".join(hardware.fused) or None,
@@ -108,11 +109,11 @@ def _planned(hardware: Hardware) -> Shared:
 
 
 class Rows:
-    """A row a point, filled as outcomes come; `names` are the columns that there are, in their order.
+    """A row a point, filled as outcomes come; `names` are the columns, in their order.
 
-    `shared_of` has for each point the number of what it shares with others (in `shared`), UNDONE while it
-    has not run. `times` hold NaN, and `named` (the columns that name an engine, by its number in ENGINES)
-    -1, where there is no result.
+    `shared_of` has for each point the number of its shared columns in `shared`, UNDONE while it has not run.
+    `times` hold NaN, and `named` (the columns that name an engine, by its number in ENGINES) -1, where there
+    is no result.
     """
 
     def __init__(self, points: Points, columns: Columns) -> None:
@@ -126,7 +127,7 @@ class Rows:
         self.flags: dict[str, NDArray[np.bool_]] = {}
         self._numbers: dict[tuple[Any, ...], int] = {}
 
-    def add(self, numbers: Numbers, planned: Shared, outcome: Outcome) -> None:
+    def add(self, numbers: Indices, planned: Shared, outcome: Outcome) -> None:
         """Fill in the rows of the points that have run."""
         error = None if outcome.error is None else error_text(outcome.error)
         self.shared_of[numbers] = self.share({**planned, **outcome.counts, "error": error})
@@ -137,7 +138,7 @@ class Rows:
                 self.times[name][numbers] = outcome.times.get(name, np.nan)
 
     def share(self, columns: Shared) -> int:
-        """The number of what points share."""
+        """The place of these columns in `shared`, to which new ones are added."""
         key = tuple(columns.get(name) for name in self.names)
         if key not in self._numbers:
             self._numbers[key] = len(self.shared)
@@ -150,31 +151,31 @@ class Rows:
 
 
 def error_text(error: MnsimError) -> str:
-    """An error as a row has it: without the place in a file, which is no part of the point."""
+    """An error as a row has it: without its place in a file, which is no part of the point."""
     layer = f"layer '{error.layer}': " if isinstance(error, ShapeError) else ""
     return f"{error.code}: {layer}{error.message}"
 
 
-def done(rows: Rows) -> Numbers:
+def done(rows: Rows) -> Indices:
     """The numbers of the points that have run, in order."""
     return np.flatnonzero(rows.shared_of != UNDONE)
 
 
-def with_results(rows: Rows, numbers: Numbers) -> Numbers:
+def with_results(rows: Rows, numbers: Indices) -> Indices:
     """Those of these points that ran and did not fail."""
-    found: Numbers = numbers[rows.named["busiest"][numbers] >= 0]
+    found: Indices = numbers[rows.named["busiest"][numbers] >= 0]
     return found
 
 
-def failures(rows: Rows) -> Numbers:
+def failures(rows: Rows) -> Indices:
     """The numbers of the points that failed, in order."""
     failed = np.array([shared.get("error") is not None for shared in rows.shared] or [False])
     numbers = done(rows)
-    failing: Numbers = numbers[failed[rows.shared_of[numbers]]]
+    failing: Indices = numbers[failed[rows.shared_of[numbers]]]
     return failing
 
 
-def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
+def amounts(rows: Rows, name: str, numbers: Indices) -> Array:
     """A column of numbers; NaN where there is none."""
     if name in rows.times:
         return rows.times[name][numbers]
@@ -184,7 +185,7 @@ def amounts(rows: Rows, name: str, numbers: Numbers) -> Array:
     return np.array([np.nan if value is None else value for value in values], np.float64)[places]
 
 
-def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
+def texts(rows: Rows, name: str, numbers: Indices) -> NDArray[np.object_]:
     """A column of words; None where there is none."""
     if name in rows.named:
         return np.array([*ENGINES, None], object)[rows.named[name][numbers]]
@@ -192,27 +193,27 @@ def texts(rows: Rows, name: str, numbers: Numbers) -> NDArray[np.object_]:
     return np.array(values, object)[places]
 
 
-def shared_values(rows: Rows, name: str, numbers: Numbers) -> tuple[list[Any], NDArray[np.intp]]:
-    """The values of a column that these points share with others, and for each point which of them it has."""
+def shared_values(rows: Rows, name: str, numbers: Indices) -> tuple[list[Any], NDArray[np.intp]]:
+    """The values of a column that these points share with others, and each point's place among them."""
     needed, places = np.unique(rows.shared_of[numbers], return_inverse=True)
     return [rows.shared[number].get(name) for number in needed.tolist()], places.reshape(-1)
 
 
-def _swept(points: Points, column: str, numbers: Numbers) -> Array:
+def _swept(points: Points, column: str, numbers: Indices) -> Array:
     axis = points.plan_axes + list(points.rates).index(column)
     return points.rates[column][places_of(points, axis, numbers)]
 
 
-def least(rows: Rows, name: str, numbers: Numbers) -> float | None:
+def least(rows: Rows, name: str, numbers: Indices) -> float | None:
     """The smallest number of a column; None where there is none."""
     values = amounts(rows, name, numbers)
     there = values[~np.isnan(values)]
     return float(there.min()) if len(there) else None
 
 
-def engine_counts(rows: Rows, name: str, numbers: Numbers) -> dict[EngineName, int]:
-    """How many of these points name each engine in a column; engines that none names are left out, those
-    that most do come first.
+def engine_counts(rows: Rows, name: str, numbers: Indices) -> dict[EngineName, int]:
+    """The number of these points that name each engine in a column, the largest first; engines that none
+    names are left out.
     """
     counts = {engine: int(np.count_nonzero(rows.named[name][numbers] == place)) for place, engine in enumerate(ENGINES)}
     return {engine: counts[engine] for engine in sorted(counts, key=lambda engine: -counts[engine]) if counts[engine]}
@@ -221,8 +222,8 @@ def engine_counts(rows: Rows, name: str, numbers: Numbers) -> dict[EngineName, i
 Encode = Callable[[Any], str]
 
 
-def encoded(rows: Rows, name: str, numbers: Numbers, encode: Encode) -> list[str]:
-    """A column's cells as text; what points share is encoded once."""
+def encoded(rows: Rows, name: str, numbers: Indices, encode: Encode) -> list[str]:
+    """A column's cells as text; shared values are encoded once."""
     if name in rows.flags:
         return [encode(flag) for flag in rows.flags[name][numbers].tolist()]
     if name in rows.named:
@@ -241,14 +242,14 @@ def json_cell(value: Any) -> str:
     return repr(value) if type(value) in (float, int) else json.dumps(value)
 
 
-def records(rows: Rows, numbers: Numbers | Sequence[int], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+def records(rows: Rows, numbers: Indices | Sequence[int], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Rows as dictionaries."""
     chosen = np.asarray(numbers, np.int64)
     columns = {name: _values(rows, name, chosen) for name in names or rows.names}
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def _values(rows: Rows, name: str, numbers: Numbers) -> list[Any]:
+def _values(rows: Rows, name: str, numbers: Indices) -> list[Any]:
     if name in rows.flags:
         return list(rows.flags[name][numbers].tolist())
     if rows.is_shared(name) or name in rows.named:

@@ -1,4 +1,4 @@
-"""Which rows to show, in which order, and which to mark: conditions, the Pareto front, the first few."""
+"""The rows to show, their order, and their marks: conditions, the Pareto front, the first few."""
 
 import operator
 import re
@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnsim.clocks.recurrence import Array
 from mnsim.errors import SpecError, did_you_mean, shown
 from mnsim.explore.front import front
-from mnsim.explore.points import Array, Numbers
+from mnsim.explore.points import Indices
 from mnsim.explore.rows import TEXTS, Columns, Rows, amounts, column_of, done, texts, with_results
 from mnsim.spec.written import Written, part, split, typed, unquoted
 from mnsim.units import ENERGY, ENERGY_PER_BYTE, ENERGY_PER_FLOP, RATE, SIZE, THROUGHPUT, TIME, Dimension, UnitError, parse_quantity
@@ -44,7 +45,7 @@ MARK = "pareto"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A column, how to compare it, and with what: a number, a word, a flag, or None for what is missing."""
+    """A column, a comparison, and a value: a number, a word, a flag, or None for a missing value."""
 
     column: str
     compare: str
@@ -53,7 +54,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A column of which less is better, or more."""
+    """A column to minimise or maximise."""
 
     column: str
     sense: Literal["min", "max"]
@@ -61,8 +62,8 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Conditions that all must hold, objectives of the front to mark, what to sort by (else the points'
-    order), how many to keep.
+    """Conditions that all must hold, objectives of the front to mark, columns to sort by (else the points'
+    order), and the number of rows to keep.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -72,26 +73,25 @@ class Selection:
 
 
 class Selected(NamedTuple):
-    """What a selection picks: the points to show, in order; all that meet its conditions; and those that
-    the front was sought among.
+    """The points of a selection: those to show, in order; all that meet its conditions; and those among which
+    the front was sought.
 
-    `kept` are the `numbers` that there would be without `top`, `candidates` those without conditions on
-    `pareto` too.
+    `kept` are the `numbers` without `top`, `candidates` those without conditions on `pareto` too.
     """
 
     selection: Selection
-    numbers: Numbers
-    kept: Numbers
-    candidates: Numbers
+    numbers: Indices
+    kept: Indices
+    candidates: Indices
 
 
 class LeftOut(NamedTuple):
-    """Points that have a result, and yet no value in some of the front's columns; those that have all; how
-    many lack which column.
+    """Points that have a result but lack a value in some of the front's columns; those that have all; and the
+    number that lack each column.
     """
 
-    numbers: Numbers
-    compared: Numbers
+    numbers: Indices
+    compared: Indices
     columns: dict[str, int]
 
 
@@ -142,7 +142,7 @@ def _objective(written: Written, columns: Columns) -> Objective:
 
 
 def _column(written: Written, columns: Columns, likely: Sequence[str] = ()) -> str:
-    """The column that is meant: by its name, or by the key of the hardware file. Raises SpecError U006."""
+    """The column of this name, or of this key of the hardware file. Raises SpecError U006."""
     name = written.text
     for meant in (name, column_of(name)):
         if meant in columns.names:
@@ -201,8 +201,8 @@ def select(rows: Rows, selection: Selection) -> Selected:
     return Selected(selection, numbers if selection.top is None else numbers[: selection.top], kept, candidates)
 
 
-def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Numbers) -> LeftOut:
-    """Those of these points that have a result, and no value in a column of the front."""
+def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Indices) -> LeftOut:
+    """Those of these points that have a result, but lack a value in a column of the front."""
     there = with_results(rows, numbers)
     lacking = {each.column: np.isnan(_costs(rows, each, there)) for each in objectives}
     columns = {name: int(np.count_nonzero(lacks)) for name, lacks in lacking.items() if lacks.any()}
@@ -210,19 +210,19 @@ def left_out(rows: Rows, objectives: Sequence[Objective], numbers: Numbers) -> L
     return LeftOut(there[some], there[~some], columns)
 
 
-def equals_of(rows: Rows, column: str, number: int, numbers: Numbers) -> int:
-    """How many of these points have in a column of times what one of them has, itself left out."""
+def equals_of(rows: Rows, column: str, number: int, numbers: Indices) -> int:
+    """The number of the other points with the same value in a column of times."""
     times = rows.times[column]
     return int(np.count_nonzero(times[numbers] == times[number])) - 1
 
 
-def _costs(rows: Rows, objective: Objective, numbers: Numbers) -> Array:
+def _costs(rows: Rows, objective: Objective, numbers: Indices) -> Array:
     values = amounts(rows, objective.column, numbers)
     return -values if objective.sense == "max" else values
 
 
-def _holds(rows: Rows, condition: Condition, numbers: Numbers) -> NDArray[np.bool_]:
-    """Where the condition holds; what is missing meets none but `= none`, and `!=` with what is there."""
+def _holds(rows: Rows, condition: Condition, numbers: Indices) -> NDArray[np.bool_]:
+    """Where the condition holds. A missing value meets only `= none`, and `!=` with any value."""
     compare = COMPARE[condition.compare]
     if condition.column in TEXTS:
         words = texts(rows, condition.column, numbers)
@@ -235,7 +235,7 @@ def _holds(rows: Rows, condition: Condition, numbers: Numbers) -> NDArray[np.boo
     return np.asarray(compare(values, condition.value), np.bool_)
 
 
-def first_of(rows: Rows, objective: Objective, numbers: Sequence[int] | Numbers) -> int | None:
+def first_of(rows: Rows, objective: Objective, numbers: Sequence[int] | Indices) -> int | None:
     """The number of the best point by a column; None where none has it."""
     costs = _costs(rows, objective, np.asarray(numbers, np.int64))
     return None if not len(costs) or np.isnan(costs).all() else int(np.asarray(numbers)[np.nanargmin(costs)])

@@ -1,6 +1,4 @@
-"""A store of results that only grows: a line a point, found again by the point's key after any end of the
-run.
-"""
+"""A store of results that only grows: a line a point, found by the point's key after any end of the run."""
 
 import json
 import os
@@ -17,12 +15,12 @@ from mnsim.errors import Location, WorkError, shown
 from mnsim.explore.lines import is_torn, key_of, line_of, looks_like_row
 
 FILE, LOCK, DAMAGED = "rows.jsonl", "lock", "damaged.jsonl"
-SYNC_S = 1.0  # what a failing machine may lose; a killed process loses nothing that was appended
+SYNC_S = 1.0  # of rows that a failing machine may lose; a killed process loses no row that was appended
 MOST_NAMED = 20  # damaged rows in messages
 
 
 class Fault(NamedTuple):
-    """A damaged line: its number, where it starts, and what is wrong with it."""
+    """A damaged line: its number, its start, and its damage."""
 
     number: int
     at: int
@@ -30,8 +28,8 @@ class Fault(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What a file of rows has: where the whole line of each key starts, which lines are damaged, and how
-    many have no checksum.
+    """The contents of a file of rows: the start of each key's whole line, the damaged lines, and the number
+    without a checksum.
 
     `end` is where the last whole line ends, `torn` the length of the beginning of a row behind it.
     """
@@ -44,11 +42,10 @@ class Index(NamedTuple):
 
 
 class Store:
-    """An open store: where the line of each key is, and the file to append to. Made by `open_store`, for
-    one writer at a time.
+    """An open store: the place of each key's line, and the file to append to. Made by `open_store`, for one
+    writer at a time.
 
-    `news` are sentences about what was found on opening: a torn last line, damaged rows, rows without a
-    checksum.
+    `news` are sentences about the state on opening: a torn last line, damaged rows, rows without a checksum.
     """
 
     def __init__(self, folder: str) -> None:
@@ -105,7 +102,7 @@ def survey(folder: str) -> tuple[frozenset[str], list[str]]:
 
 
 def _settle(store: Store) -> None:
-    """Index the file, and mend what is not whole."""
+    """Index the file, and mend its torn and damaged lines."""
     index = _index(store.lines, store.path)
     if index.torn:
         store.lines.truncate(index.end)
@@ -128,8 +125,8 @@ def _named(path: Path, faults: Sequence[Fault]) -> list[str]:
 
 
 def _move_out(store: Store, faults: Sequence[Fault]) -> list[str]:
-    """Move damaged lines to a file beside the rows, so that nothing is lost and none is met again; the
-    sentences to say.
+    """Move damaged lines to a file beside the rows, so that nothing is lost and none is met again. Returns
+    the sentences to print.
 
     The rows without them are a new file that takes the old one's place at once: a kill leaves one or the
     other.
@@ -175,7 +172,7 @@ def _place(folder: str) -> Location:
 
 
 def _lock(file: IO[bytes], folder: str) -> None:
-    """The lock ends with the process, however it ends."""
+    """Lock the store; the lock ends with the process, however it ends."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -193,7 +190,7 @@ def _lock(file: IO[bytes], folder: str) -> None:
 
 
 def _index(lines: IO[bytes], path: Path) -> Index:
-    """What the file has. Raises WorkError W102 where none of its lines is a row, or was one."""
+    """The file's index. Raises WorkError W102 where none of its lines is a row, or was one."""
     places: dict[bytes, int] = {}
     faults: list[Fault] = []
     again: list[tuple[bytes, int, int]] = []  # key, line number and start of each further line of a key
@@ -222,8 +219,8 @@ def _index(lines: IO[bytes], path: Path) -> Index:
 
 
 def _contradictions(lines: IO[bytes], places: dict[bytes, int], again: Sequence[tuple[bytes, int, int]]) -> list[Fault]:
-    """The lines of the keys of which two lines differ: neither is known to be right. Their keys are taken
-    out of `places`.
+    """The lines of keys with two different lines: neither is known to be right. Their keys are taken out of
+    `places`.
     """
     differing = {key for key, _, at in again if _line_at(lines, at) != _line_at(lines, places[key])}
     if not differing:
@@ -256,9 +253,7 @@ def stored(store: Store, keys: Iterable[str]) -> list[Mapping[str, Any]]:
 
 
 def give_up(store: Store, keys: Iterable[str], what: str) -> list[str]:
-    """Move out the lines of keys that have something wrong in spite of their checksums; the sentences to
-    say.
-    """
+    """Move out the lines of keys that are wrong in spite of their checksums. Returns sentences to print."""
     starts, faults, at = {store.places[bytes.fromhex(key)] for key in keys}, [], 0
     store.lines.seek(0)
     for number, line in enumerate(store.lines, 1):
@@ -279,8 +274,8 @@ def _foreign(lines: IO[bytes], path: Path) -> WorkError:
 
 
 def append(store: Store, keys: Iterable[str], rows: Iterable[str]) -> None:
-    """Append lines, each a row as the inner text of a JSON object, in one write; those that are there stay
-    as they are.
+    """Append lines, each a row as the inner text of a JSON object, in one write; the lines before stay as
+    they are.
     """
     fresh: dict[str, str] = {key: row for key, row in zip(keys, rows, strict=True) if key not in store}
     at = store.lines.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""A sweep as a whole: what the store has, what has to run and where, and the rows that come of it."""
+"""A sweep as a whole: stored points, points to run and their workers, and the rows."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from mnsim.errors import Location, PointError, SpecError, shown
 from mnsim.explore.cluster import run_on_cluster
 from mnsim.explore.evaluate import COUNTS, FIDELITIES, NAMED, Batch, Fidelity, Outcome, Structure
 from mnsim.explore.keys import point_keys
-from mnsim.explore.points import Group, Numbers, Points, chosen_data, described, groups, level_values, points_of, rates_at
+from mnsim.explore.points import Group, Indices, Points, chosen_data, described, groups, level_values, points_of, rates_at
 from mnsim.explore.rows import FLAGS, PUBLISHED, Columns, Rows, Shared, columns_of, done, encoded, json_cell, planned_columns, records
 from mnsim.explore.store import Store, append, give_up, open_store, stored, survey
 from mnsim.explore.version import model_version
@@ -31,10 +31,8 @@ MOST_SETTINGS = 16_384  # of a batch: a fraction of a second's work
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """How to run a sweep: how exactly, on how many processes or on which cluster, with which store, and
-    whether one failure ends it.
-
-    Raises SpecError U009 for a value that cannot be.
+    """How to run a sweep: the fidelity, the number of processes or the cluster, the store, and whether one
+    failure ends it. Raises SpecError U009 for an impossible value.
     """
 
     fidelity: Fidelity = "simulated"
@@ -63,8 +61,8 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who hears how a sweep gets on: points that are done (new ones, and ones that the store had), and
-    words.
+    """Called as a sweep goes on: with the points that are done (new ones, and stored ones), and with
+    sentences.
     """
 
     done: Callable[[int, bool], None] = lambda count, was_stored: None
@@ -72,10 +70,10 @@ class Listener:
 
 
 class _Task(NamedTuple):
-    """A batch and where its rows go."""
+    """A batch and the numbers of its rows."""
 
     batch: Batch
-    numbers: Numbers
+    numbers: Indices
     planned: Shared
     keys: list[str] | None
 
@@ -110,7 +108,7 @@ def sweep(
 
 
 def _as_typed(value: object, is_name: bool = False) -> str:
-    """A level or several as a command line has them; names in quotes, for they may have commas."""
+    """A level or several, as on a command line; names in quotes, for they may have commas."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         return str(value)
     several = [value] if isinstance(value, Mapping) else list(value)
@@ -118,7 +116,7 @@ def _as_typed(value: object, is_name: bool = False) -> str:
 
 
 def count_stored(points: Points, fidelity: Fidelity, folder: str) -> tuple[int, list[str]]:
-    """How many of the points a store has whole, and sentences about what else it has. Raises WorkError as
+    """The number of points that a store has whole, and sentences about its other lines. Raises WorkError as
     `survey` does.
     """
     (there, news), found = survey(folder), 0
@@ -162,7 +160,7 @@ def run_sweep(points: Points, columns: Columns, means: Means, listener: Listener
 
 
 def _batches(rows: Rows, means: Means, store: Store | None, under_way: dict[int, _Task], heard: Listener) -> Iterator[Batch]:
-    """The batches that have to run, each noted in `under_way`; what the store has is filled in on the way."""
+    """The batches to run, each noted in `under_way`; stored rows are filled in on the way."""
     number = 0
     for group in groups(rows.points):
         hardware = _hardware(rows.points, group)
@@ -194,7 +192,7 @@ def _structure(points: Points, group: Group, hardware: Hardware, fidelity: Fidel
 
 
 def _machines(points: Points) -> list[Hardware]:
-    """Pieces of hardware that have all the rates, efficiencies and energies that any point has."""
+    """The pieces of hardware, each with all rates, efficiencies and energies that any point has."""
     sizes = [
         len(axis.levels) if axis.name == "hardware" or isinstance(axis.levels[0], dict) else 1 for axis in points.axes[: points.plan_axes]
     ]
@@ -203,25 +201,25 @@ def _machines(points: Points) -> list[Hardware]:
 
 
 def _finish(rows: Rows, task: _Task, outcome: Outcome, store: Store | None) -> None:
-    """Put an outcome into the rows and, unless it failed for a reason that may pass, into the store."""
+    """Put an outcome into the rows and, unless its failure may pass, into the store."""
     rows.add(task.numbers, task.planned, outcome)
     if store is not None and task.keys is not None and not isinstance(outcome.error, PointError):
         append(store, task.keys, _lines(rows, task.numbers))
 
 
-def _lines(rows: Rows, numbers: Numbers) -> Iterator[str]:
+def _lines(rows: Rows, numbers: Indices) -> Iterator[str]:
     """The rows as the inner text of JSON objects."""
     columns = [[f'"{name}": {cell}' for cell in encoded(rows, name, numbers, json_cell)] for name in rows.names if name not in FLAGS]
     return map(", ".join, zip(*columns, strict=True))
 
 
 def _fill_in(
-    rows: Rows, store: Store, numbers: Numbers, planned: Shared, keys: list[str], words: Callable[[str], None]
+    rows: Rows, store: Store, numbers: Indices, planned: Shared, keys: list[str], words: Callable[[str], None]
 ) -> NDArray[np.bool_]:
-    """Fill in the rows that the store has, and say which of the points these are.
+    """Fill in the stored rows; returns the points that they are.
 
-    What is published is read anew: it is no result. A line that is no row of this sweep, whatever its
-    checksum says, is moved out.
+    Published values are read anew: they are no results. A line that is no row of this sweep, in spite of its
+    checksum, is moved out.
     """
     there = np.array([key in store for key in keys])
     has_energy = any(column in planned or column in rows.points.rates for column in (quantity.column for quantity in ENERGIES))
@@ -262,8 +260,8 @@ class _Result(NamedTuple):
 
 
 def _read(row: Mapping[str, Any], counts: Iterable[str], times: Iterable[str]) -> _Result:
-    """The result in a row of these columns. Raises KeyError, ValueError, TypeError or OverflowError for
-    what is no row.
+    """The result in a row of these columns. Raises KeyError, ValueError, TypeError or OverflowError for any
+    other line.
     """
     if row["error"] is not None:
         return _Result(str(row["error"]), [], [-1] * len(NAMED), [])
@@ -271,7 +269,7 @@ def _read(row: Mapping[str, Any], counts: Iterable[str], times: Iterable[str]) -
     return _Result(None, [int(row[name]) for name in counts], engines, [float(row[name]) for name in times])
 
 
-def _refuse_failed(rows: Rows, numbers: Numbers, fail_fast: bool) -> None:
+def _refuse_failed(rows: Rows, numbers: Indices, fail_fast: bool) -> None:
     """Raises the error of the first stored point that failed, where one failure ends a sweep."""
     for number in numbers.tolist() if fail_fast else ():
         text = rows.shared[rows.shared_of[number]]["error"]

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 
 from mnsim import __version__
 
-SHOWING = ("cli", "document", "render", "report")  # what only asks for results and shows them; every other file counts, new ones too
+SHOWING = ("cli", "document", "render", "report")  # they only ask for results and show them; every other file counts, new ones too
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Batches run here: in this process, and when that takes long in others beside it."""
+"""Batches run on this machine: in this process, and in further ones when that takes long."""
 
 import os
 import signal
@@ -15,9 +15,9 @@ from time import monotonic
 from mnsim.errors import PointError
 from mnsim.explore.evaluate import Batch, Outcome, evaluate
 
-PATIENCE_S = 0.3  # about what it takes to start a process: shorter sweeps need none
+PATIENCE_S = 0.3  # about the start of a process: shorter sweeps need none
 AHEAD = 3  # batches a process has waiting
-MOST_JOBS = 61 if sys.platform == "win32" else 1024  # what the system lets one process wait for
+MOST_JOBS = 61 if sys.platform == "win32" else 1024  # the processes that the system lets one wait for
 TRIES = 3  # of a batch whose process dies
 
 
@@ -27,7 +27,9 @@ def cores() -> int:
 
 
 def run_here(batches: Iterable[Batch], jobs: int) -> Generator[Outcome, None, None]:
-    """Outcomes as they come, each batch's once: on one process for the first moments, then on so many."""
+    """Outcomes as they come, each batch's once: in this process for the first moments, then in `jobs`
+    processes.
+    """
     waiting = iter(batches)
     start = monotonic()
     for batch in waiting:
@@ -42,10 +44,10 @@ def run_here(batches: Iterable[Batch], jobs: int) -> Generator[Outcome, None, No
 
 
 class _Pool:
-    """Processes that work on batches. One that dies (killed, out of memory) breaks all of them: they are
-    started anew.
+    """Processes that work on batches.
 
-    The batches that were under way are then tried one at a time, so that it shows which of them it is.
+    One that dies (killed, out of memory) breaks all of them: they are started anew. The batches that were
+    under way are then tried one at a time, which shows the one to blame.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -63,7 +65,7 @@ class _Pool:
             except BrokenProcessPool:
                 yield from self._blame(running.values())
             finally:
-                for process in tuple((pool._processes or {}).values()) if running else ():  # nobody wants what they work on
+                for process in tuple((pool._processes or {}).values()) if running else ():  # their results are not wanted
                     process.kill()
                 pool.shutdown(cancel_futures=True)
 
@@ -89,8 +91,8 @@ class _Pool:
                 yield outcome
 
     def _blame(self, under_way: Iterable[Batch]) -> Generator[Outcome, None, None]:
-        """What to do with the batches that were running: once more, or the error for one that has had all
-        its tries.
+        """The batches that were running, to be tried once more, or the error of one that has had all its
+        tries.
         """
         for batch in under_way:
             self.deaths[batch.number] = self.deaths.get(batch.number, 0) + 1

@@ -1,11 +1,8 @@
-"""From a network to its graph: width and resolution multipliers applied, shapes inferred, operations
-counted.
-"""
+"""A network becomes its graph: multipliers applied, shapes inferred, operations counted."""
 
 from dataclasses import replace
 from fractions import Fraction
 from numbers import Rational
-from typing import Literal
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
 from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator
@@ -14,10 +11,8 @@ from mnsim.graph.storage import share_storage
 from mnsim.operators.shapes import Shape
 from mnsim.operators.table import RULES
 from mnsim.spec.expand import INPUT
-from mnsim.spec.records import Layer, Network
+from mnsim.spec.records import Dtype, Layer, Network
 from mnsim.units import MAX_MULTIPLIER
-
-Dtype = Literal["int8", "float16", "float32"]
 
 
 def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | float = 1, dtype: Dtype = "int8") -> Graph:
@@ -71,14 +66,12 @@ def _exact(name: str, multiplier: Fraction | float) -> Fraction:
 
 
 def scale_extent(extent: int, rho: Fraction) -> int:
-    """The input's rows or columns at rho; 0 where nothing is left of them."""
+    """The input's rows or columns at rho; 0 where none is left."""
     return round(rho * extent)
 
 
 def _scale_input(shape: Shape, rho: Fraction) -> Shape:
-    """The input at rho. Raises SpecError S104 where its rows or columns round to 0: from half a one
-    downwards.
-    """
+    """The input at rho. Raises SpecError S104 where its rows or columns round to 0, as 0.5 does."""
     height, width, channels = shape
     scaled = scale_extent(height, rho), scale_extent(width, rho)
     if 0 not in scaled:

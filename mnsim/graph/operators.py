@@ -13,7 +13,7 @@ NORM_PLANES = ("scale", "shift")  # what inference stores of a batch norm that i
 
 
 def label_of(layer: Layer) -> str:
-    """What people call the operator: a 1 x 1 convolution over all channels is pointwise."""
+    """The operator's usual name: a 1 x 1 convolution over all channels is pointwise."""
     pointwise = layer.kind == "conv" and layer.kernel == (1, 1) and layer.groups == 1
     return "pointwise" if pointwise else layer.kind
 
@@ -46,9 +46,7 @@ def ops_per_output(operator: Operator, name: str) -> int:
 
 
 def output_stage(operator: Operator, fused: tuple[str, ...]) -> tuple[str, ...]:
-    """The operations that the matrix unit's output stage does: those of `fused` that no other has to come
-    before.
-    """
+    """The operations of the matrix unit's output stage: the leading ones that are in `fused`."""
     free = fused if RULES[operator.kind].matrix else ()
     return tuple(takewhile(lambda name: name in free, (name for name, _ in operator.vector_ops)))
 

@@ -1,10 +1,10 @@
 """Which feature maps are the same bytes: flatten and concat move nothing, activations run in place.
 
-A storage is a set of bytes that one or more maps name; it lives from its first writer to its last reader.
-A concat's output is a storage in which its inputs are slices of channels, written there by their own
-operators. Where that cannot be (an input that two concats want, the network's own input, a slice that is
+A storage is a set of bytes that one or more maps name; it lives from its first writer to its last reader. A
+concat's output is a storage in which its inputs are slices of channels, written there by their own
+operators. Where that cannot be (an input of two concats, the network's own input, a slice that is
 flattened), the operator copies, one vector operation an element (assumption: a copy passes through the
-vector unit), so that nothing is moved for nothing.
+vector unit).
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from mnsim.operators.table import RULES
 
 
 class _Sharing(NamedTuple):
-    """The state of the pass: each map's root and channel offset, and what must stay as it is."""
+    """The state of the pass: each map's root and channel offset, and the roots that must stay as they are."""
 
     maps: tuple[FeatureMap, ...]
     operators: list[Operator]
@@ -35,8 +35,8 @@ class _Sharing(NamedTuple):
         self.root[index], self.offset[index] = root, offset
 
     def has_end(self, root: int) -> bool:
-        """Whether the network's input or an output is there: each of those has bytes of its own in
-        external memory.
+        """Whether the network's input or an output is there; each of those has bytes of its own in external
+        memory.
         """
         return root == 0 or self.until[root] == inf
 
@@ -58,7 +58,7 @@ def share_storage(maps: tuple[FeatureMap, ...], operators: list[Operator]) -> Sh
         memory, source = RULES[operator.kind].memory, operator.inputs[0]
         copied: tuple[int, ...] = ()
         if memory == "in_place" and state.root[source] != 0 and state.until[state.root[source]] <= operator.index:
-            state.move(operator.output, state.root[source], state.offset[source])  # nobody needs the input's bytes afterwards
+            state.move(operator.output, state.root[source], state.offset[source])  # no operator reads the input's bytes afterwards
         elif operator.kind == "flatten":
             copied = _flatten(state, operator)
         elif operator.kind == "concat":
@@ -71,8 +71,8 @@ def share_storage(maps: tuple[FeatureMap, ...], operators: list[Operator]) -> Sh
 
 
 def _flatten(state: _Sharing, operator: Operator) -> tuple[int, ...]:
-    """Give the input's bytes a second name. Copied are a slice, which has gaps, and what would be two ends
-    of the network at once.
+    """Give the input's bytes a second name, or copy them: a slice has gaps, and one storage cannot be two
+    ends of the network.
     """
     (source,) = operator.inputs
     height, width, _ = state.maps[source].shape
@@ -122,7 +122,7 @@ def value_classes(graph: Graph) -> tuple[int, ...]:
     """For every map the lowest index of those that are the same bytes at the same time: slices and other
     names.
 
-    A map and what is computed from it in place share a storage, but are two values.
+    A map and a result that is computed from it in place share a storage, but are two values.
     """
     classes = list(range(len(graph.maps)))
     for operator in graph.operators:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from mnsim.lowering.work import Draft
-from mnsim.plan.model import Policy
 from mnsim.program.model import Command, Load, Matrix, Store, Vector
+from mnsim.spec.records import Policy
 
 ENGINE = {"load": 0, "store": 0, "matrix": 1, "vector": 2}  # loads and stores share the bus
 Clock = tuple[int, int, int]  # by engine the last command (by place in the list) known to have ended; -1 for none

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from mnsim.graph.model import BIAS_BYTES, FeatureMap, Graph, Operator
 from mnsim.graph.storage import class_root, value_classes
 from mnsim.plan.model import Plan
+from mnsim.plan.pieces import Span
 from mnsim.program.model import Memory, Region
 from mnsim.spec.records import EXTERNAL, SRAM
-
-Span = tuple[int, int]  # half-open
 
 
 class Area(NamedTuple):

@@ -16,8 +16,8 @@ class Window:
     """The kernel's extent, its stride, and the padding in rows and columns: (top, bottom, left, right)."""
 
     kernel: Pair
-    stride: Pair
-    padding: tuple[int, int, int, int]
+    stride: Pair = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     rule: str = "explicit"  # same, valid or explicit: how the padding came about
 
 

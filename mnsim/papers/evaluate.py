@@ -18,7 +18,7 @@ Values = Mapping[Quantity, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class RowShape:
     """A row of table 1: input extents and channels in, output extents and channels out, elements of one
     kernel.
     """
@@ -44,7 +44,7 @@ class Row:
     """A row of the paper's tables: the layer's name, its shape."""
 
     name: str
-    shape: Shape
+    shape: RowShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ def rows_of(graph: Graph, convention: Convention) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _shape(graph: Graph, operator: Operator) -> Shape:
+def _shape(graph: Graph, operator: Operator) -> RowShape:
     x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
     x = (1, 1, prod(x)) if operator.kind == "dense" else x
     kernel = prod(operator.window.kernel) if operator.window else 1
-    return Shape(*x, *y, kernel, operator.groups, operator.kind == "depthwise")
+    return RowShape(*x, *y, kernel, operator.groups, operator.kind == "depthwise")
 
 
 def evaluate(convention: Convention, rows: tuple[Row, ...], slips: Collection[int]) -> Sheet:
@@ -99,7 +99,7 @@ def _rule_for(convention: Convention, number: int, slips: list[Slip]) -> Rule:
     return convention.rule.model_copy(update=update) if update else convention.rule
 
 
-def _reshaped(shape: Shape, changes: Iterator[ShapeChange | None]) -> Shape:
+def _reshaped(shape: RowShape, changes: Iterator[ShapeChange | None]) -> RowShape:
     for change in changes:
         if change is None:
             continue
@@ -117,7 +117,7 @@ def _reshaped(shape: Shape, changes: Iterator[ShapeChange | None]) -> Shape:
 
 
 def _evaluate_row(
-    convention: Convention, rule: Rule, shape: Shape, slips: list[Slip], before: Mapping[Quantity, Value] | None, afresh: bool
+    convention: Convention, rule: Rule, shape: RowShape, slips: list[Slip], before: Mapping[Quantity, Value] | None, afresh: bool
 ) -> tuple[dict[Quantity, Value], bool]:
     """One row's values, and whether the next row starts with an empty memory."""
     fixed: dict[Quantity, int] = {}
@@ -149,7 +149,7 @@ def _evaluate_row(
     return found, full
 
 
-def _macs(shape: Shape, rule: Rule) -> int:
+def _macs(shape: RowShape, rule: Rule) -> int:
     area = shape.height * shape.width if rule.macs_at == "input" else shape.out_height * shape.out_width
     if shape.depthwise and rule.depthwise_as == "dense":
         return shape.kernel * shape.in_channels * shape.out_channels * area

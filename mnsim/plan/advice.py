@@ -7,9 +7,9 @@ from dataclasses import replace
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph
 from mnsim.plan.least import needed_bytes, streamed_bytes
-from mnsim.plan.model import Plan, Policy
+from mnsim.plan.model import Plan
 from mnsim.plan.residency import INTERNAL, external_bytes, external_storages, find_plan
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import Hardware, Policy
 
 PRECISION = 128  # the search for less SRAM ends within this part of what it found
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph
-from mnsim.plan.model import Plan, Policy
+from mnsim.plan.model import Plan
 from mnsim.plan.residency import STYLES, make_plan, planned
 from mnsim.plan.search import Search, fresh, make_search
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import Hardware, Policy
 
 RUNGS = 16  # sizes of SRAM on the ladder between one power of two and the next
 LESS = 2  # rungs below the SRAM's own size that have candidates of their own

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mnsim.spec.records import Policy
+
 Stays = Literal["weights", "input", "output"]
-Policy = Literal["serial", "layerwise", "overlap"]
-POLICIES: tuple[Policy, ...] = ("serial", "layerwise", "overlap")
 Kind = Literal["single", "rows", "channels"]
 Order = Literal["demand", "pipelined"]
 STAYS: tuple[Stays, ...] = ("weights", "input", "output")

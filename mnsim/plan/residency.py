@@ -12,14 +12,14 @@ from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator, Storage
 from mnsim.graph.storage import class_root, value_classes
 from mnsim.plan.least import needed_bytes, streamed_bytes
-from mnsim.plan.model import Cut, Home, Plan, Policy, Segment
+from mnsim.plan.model import Cut, Home, Plan, Segment
 from mnsim.plan.packing import Block, place_blocks
 from mnsim.plan.prefetch import Kept, Streamed, place_ahead
 from mnsim.plan.search import Found, Search, cheapest, make_search, tiling_in
 from mnsim.plan.segments import Setting, Style, make_fused, ring_pixel, single_buffers, size_of
 from mnsim.plan.tiles import pipelined_tiling
 from mnsim.plan.tiling import crossing_whole, make_geometry
-from mnsim.spec.records import Hardware
+from mnsim.spec.records import Hardware, Policy
 
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed

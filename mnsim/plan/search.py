@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.plan.fusing import Option, ends_in, options_of
-from mnsim.plan.model import Geometry, Kind, Policy, Tiling
+from mnsim.plan.model import Geometry, Kind, Tiling
 from mnsim.plan.tiles import best_tiling
 from mnsim.plan.tiling import make_geometry, tile_traffic
+from mnsim.spec.records import Policy
 
 MOST_STATES = 512  # kept at a boundary: exact up to nine storages alive at once
 

@@ -4,7 +4,7 @@ What holds for one byte of an atom holds for all of it, so a feature map of 800 
 and read is a few atoms.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import gcd
 from operator import attrgetter
 
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 
 from mnsim.program.model import Region
 
-Geometry = tuple[int, int, int, int]  # start, bytes of a run, stride, runs
+Runs = tuple[int, int, int, int]  # start, bytes of a run, stride, how many
 Place = slice | NDArray[np.int64]  # the atoms of a region, as an index
 
-geometry_of: Callable[[Region], Geometry] = attrgetter("start", "run_bytes", "stride_bytes", "runs")
+runs_of: Callable[[Region], Runs] = attrgetter("start", "run_bytes", "stride_bytes", "runs")
 
 
-def in_one_piece(geometry: Geometry) -> bool:
+def in_one_piece(runs: Runs) -> bool:
     """Whether there are no gaps between the runs."""
-    _, run, stride, runs = geometry
-    return runs == 1 or run == stride
+    _, run, stride, count = runs
+    return count == 1 or run == stride
 
 
-def extents(geometries: Iterable[Geometry]) -> list[tuple[int, int]]:
-    """The intervals from the first to the last byte of each geometry, those that overlap or touch made
-    one, in order.
+def extents(pieces: Iterable[Runs]) -> list[tuple[int, int]]:
+    """The intervals from the first to the last byte of each piece, in order; those that overlap or touch
+    are one.
     """
     merged: list[tuple[int, int]] = []
-    for start, end in sorted((start, start + (runs - 1) * stride + run) for start, run, stride, runs in geometries):
+    for start, end in sorted((start, start + (runs - 1) * stride + run) for start, run, stride, runs in pieces):
         if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
@@ -39,12 +39,11 @@ def extents(geometries: Iterable[Geometry]) -> list[tuple[int, int]]:
 
 
 class Atoms:
-    """The atoms of a memory, in order: their `size_bytes` and `first_byte`; `places` has those of every
-    geometry.
+    """The atoms of a memory, in order: their `size_bytes` and `first_byte`; `places` has those of each of
+    the `known` runs.
     """
 
-    def __init__(self, geometries: Iterable[Geometry]) -> None:
-        known = list(geometries)
+    def __init__(self, known: Sequence[Runs]) -> None:
         pieces = [(piece[0], piece[1] * piece[3], piece[1] * piece[3], 1) if in_one_piece(piece) else piece for piece in known]
         unit = gcd(*(number for piece in pieces for number in piece[:3])) or 1
         used = extents(pieces) or [(0, 0)]
@@ -58,7 +57,7 @@ class Atoms:
             last = start + (runs - 1) * stride + 1
             cuts[start:last:stride] = cuts[start + run : last + run : stride] = True
         rank = np.cumsum(cuts, dtype=np.int32) - cuts  # the number of atoms before each address
-        self.places = {geometry: _place(rank, *piece) for geometry, piece in zip(known, table.tolist(), strict=True)}
+        self.places = {runs: _place(rank, *piece) for runs, piece in zip(known, table.tolist(), strict=True)}
         edges = np.flatnonzero(cuts)
         self.size_bytes = np.diff(edges) * unit
         self.first_byte = (edges[:-1] - shift[np.searchsorted(first + shift, edges[:-1], "right") - 1]) * unit

@@ -1,9 +1,7 @@
-"""The verifier: whether a program keeps the promises of its own regions, however long each of its commands
-takes.
+"""The verifier: whether a program keeps the promises of its own regions, for any durations of its commands.
 
-It is written from the data model alone, apart from whatever makes programs. First every command's form is
-checked; then the commands are gone through in their order, knowing which value lies in every byte and who
-used that byte last.
+It is written from the data model alone, apart from the compiler. First the form of every command is
+checked. Then the commands run in order, with the value in every byte and the last users of that byte.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,23 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.errors import ProgramError
-from mnsim.program.atoms import Atoms, Geometry, extents, geometry_of, in_one_piece
+from mnsim.program.atoms import Atoms, Runs, extents, in_one_piece, runs_of
 from mnsim.program.collector import collector_paused
 from mnsim.program.form import check_form, shown
 from mnsim.program.model import EngineName, Load, Memory, Program, Region, Store, engine_of, engines_of
 from mnsim.program.progress import Progress, telling, untold
 from mnsim.spec.records import SRAM, Hardware, memories_of
 
-NOTHING = -1  # no value; nobody's byte
+NOTHING = -1  # no value; a byte without an owner
 GIVEN = -2  # a byte of the inputs or weights
 
-Clock = tuple[int, ...]  # for each engine, how many commands of its queue have ended for sure
+Ended = tuple[int, ...]  # for each engine, how many commands of its queue have ended for sure
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a right program amounts to: its commands, the bytes that cross the bus, and the bytes of SRAM
-    that are ever written.
+    """The size of a right program: its commands, the bytes that cross the bus, and the bytes of SRAM ever
+    written.
     """
 
     commands: int
@@ -52,9 +50,9 @@ def check(program: Program, hardware: Hardware, progress: Progress = untold) -> 
     written once; inputs and weights are never overwritten; every byte of the outputs is stored exactly
     once, with the output's value. `progress` is told now and then how many commands were run.
     """
-    geometries = check_form(program, hardware)
+    known = check_form(program, hardware)
     engines = engines_of(program)
-    sram = _Bytes(SRAM, geometries[SRAM], program, _others(engines, engines))
+    sram = _Bytes(SRAM, known[SRAM], program, _others(engines, engines))
     held: dict[Memory, _Held] = {}
     for name, spec in memories_of(hardware).items():
         if name in program.memories and spec.bus is not None:
@@ -71,7 +69,7 @@ def check(program: Program, hardware: Hardware, progress: Progress = untold) -> 
 
 
 class _Held(NamedTuple):
-    """What lies in a memory outside, and the inputs and weights that did from the start."""
+    """The bytes of a memory outside, and the inputs and weights that lie there from the start."""
 
     bytes: "_Bytes"
     given: "_Given"
@@ -87,22 +85,22 @@ def _outside(program: Program, memory: Memory, others: Sequence[Sequence[int]]) 
     given = _Given(program, memory)
     watched = _watched(program, memory, given)
     laid = (*given.scattered, *given.within(extents(watched)))
-    found = _Bytes(memory, watched.union(map(geometry_of, laid)), program, others)
+    found = _Bytes(memory, watched.union(map(runs_of, laid)), program, others)
     found.lay_out(laid, [region for region in program.outputs if region.memory == memory])
     return _Held(found, given)
 
 
 class _Given:
-    """The inputs and weights that lie in one piece, in order: a load from inside of one needs no look at
-    single bytes.
+    """The inputs and weights that lie in one piece, in order: a load from inside of one is checked without a
+    look at single bytes.
     """
 
     def __init__(self, program: Program, memory: Memory) -> None:
         """Sort those of a memory. Raises ProgramError where two overlap."""
         self.memory = memory
         regions = [region for region in (*program.inputs, *program.weights) if region.memory == memory]
-        self.scattered = tuple(region for region in regions if not in_one_piece(geometry_of(region)))
-        self.pieces = sorted((region for region in regions if in_one_piece(geometry_of(region))), key=lambda region: region.start)
+        self.scattered = tuple(region for region in regions if not in_one_piece(runs_of(region)))
+        self.pieces = sorted((region for region in regions if in_one_piece(runs_of(region))), key=lambda region: region.start)
         self.starts = [region.start for region in self.pieces]
         for before, after in pairwise(self.pieces):
             if after.start < before.end:
@@ -114,8 +112,8 @@ class _Given:
         return self.pieces[place] if place >= 0 and region.end <= self.pieces[place].end else None
 
     def within(self, intervals: Iterable[tuple[int, int]]) -> Iterator[Region]:
-        """The parts of the pieces that lie in the intervals: weights can be far larger than what is
-        watched.
+        """The parts of the pieces that lie in the intervals: weights can be far larger than the watched
+        bytes.
         """
         for start, end in intervals:
             for place in range(max(0, bisect_right(self.starts, start) - 1), bisect_left(self.starts, end)):
@@ -125,9 +123,9 @@ class _Given:
                     yield Region(self.memory, first, size, size, 1, piece.data)
 
 
-def _watched(program: Program, memory: Memory, given: _Given) -> set[Geometry]:
-    """The geometries in a memory outside whose bytes are followed one by one: what is stored, and what is
-    loaded from there.
+def _watched(program: Program, memory: Memory, given: _Given) -> set[Runs]:
+    """The runs in a memory outside whose bytes are followed one by one: those that are stored, or loaded from
+    there.
     """
     regions = [*(region for region in program.outputs if region.memory == memory), *given.scattered]
     for command in program.commands:
@@ -135,17 +133,17 @@ def _watched(program: Program, memory: Memory, given: _Given) -> set[Geometry]:
             regions += [region for region in command.writes if region.memory == memory]
         elif isinstance(command, Load):
             regions += [region for region in command.reads if region.memory == memory and given.around(region) is None]
-    return {geometry_of(region) for region in regions}
+    return {runs_of(region) for region in regions}
 
 
 class _Turn(NamedTuple):
-    """A command about to run: its engine, what has ended for sure by then, and what each engine has taken
-    so far (itself included).
+    """A command about to run: its engine, the commands that have ended for sure by then, and each engine's
+    queue so far (itself included).
     """
 
     command: int
     engine: int
-    clock: Clock
+    ended: Ended
     queues: tuple[list[int], ...]
 
 
@@ -157,16 +155,16 @@ def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: 
     """
     numbers = {name: number for number, name in enumerate(engines)}
     queues: tuple[list[int], ...] = tuple([] for _ in numbers)
-    ends: list[Clock] = []  # what has ended when a command has
+    ends: list[Ended] = []  # by command the commands that have ended when it has
     for command in telling(program.commands, progress):
         engine = numbers[engine_of(command)]
         queue = queues[engine]
-        clock = ends[queue[-1]] if queue else (0,) * len(numbers)
+        ended = ends[queue[-1]] if queue else (0,) * len(numbers)
         for other in command.depends_on:
-            clock = tuple(map(max, clock, ends[other]))
+            ended = tuple(map(max, ended, ends[other]))
         queue.append(command.id)
-        ends.append((*clock[:engine], len(queue), *clock[engine + 1 :]))
-        turn = _Turn(command.id, engine, clock, queues)
+        ends.append((*ended[:engine], len(queue), *ended[engine + 1 :]))
+        turn = _Turn(command.id, engine, ended, queues)
         for region in command.reads:
             if region.memory == SRAM:
                 sram.read(region, turn)
@@ -179,16 +177,16 @@ def _run(program: Program, engines: Sequence[EngineName], sram: "_Bytes", held: 
 
 
 class _Bytes:
-    """What lies in each atom of a memory, and for each engine the last place in its queue that wrote the
+    """The value in each atom of a memory, and for each engine the last place in its queue that wrote the
     atom, or used it at all.
 
     Places count from 1. Earlier uses need no record: when an engine's later command has ended, so have its
     earlier ones.
     """
 
-    def __init__(self, memory: Memory, geometries: Iterable[Geometry], program: Program, others: Sequence[Sequence[int]]) -> None:
+    def __init__(self, memory: Memory, known: Iterable[Runs], program: Program, others: Sequence[Sequence[int]]) -> None:
         self.memory = memory
-        self.atoms = Atoms(geometries)
+        self.atoms = Atoms(list(known))
         self.places = self.atoms.places
         count = len(self.atoms.size_bytes)
         self.value, self.owner = np.full((2, count), NOTHING, np.int32)
@@ -210,7 +208,7 @@ class _Bytes:
             spans = sorted((region.start, region.end) for _, region in parts)
             if any(after[0] < before[1] for before, after in pairwise(spans)):  # or they only interleave, like slices of a concat
                 for identity, region in parts:
-                    place = self.places[geometry_of(region)]
+                    place = self.places[runs_of(region)]
                     if seen[place].any():
                         found.setdefault(identity, region)
                     seen[place] = True
@@ -218,12 +216,12 @@ class _Bytes:
         return found
 
     def lay_out(self, given: Iterable[Region], outputs: Iterable[Region]) -> None:
-        """Put inputs and weights where they lie, and note whose bytes those and the outputs are. Raises
-        ProgramError if some overlap.
+        """Put inputs and weights where they lie, and note the owner of their bytes, and of the outputs'.
+        Raises ProgramError if some overlap.
         """
         owners = (*((region, GIVEN) for region in given), *((region, region.data) for region in outputs))
         for region, owner in owners:
-            place = self.places[geometry_of(region)]
+            place = self.places[runs_of(region)]
             if (self.owner[place] != NOTHING).any():
                 raise ProgramError(-1, f"inputs, weights or outputs overlap: {shown(region)} and another")
             self.owner[place] = owner
@@ -232,31 +230,29 @@ class _Bytes:
 
     def expect(self, command: int, region: Region, verb: str) -> None:
         """Raise ProgramError unless all of a region holds the value that it names."""
-        place = self.places[geometry_of(region)]
+        place = self.places[runs_of(region)]
         if (self.value[place] != region.data).any():
             atom, byte = self._first(region, self.value[place] != region.data)
             held = f"value {self.value[atom]} lies" if self.value[atom] != NOTHING else "nothing was written"
             raise ProgramError(command, f"{shown(region)} {verb} value {region.data}, but {held} at byte {byte}")
 
     def read(self, region: Region, turn: _Turn) -> None:
-        """Read a region. Raises ProgramError if it holds another value, or if what writes it may not have
-        ended.
-        """
+        """Read a region. Raises ProgramError if it holds another value, or its writer may not have ended."""
         self.expect(turn.command, region, "is read for")
-        place = self.places[geometry_of(region)]
+        place = self.places[runs_of(region)]
         writers = self.writers.get(region.data)
         for other in self.others[turn.engine]:
-            if writers and writers[other] > turn.clock[other]:  # a part of the value may not be there yet: one that is read?
+            if writers and writers[other] > turn.ended[other]:  # a part of the value may not be there yet: one that is read?
                 self._ordered(region, turn, other, self.written[other][place], "is read")
         self.used[turn.engine][place] = len(turn.queues[turn.engine])
 
     def write(self, region: Region, turn: _Turn, alone: bool) -> None:
-        """Write a region. Raises ProgramError if it may not be written, or if what used its bytes before
+        """Write a region. Raises ProgramError if it may not be written, or if an earlier user of its bytes
         may not have ended.
         """
-        place, engine, position = self.places[geometry_of(region)], turn.engine, len(turn.queues[turn.engine])
+        place, engine, position = self.places[runs_of(region)], turn.engine, len(turn.queues[turn.engine])
         for other in self.others[engine]:
-            if len(turn.queues[other]) > turn.clock[other]:
+            if len(turn.queues[other]) > turn.ended[other]:
                 self._ordered(region, turn, other, self.used[other][place], "is written")
         if not alone and (self.written[engine][place] == position).any():
             raise ProgramError(turn.command, f"{shown(region)} overlaps what the same command writes elsewhere")
@@ -271,7 +267,7 @@ class _Bytes:
 
     def _allowed(self, region: Region, turn: _Turn) -> None:
         """Raise ProgramError for a store to inputs or weights, or of another value to the outputs."""
-        owner = self.owner[self.places[geometry_of(region)]]
+        owner = self.owner[self.places[runs_of(region)]]
         wrong = (owner != NOTHING) & (owner != region.data)
         if wrong.any():
             atom, byte = self._first(region, wrong)
@@ -282,8 +278,8 @@ class _Bytes:
         """Raise ProgramError unless another engine's last uses of a region's atoms (places in its queue)
         have ended for sure.
         """
-        if int(history.max()) > turn.clock[other]:
-            wrong = history > turn.clock[other]
+        if int(history.max()) > turn.ended[other]:
+            wrong = history > turn.ended[other]
             atom, byte = self._first(region, wrong)
             position = int(history[wrong][0])
             does = "writes" if self.written[other][atom] == position else "reads"
@@ -292,5 +288,5 @@ class _Bytes:
 
     def _first(self, region: Region, wrong: NDArray[Any]) -> tuple[int, int]:
         """The first atom of a region that is wrong, and its first byte."""
-        atom = int(np.arange(len(self.value))[self.places[geometry_of(region)]][wrong][0])
+        atom = int(np.arange(len(self.value))[self.places[runs_of(region)]][wrong][0])
         return atom, int(self.atoms.first_byte[atom])

@@ -1,4 +1,4 @@
-"""Python's collector of cyclic garbage, left alone while there is none to find."""
+"""Python's collector of cyclic garbage, off while programs are made."""
 
 import gc
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Many objects are made that stay, without a cycle: looking through them again and again costs as much
-    as making them.
+    """No collection while many objects without cycles are made: looking through them costs as much as making
+    them.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -25,7 +25,7 @@ NOTATION = """\
 
 
 class Amount(NamedTuple):
-    """What a command amounts to: bytes that cross the bus, MACs, vector operations; two of them are 0."""
+    """A command's work: bytes that cross the bus, MACs, vector operations; two of them are 0."""
 
     bytes: int
     macs: int
@@ -106,7 +106,7 @@ def rows_of(program: Program, layer: str | None = None, detailed: bool = False) 
 
 
 def _what(command: Command, contents: dict[int, str], detailed: bool) -> str:
-    """What a transfer moves; what is computed, on which tile."""
+    """The bytes that a transfer moves, or the computation and its tile."""
     match command:
         case Load():
             return f"load {contents.get(command.reads[0].data, 'map')}"
@@ -139,7 +139,7 @@ def _amount_text(command: Command) -> str:
 
 
 def _waits(command: Command) -> str:
-    """The commands that it waits for, those that only make room apart."""
+    """The commands that it waits for; those that only make room come apart."""
     data = [other for other in command.depends_on if other not in command.room]
     return " ".join([word for name, ids in (("after", data), ("room", command.room)) if ids for word in (name, *map(str, ids))])
 
@@ -194,7 +194,7 @@ def _header(program: Program, about: str, layer: str | None) -> Iterator[str]:
 
 
 def joined(regions: Sequence[Region]) -> tuple[Region, ...]:
-    """Regions in order of address, those that follow each other without a gap made one."""
+    """Regions in order of address; neighbours without a gap are one."""
     merged: list[Region] = []
     for region in sorted(regions, key=lambda region: region.start):
         if merged and merged[-1].end == region.start and merged[-1].runs == region.runs == 1:
@@ -206,7 +206,7 @@ def joined(regions: Sequence[Region]) -> tuple[Region, ...]:
 
 
 def _rest(program: Program, memory: Memory) -> list[Region]:
-    """What of a memory outside is neither input nor weights nor output: maps that do not stay in SRAM go
+    """The parts of a memory outside beside inputs, weights and outputs: maps that do not stay in SRAM go
     there.
     """
     found, cursor = [], 0

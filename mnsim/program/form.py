@@ -1,4 +1,4 @@
-"""The form of a program: what each command says of itself, checked without regard to the others' effects."""
+"""The form of a program: each command by itself, without the effects of the others."""
 
 from collections.abc import Mapping
 from math import prod
@@ -6,7 +6,7 @@ from typing import assert_never
 
 from mnsim.errors import ProgramError
 from mnsim.graph.model import BIAS_BYTES, ELEMENT_BYTES, PARTIAL_SUM_BYTES
-from mnsim.program.atoms import Geometry, geometry_of
+from mnsim.program.atoms import Runs, runs_of
 from mnsim.program.model import Command, EngineName, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
 from mnsim.spec.records import SRAM, Hardware, memories_of
 
@@ -14,9 +14,9 @@ _WORDS = {SRAM: "internal"}  # memories that messages call otherwise
 MOST_VALUES = 2**31  # value numbers stand in arrays of 4-byte integers
 
 
-def check_form(program: Program, hardware: Hardware) -> dict[Memory, set[Geometry]]:
-    """Check the sizes of the memories and the form of every command. The geometries that lie in each
-    memory. Raises ProgramError.
+def check_form(program: Program, hardware: Hardware) -> dict[Memory, set[Runs]]:
+    """Check the sizes of the memories and the form of every command. Returns the runs that lie in
+    each memory. Raises ProgramError.
     """
     machine, sizes = memories_of(hardware), program.memories
     for name, size in sizes.items():
@@ -25,7 +25,7 @@ def check_form(program: Program, hardware: Hardware) -> dict[Memory, set[Geometr
         capacity = machine[name].capacity_bytes
         if capacity is not None and size > capacity:
             raise ProgramError(-1, f"it uses {size:,} bytes of {_WORDS.get(name, name)} memory, which has {capacity:,}")
-    known: dict[Memory, set[Geometry]] = {name: set() for name in (*machine, *sizes)}
+    known: dict[Memory, set[Runs]] = {name: set() for name in (*machine, *sizes)}
     for region in (*program.inputs, *program.weights, *program.outputs):
         if region.memory == SRAM or region.memory not in sizes:
             raise ProgramError(-1, f"inputs, weights and outputs lie in external memory, not {shown(region)}")
@@ -83,27 +83,25 @@ def _check_waits(place: int, command: Command) -> None:
         raise ProgramError(place, f"it waits for room from {sorted(command.room)} but depends on {sorted(waits)} only")
 
 
-def _check_region(command: int, region: Region, sizes: Mapping[Memory, int], known: dict[Memory, set[Geometry]]) -> None:
-    """Check that a region lies inside its memory, and remember its geometry: most regions have one that
-    was seen before.
-    """
+def _check_region(command: int, region: Region, sizes: Mapping[Memory, int], known: dict[Memory, set[Runs]]) -> None:
+    """Check that a region lies inside its memory. Its runs are remembered: most regions repeat some."""
     if not 0 <= region.data < MOST_VALUES:
         raise ProgramError(command, f"{shown(region)} has value {region.data}: numbers are 0 to {MOST_VALUES - 1}")
-    geometry = geometry_of(region)
-    if geometry in known[region.memory]:
+    place = runs_of(region)
+    if place in known[region.memory]:
         return
-    start, run_bytes, stride_bytes, runs = geometry
+    start, run_bytes, stride_bytes, runs = place
     if runs < 1 or run_bytes < 1:
         raise ProgramError(command, f"{shown(region)} has {runs} runs of {run_bytes} bytes: both must be positive")
     if stride_bytes < 1 or (runs > 1 and stride_bytes < run_bytes):
         raise ProgramError(command, f"{shown(region)} has a run of {run_bytes} bytes every {stride_bytes}: runs must not overlap")
     if start < 0 or region.end > sizes[region.memory]:
         raise ProgramError(command, f"{shown(region)} is outside of the memory's {sizes[region.memory]:,} bytes")
-    known[region.memory].add(geometry)
+    known[region.memory].add(place)
 
 
 def _check_work(place: int, command: Command) -> None:
-    """Check that a command does something, and that its regions have the sizes of it."""
+    """Check that a command does something, and that its regions have the sizes of its work."""
     match command:
         case Load() | Store():
             read, written = (sum([region.size_bytes for region in regions]) for regions in (command.reads, command.writes))
@@ -143,7 +141,7 @@ def _check_kernel(place: int, command: Matrix | Vector) -> None:
 
 
 def _operand_bytes(kernel: Kernel, name: str, on_matrix: bool) -> int | None:
-    """An operand's bytes by the kernel's shapes; None where those do not tell."""
+    """An operand's bytes by the kernel's shapes; None where those do not say."""
     element_bytes = ELEMENT_BYTES[kernel.dtype]
     if name == "output":
         return prod(kernel.output_shape) * (PARTIAL_SUM_BYTES if kernel.partial else element_bytes)

@@ -1,6 +1,4 @@
-"""The program: commands that load, store and compute, each with the bytes that it reads and writes and
-what it waits for.
-"""
+"""The program: commands that load, store and compute, with their bytes and the commands they depend on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +16,9 @@ class Region:
     """Bytes as a 2-D DMA descriptor names them: `runs` runs of `run_bytes`, `stride_bytes` from one run's
     start to the next's.
 
-    `data` is the number of the value that lies there: whatever writes a new value writes a new number (in
-    place too), and what is written in parts (a map tile by tile, a concat slice by slice) has one number.
-    So a reader says which value it expects. A region of one run has its `run_bytes` as stride.
+    `data` is the number of the value that lies there, which a reader expects. Every new value has a new
+    number, also in place; a value that is written in parts (a map tile by tile, a concat slice by slice) has
+    one. A region of one run has its `run_bytes` as stride.
     """
 
     memory: Memory
@@ -46,13 +44,12 @@ class Kernel:
 
     `operation` is conv, pointwise, depthwise or dense on the matrix unit; on the vector unit the operation
     that is counted (add, relu, max_pool, ..., copy). `operands` name the command's reads one by one, in
-    order: input, filters, biases, norm (a batch norm's scale and shift) or partial (sums); several regions
-    of one operand are its rows, top first; the terms of an addition are input, input 2, ....
-    `first_channel` is the tile's first output channel in its layer. `input_shape` and `output_shape` are
-    the tile's (rows, columns, channels); `padding` (top, bottom, left, right) is what this tile pads; a
-    tile that sees padding alone has an input of no rows. `fused` are the vector operations that the matrix
-    unit's output stage does. `partial` says that the sum is not complete yet: what is written are 4-byte
-    partial sums.
+    order: input, filters, biases, norm (a batch norm's scale and shift) or partial (sums); several regions of
+    one operand are its rows, top first; the terms of an addition are input, input 2, .... `first_channel` is
+    the tile's first output channel in its layer. `input_shape` and `output_shape` are the tile's (rows,
+    columns, channels), `padding` its own (top, bottom, left, right). A tile that sees padding alone has an
+    input of no rows. `fused` are the vector operations of the matrix unit's output stage. `partial`: the sum
+    is not complete yet, and the command writes 4-byte partial sums.
     """
 
     operation: str
@@ -73,7 +70,8 @@ class Kernel:
 class Load:
     """From a memory outside to the SRAM, over `bus`.
 
-    `depends_on` are ids of earlier commands; `room` those of them that only make room for what it writes.
+    `depends_on` are ids of earlier commands; `room` those of them that only make room for the bytes it
+    writes.
     """
 
     id: int
@@ -169,8 +167,6 @@ class Program:
 
 
 def engines_of(program: Program) -> tuple[EngineName, ...]:
-    """The engines that every machine has, and then the other buses of the program, in order of their first
-    transfers.
-    """
+    """The engines that every machine has, then the program's other buses in order of first use."""
     buses = (command.bus for command in program.commands if isinstance(command, Load | Store))
     return tuple(dict.fromkeys((*ENGINES, *buses)))

@@ -1,20 +1,20 @@
-"""How far a long piece of work is, told to whoever wants to know."""
+"""The progress of a long piece of work."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-Progress = Callable[[int, int], None]  # how much is done, of how much
-EVERY = 1000  # commands from one telling to the next
+Progress = Callable[[int, int], None]  # called with the work that is done, and all work
+EVERY = 1000  # commands between two calls
 
 Item = TypeVar("Item")
 
 
 def untold(done: int, of: int) -> None:
-    """Tell nobody."""
+    """Show no progress."""
 
 
 def telling(items: Sequence[Item], progress: Progress) -> Iterator[Item]:
-    """The items one by one, now and then telling how many are behind."""
+    """The items one by one; `progress` is called after every EVERY of them."""
     for number, item in enumerate(items):
         if number % EVERY == 0:
             progress(number, len(items))

@@ -1,8 +1,8 @@
-"""Named arrays in files: .npz, .safetensors and the initialisers of .onnx, one interface for the three.
+"""Named arrays in files: .npz, .safetensors and the initialisers of .onnx, with one interface.
 
 Nothing here unpickles: a pickle can run any code. Arrays are read one by one, after their shape is known,
-so that neither a forged header nor an array that nobody wants costs memory. What a header announces is
-held against the bytes that there are before anything is allocated.
+so that neither a forged header nor an unused array costs memory. The sizes in a header are compared with
+the bytes of the file before anything is allocated.
 """
 
 import io
@@ -24,15 +24,15 @@ from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, shown
 Dims = tuple[int, ...]
 CHUNK_BYTES = 1 << 20
 LONGEST_HEADER = 1 << 16  # bytes; NumPy itself takes no description of an array that is longer than 10,000
-DEFLATE_RATIO = 1032  # what a byte of a compressed zip member unpacks to at most: 258 bytes for each two bits (RFC 1951)
+DEFLATE_RATIO = 1032  # bytes that a byte of a compressed zip member unpacks to at most: 258 for each two bits (RFC 1951)
 PICKLE = "it holds Python objects (a pickle), which mnsim never loads: they can run any code"
 
 
 class Entry(NamedTuple):
-    """An array in a file: its shape, its element type in the file's words, and how to read it.
+    """An array in a file: its shape, its element type in the file's words, and a function that reads it.
 
-    `is_transposed` says that it is a matrix whose rows are inputs, as the operator that uses it in an
-    .onnx file wants it; `epsilon` is what the batch norm that uses it there as its variance adds to it.
+    `is_transposed`: a matrix whose rows are inputs, as the operator that uses it in an .onnx file wants it.
+    `epsilon` is added to this variance by the batch norm that uses it there.
     """
 
     shape: Dims
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class NpyHeader(NamedTuple):
-    """What stands before the numbers of an .npy file."""
+    """The header of an .npy file."""
 
     shape: Dims
     is_fortran: bool
@@ -51,7 +51,7 @@ class NpyHeader(NamedTuple):
 
 
 def place_in(path: Path, what: str = "") -> Location:
-    """A place in a file without lines: the array's name, or the file's own, stands where the line would."""
+    """A place in a file without lines: the array's name, or the file's own, takes the line's place."""
     text = what or str(path) or "''"
     return Location(str(path) or "''", text=text, length=len(text))
 
@@ -63,8 +63,8 @@ def refuse(path: Path, reason: str, remedy: str = "") -> NoReturn:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a library raises about a broken file into SpecError S401. Nothing but the library's
-    calls belongs inside.
+    """Turn any error of a library about a broken file into SpecError S401. Only calls of the library belong
+    inside.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         refuse(path, error.strerror or str(error).replace("\n", " ") or type(error).__name__)
-    except Exception as error:  # each library has its own dozen for damaged bytes, and documents few of them
+    except Exception as error:  # each library has a dozen for damaged bytes, few of them documented
         text = " ".join(str(error).split()) or type(error).__name__
         refuse(path, f"it is damaged or of another format ({text[:150]})")
 
@@ -102,8 +102,8 @@ def open_arrays(path: Path) -> Iterator[Mapping[str, Entry]]:
 
 
 def read_header(stream: IO[bytes], size: int) -> NpyHeader:
-    """The header of an .npy file of `size` bytes. Raises ValueError when it is none, or announces more
-    bytes than there are.
+    """The header of an .npy file of `size` bytes. Raises ValueError without a header, and where it announces
+    more bytes than there are.
     """
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
@@ -123,9 +123,7 @@ def read_header(stream: IO[bytes], size: int) -> NpyHeader:
 
 
 def read_numbers(stream: IO[bytes], header: NpyHeader, first: int | None = None) -> NDArray[Any]:
-    """The numbers behind an .npy file's header; only those of the `first` entries of its first axis, if
-    that is said.
-
+    """The numbers behind an .npy file's header, or only those of the `first` entries of its first axis.
     Nothing else is read, or held in memory. Raises ValueError when the stream ends too early.
     """
     shape, dtype = header.shape, header.dtype
@@ -143,8 +141,8 @@ def read_numbers(stream: IO[bytes], header: NpyHeader, first: int | None = None)
 
 
 def fill(stream: IO[bytes], target: NDArray[Any]) -> NDArray[Any]:
-    """Read the target's bytes from the stream, some at a time, and return it. Raises ValueError when there
-    are not so many.
+    """Read the target's bytes from the stream, a part at a time, and return it. Raises ValueError for a short
+    stream.
     """
     content = target.reshape(-1).view(np.uint8)
     for start in range(0, content.size, CHUNK_BYTES):
@@ -186,7 +184,7 @@ def _npz_entry(path: Path, archive: zipfile.ZipFile, name: str) -> Entry:
 
 
 def _check_member(info: zipfile.ZipInfo, archive_bytes: int) -> None:
-    """Raises ValueError when the archive says that a member is longer than its bytes can be."""
+    """Raises ValueError when the archive gives a member more bytes than its data can unpack to."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed in a way that no .npz file is (neither stored nor deflated)")
     there = min(info.compress_size, archive_bytes)
@@ -199,7 +197,7 @@ def _check_member(info: zipfile.ZipInfo, archive_bytes: int) -> None:
 def _open_safetensors(path: Path) -> Iterator[Mapping[str, Entry]]:
     safetensors = library("safetensors", "safetensors", path)
     with reading(path):
-        with path.open("rb") as file:  # the library itself says of a missing file no more than its name
+        with path.open("rb") as file:  # the library's own error for a missing file has only its name
             length = file.read(8)
         if len(length) < 8 or struct.unpack("<Q", length)[0] > path.stat().st_size - 8:
             refuse(path, "it is damaged or of another format (its header is longer than the file)")
@@ -235,7 +233,7 @@ def _open_onnx(path: Path) -> Iterator[Mapping[str, Entry]]:
     transposed = {name for node in graph.node for name in _transposed_inputs(node)}
     epsilons = {node.input[4]: _epsilon(node) for node in graph.node if node.op_type == "BatchNormalization" and len(node.input) > 4}
     for tensor in graph.initializer:
-        if isinstance(tensor.name, bytes):  # protobuf's way to say that it is no text
+        if isinstance(tensor.name, bytes):  # protobuf gives bytes where it is no text
             refuse(path, "it is damaged: the name of an initialiser is no text")
     yield {
         tensor.name: Entry(

@@ -12,11 +12,12 @@ from mnsim.reference.infer import run
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import LayerNumbers, Numbers, Scale, StageNumbers, exponentials, multipliers_of, scale_of
 from mnsim.reference.stages import ACTIVATIONS, activation_table
-from mnsim.reference.store import Store, filter_scales
+from mnsim.reference.store import StoredArrays, filter_scales
 from mnsim.reference.weights import Weights, fold
 
 Range = tuple[float, float]
-SAME_SCALE = tuple(kind for kind, rule in RULES.items() if rule.int8 == "same_scale")  # what they write are bytes that they read
+Ranges = dict[tuple[int, str], Range]  # by a stage's map and name
+SAME_SCALE = tuple(kind for kind, rule in RULES.items() if rule.int8 == "same_scale")  # their outputs are bytes of their inputs
 SOFTMAX_RANGE = (0.0, 255 / 256)  # a scale of 1/256: shares up to 1, which saturates
 NOISE_IMAGES = 2
 
@@ -31,14 +32,14 @@ def calibrate(graph: Graph, weights: Weights, images: Sequence[Array] = ()) -> N
     """The quantisation of an int8 graph: ranges of the float32 reference over the images, or over seeded
     noise without any.
 
-    Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of
-    a concat, and both sides of a flatten and of a maximum. What a clamp follows (relu) is quantised to the
-    clamp's range at once, what anything else follows to its own. Raises ValueError when a range is not
-    finite, and as `infer` does.
+    Maps that are the same bytes, or whose bytes are copied, share one scale: the inputs and the output of a
+    concat, and both sides of a flatten and of a maximum. The input of a clamp (relu) is quantised to the
+    clamp's range at once, any other stage's input to its own. Raises ValueError when a range is not finite,
+    and as `infer` does.
     """
     plain = _float_graph(graph)
-    arrays = Store(plain, weights)
-    ranges: dict[tuple[int, str], Range] = {}
+    arrays = StoredArrays(plain, weights)
+    ranges: Ranges = {}
 
     def watch(operator: Operator, stage: str, result: Array) -> None:
         _widen(ranges, (operator.output, stage), result)
@@ -57,7 +58,7 @@ def _float_graph(graph: Graph) -> Graph:
     return replace(graph, dtype="float32", maps=maps, operators=tuple(wide))
 
 
-def _widen(ranges: dict[tuple[int, str], Range], key: tuple[int, str], values: Array) -> None:
+def _widen(ranges: Ranges, key: tuple[int, str], values: Array) -> None:
     low, high = ranges.get(key, (0.0, 0.0))
     ranges[key] = float(np.minimum(low, values.min())), float(np.maximum(high, values.max()))  # a NaN stays one
 
@@ -66,8 +67,8 @@ def _stage_names(operator: Operator) -> list[str]:
     return [operator.label, *(name for name, _ in vector_work(operator, ()) if name not in (operator.kind, "copy"))]
 
 
-def _map_scales(graph: Graph, ranges: dict[tuple[int, str], Range]) -> tuple[Scale, ...]:
-    """One scale a group of maps that must have the same."""
+def _map_scales(graph: Graph, ranges: Ranges) -> tuple[Scale, ...]:
+    """The scale of each map; maps that must have the same scale form a group."""
     leader = list(range(len(graph.maps)))
 
     def find(index: int) -> int:
@@ -92,11 +93,11 @@ def _map_scales(graph: Graph, ranges: dict[tuple[int, str], Range]) -> tuple[Sca
     return tuple(scales[find(index)] for index in range(len(graph.maps)))
 
 
-def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Range]) -> list[tuple[str, Scale]]:
-    """Each stage's name with the scale of what it writes, in order; the last one writes the map.
+def _written(operator: Operator, last: Scale, ranges: Ranges) -> list[tuple[str, Scale]]:
+    """Each stage's name with the scale of its output, in order; the last one writes the map.
 
-    What a clamp reads may have the scale of what it writes: it would cut off the rest anyway. What any
-    other stage reads has its own.
+    The input of a clamp may have the scale of its output: values beyond are cut off anyway. The input of any
+    other stage has its own.
     """
     written: list[tuple[str, Scale]] = []
     follower = ""
@@ -108,9 +109,7 @@ def _written(operator: Operator, last: Scale, ranges: dict[tuple[int, str], Rang
     return written
 
 
-def _layer(
-    graph: Graph, weights: Weights, operator: Operator, maps: tuple[Scale, ...], ranges: dict[tuple[int, str], Range]
-) -> LayerNumbers:
+def _layer(graph: Graph, weights: Weights, operator: Operator, maps: tuple[Scale, ...], ranges: Ranges) -> LayerNumbers:
     inputs = tuple(maps[source] for source in operator.inputs)
     scales = filter_scales(fold(graph, weights, operator), inputs[0])
     stages: list[StageNumbers] = []

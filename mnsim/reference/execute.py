@@ -1,8 +1,7 @@
-"""The proof: the program's commands on real bytes, in the order in which a clock says that they run.
+"""The program's commands on real bytes, in the order in which a clock runs them.
 
-A command reads what it reads when it starts and writes what it writes when it ends; at equal times ends
-come before starts. So a wrong address, a buffer that is freed too early or a wait that is missing shows as
-a wrong result.
+A command reads at its start and writes at its end; at equal times ends come before starts. So a wrong
+address, a buffer that is freed too early or a missing wait shows as a wrong result.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 
 from mnsim.clocks.timeline import Timeline
 from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector
+from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import LayerNumbers
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, partial
 from mnsim.spec.records import SRAM
 
 Bytes = NDArray[np.uint8]
-Array = NDArray[Any]
-Memories = dict[Memory, Bytes]  # all bytes of each, exactly as many as the program says
+Memories = dict[Memory, Bytes]  # all bytes of each, in the program's sizes
 Watch = Callable[[Command, Memories], None]
 
 
@@ -69,7 +68,7 @@ def _view(memory: Bytes, region: Region) -> Bytes:
 
 
 def _results(command: Command, reads: list[Bytes], numbers: Mapping[str, LayerNumbers] | None) -> list[Bytes]:
-    """What the command writes, one array of bytes for each region."""
+    """The command's results, one array of bytes for each region that it writes."""
     match command:
         case Load() | Store():
             return _dealt(np.concatenate(reads), command.writes)

@@ -40,7 +40,7 @@ _INSTEAD = "use the binary version: cifar-10-binary.tar.gz has data_batch_1.bin 
 
 
 class Normalisation(NamedTuple):
-    """What becomes of a pixel p, 0 to 255: (p / 255 - mean) / deviation, by channel."""
+    """A pixel p, 0 to 255, becomes (p / 255 - mean) / deviation, by channel."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -58,7 +58,7 @@ class Images(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What one file has: uint8 pixels, or floats that are normalised already."""
+    """The images of one file: uint8 pixels, or floats that are normalised already."""
 
     images: NDArray[Any]
     labels: NDArray[np.int64] | None = None
@@ -68,9 +68,8 @@ def load_images(path: str | Path, shape: Shape, limit: int | None = None, normal
     """The images of a file or a folder for a network whose input has this shape, the first `limit` of them
     only if there is one.
 
-    No more than that is read, so that nothing is said of what comes after it. Raises SpecError (S401
-    unreadable or of an unknown format, S403 values that cannot be, S404 a library is missing) or
-    ShapeError.
+    No more than that is read, so that faults of later images are not found. Raises SpecError (S401 unreadable
+    or of an unknown format, S403 impossible values, S404 a library is missing) or ShapeError.
     """
     path = Path(path)
     factors = normalisation or (CIFAR_10 if shape[2] == 3 else SYMMETRIC)
@@ -106,7 +105,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _load(path: Path, shape: Shape, most: int | None) -> _Batch:
-    """The first images of a file, `most` of them if that is a number."""
+    """The first images of a file, at most `most` of them if that is a number."""
     loader = _LOADERS.get(path.suffix.lower())
     if loader is None:
         _refuse_pickle(path)
@@ -167,9 +166,7 @@ def _load_cifar(path: Path, shape: Shape, most: int | None) -> _Batch:
 
 
 def _crop(path: Path, pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
-    """The middle of the images; where it cannot be exactly that, one row or column more is left at the
-    end.
-    """
+    """The middle of the images; of an odd margin the larger half is at the end."""
     height, width = _margins(path, pixels.shape[1:], shape)
     top, left = height // 2, width // 2
     return pixels[:, top : top + shape[0], left : left + shape[1]]
@@ -221,8 +218,8 @@ def _fit(picture: Any, shape: Shape, pillow: Any) -> Any:
 
 
 def _normalise(images: NDArray[Any], factors: Normalisation) -> NDArray[np.float32]:
-    """Pixels in float32, normalised; floats are already. One rounding each: a table of the 256 values by
-    channel.
+    """Pixels in float32, normalised; floats are already. Each is rounded once: there is a table of the 256
+    values by channel.
     """
     if images.dtype != np.uint8:
         return np.ascontiguousarray(images, np.float32)
@@ -230,7 +227,7 @@ def _normalise(images: NDArray[Any], factors: Normalisation) -> NDArray[np.float
     mean, deviation = (np.broadcast_to(np.asarray(part, np.float64), (channels,)) for part in factors)
     table = ((np.arange(256)[:, np.newaxis] / 255 - mean) / deviation).astype(np.float32)
     normalised = np.empty(images.shape, np.float32)
-    for image, target in zip(images, normalised, strict=True):  # NumPy makes indices of 8 bytes of what it looks up
+    for image, target in zip(images, normalised, strict=True):  # NumPy makes indices of 8 bytes of the pixels
         target[...] = table[image, np.arange(channels)]
     return normalised
 

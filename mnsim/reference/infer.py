@@ -11,13 +11,13 @@ from mnsim.operators.table import RULES
 from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Numbers, quantise
 from mnsim.reference.stages import accumulate, add_start, apply_vector, finish, whole_kernel
-from mnsim.reference.store import LayerArrays, Store, require
+from mnsim.reference.store import LayerArrays, StoredArrays, require
 from mnsim.reference.weights import Weights
 
-Watch = Callable[[Operator, str, Array], None]
+OnStage = Callable[[Operator, str, Array], None]
 
 
-def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None = None, watch: Watch | None = None) -> tuple[Array, ...]:
+def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None = None, watch: OnStage | None = None) -> tuple[Array, ...]:
     """The network's outputs for one image (H, W, C), in the order of `graph.outputs`: int8, or float32 for
     a float32 graph.
 
@@ -27,22 +27,22 @@ def infer(graph: Graph, weights: Weights, image: Array, numbers: Numbers | None 
     last one is the operator's map. Raises ValueError for an image of another shape, for weights that do
     not fit the graph, and for float16.
     """
-    return run(graph, Store(graph, weights, numbers), image, numbers, watch)
+    return run(graph, StoredArrays(graph, weights, numbers), image, numbers, watch)
 
 
 def run(
     graph: Graph,
-    arrays: Sequence[LayerArrays] | Store,
+    arrays: Sequence[LayerArrays] | StoredArrays,
     image: Array,
     numbers: Numbers | None = None,
-    watch: Watch | None = None,
+    watch: OnStage | None = None,
     fast: bool = False,
 ) -> tuple[Array, ...]:
-    """`infer` with weights as stored, to run many images: `layer_arrays` is faster, a `Store` takes less
+    """`infer` with weights as stored, to run many images. `layer_arrays` are faster, `StoredArrays` take less
     memory.
 
     `fast` sums floats in float32: for results, not for comparisons. Clamps (relu) of floats then overwrite
-    what `watch` saw before them. It changes nothing in int8.
+    the results that `watch` saw before them. It changes nothing in int8.
     """
     require(graph, numbers)
     maps: dict[int, Array] = {0: as_input(graph, image, numbers)}
@@ -50,13 +50,13 @@ def run(
     with np.errstate(over="ignore", invalid="ignore"):  # absurd weights give infinities, as IEEE has it, not warnings
         for operator in graph.operators:
             inputs = [maps[source] for source in operator.inputs]
-            for name, result in stages(graph, operator, inputs, (arrays[operator.index], numbers), fast):
+            for name, result in stages(graph, operator, inputs, arrays[operator.index], numbers, fast):
                 if watch:
                     watch(operator, name, result)
                 maps[operator.output] = result
             for source in operator.inputs:
                 if last_use[source] == operator.index:
-                    maps.pop(source, None)  # nobody reads it again
+                    maps.pop(source, None)  # this was its last reader
     return tuple(maps[index] for index in graph.outputs)
 
 
@@ -70,12 +70,11 @@ def as_input(graph: Graph, image: Array, numbers: Numbers | None) -> Array:
 
 
 def stages(
-    graph: Graph, operator: Operator, inputs: Sequence[Array], stored: tuple[LayerArrays, Numbers | None], fast: bool = False
+    graph: Graph, operator: Operator, inputs: Sequence[Array], arrays: LayerArrays, numbers: Numbers | None, fast: bool = False
 ) -> Iterator[tuple[str, Array]]:
-    """Each of the operator's stages with its result, the map last. `inputs` are whole maps, `stored` its
-    weights and the numbers.
+    """Each of the operator's stages with its result, the map last. `inputs` are whole maps, `arrays` its
+    stored weights.
     """
-    arrays, numbers = stored
     layer = numbers.layers[operator.index] if numbers else None
     kernel = whole_kernel(graph, operator)
     if RULES[operator.kind].memory == "renames":

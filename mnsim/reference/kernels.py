@@ -1,7 +1,7 @@
 """Network operators on arrays in height x width x channels, whole maps or tiles of them.
 
-A kernel pads what it is told to pad, (top, bottom, left, right), so a tile and a whole map are the same to
-it. Those of the matrix unit return accumulators, to which nothing has been rounded yet:
+A kernel pads by its window's (top, bottom, left, right), so a tile and a whole map are the same to it.
+Kernels of the matrix unit return accumulators, which have not been rounded:
 
     input int8 (and its zero point)     int32, exact; wraps as hardware's would from about 66,000 terms on
     input float64                       float64
@@ -9,7 +9,7 @@ it. Those of the matrix unit return accumulators, to which nothing has been roun
 
 NumPy has no BLAS for integers. A float32 holds every integer up to 2^24, so that products of two int8
 values (up to 2^14) are summed exactly in any order while there are at most 1024 of them; longer sums are
-cut into pieces of that many.
+cut into pieces of 1024.
 
 Filters of a narrower type than x's (float32 beside float64, and int8, which is computed in floats) are
 widened some output channels at a time: those of a whole layer can take a gigabyte.
@@ -17,15 +17,15 @@ widened some output channels at a time: those of a whole layer can take a gigaby
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from mnsim.operators.shapes import Pair, Window
+
 Array = NDArray[Any]
-Pair = tuple[int, int]
-Padding = tuple[int, int, int, int]
 
 EXACT_TERMS = 1024  # products of int8 values that float32 sums exactly: 1024 * 128 * 128 = 2^24
 EXACT_TAPS = 514  # the same after the zero point is taken off: 514 * 255 * 128 < 2^24
@@ -34,24 +34,17 @@ COLUMN_ELEMENTS = 1 << 18  # of the unfolded input at a time: it stays in a core
 STRIP_ELEMENTS = 1 << 15  # of a depthwise output at a time, for the same reason
 
 
-class Sweep(NamedTuple):
-    """How a window moves over a map: its extent, its stride, and the padding (top, bottom, left, right)."""
-
-    window: Pair
-    stride: Pair = (1, 1)
-    padding: Padding = (0, 0, 0, 0)
-
-    def extent(self, x: Array) -> Pair:
-        """Rows and columns of the output. Raises ValueError when the window does not fit."""
-        top, bottom, left, right = self.padding
-        height = (x.shape[0] + top + bottom - self.window[0]) // self.stride[0] + 1
-        width = (x.shape[1] + left + right - self.window[1]) // self.stride[1] + 1
-        if height < 1 or width < 1:
-            raise ValueError(f"a {self.window} window does not fit {x.shape[:2]} padded by {self.padding}")
-        return height, width
+def _extent(x: Array, window: Window) -> Pair:
+    """Rows and columns of the output. Raises ValueError when the window does not fit."""
+    top, bottom, left, right = window.padding
+    height = (x.shape[0] + top + bottom - window.kernel[0]) // window.stride[0] + 1
+    width = (x.shape[1] + left + right - window.kernel[1]) // window.stride[1] + 1
+    if height < 1 or width < 1:
+        raise ValueError(f"a {window.kernel} window does not fit {x.shape[:2]} padded by {window.padding}")
+    return height, width
 
 
-def pad(x: Array, padding: Padding, value: float = 0) -> Array:
+def pad(x: Array, padding: tuple[int, int, int, int], value: float = 0) -> Array:
     """The map with rows and columns of `value` around it; the map itself where nothing is padded."""
     if padding == (0, 0, 0, 0):
         return x
@@ -65,21 +58,21 @@ def pad(x: Array, padding: Padding, value: float = 0) -> Array:
     return padded
 
 
-def conv(x: Array, filters: Array, sweep: Sweep, groups: int = 1, zero_point: int = 0) -> Array:
+def conv(x: Array, filters: Array, window: Window, groups: int = 1, zero_point: int = 0) -> Array:
     """Convolution: x (H, W, C_in), filters (C_out, k_h, k_w, C_in / groups); accumulators (H_out, W_out,
     C_out).
 
     With int8 the padding stands for the number zero, which is the zero point.
     """
-    height, width = sweep.extent(x)
+    height, width = _extent(x, window)
     integer = x.dtype == np.int8
-    padded = pad(x, sweep.padding, zero_point)
+    padded = pad(x, window.padding, zero_point)
     result = np.empty((height, width, filters.shape[0]), np.int32 if integer else x.dtype)
     depth, block = x.shape[2] // groups, filters.shape[0] // groups
     for group in range(groups):
         part = padded[:, :, group * depth : (group + 1) * depth] if groups > 1 else padded
         for outs in _blocks(filters, x.dtype, group * block, (group + 1) * block):
-            _convolve(part, filters[outs], sweep, result[:, :, outs])
+            _convolve(part, filters[outs], window, result[:, :, outs])
     if integer and zero_point:
         result -= np.int32(zero_point) * filters.sum(axis=(1, 2, 3), dtype=np.int32)
     return result
@@ -96,34 +89,34 @@ def _blocks(filters: Array, working: np.dtype[Any], first: int, last: int) -> It
         yield slice(start, min(last, start + size))
 
 
-def _convolve(padded: Array, filters: Array, sweep: Sweep, result: Array) -> None:
+def _convolve(padded: Array, filters: Array, window: Window, result: Array) -> None:
     """One group: rows of the unfolded input times filters, as many rows at a time as the cache holds."""
     working = np.dtype(np.float32) if padded.dtype == np.int8 else padded.dtype
     terms = prod(filters.shape[1:])
     weights = [part.T for part in _pieces(filters.reshape(len(filters), terms), working)]
     height, width = result.shape[:2]
-    stride, reach = sweep.stride[0], sweep.window[0]
+    stride, reach = window.stride[0], window.kernel[0]
     rows = max(1, COLUMN_ELEMENTS // max(1, width * terms))
     for first in range(0, height, rows):
         last = min(height, first + rows)
         needed = padded[first * stride : (last - 1) * stride + reach].astype(working, copy=False)
-        columns = _columns(needed, sweep, (last - first, width))
+        columns = _columns(needed, window, (last - first, width))
         if padded.dtype != np.int8 and result.flags.c_contiguous:
             np.matmul(columns, weights[0], out=result[first:last].reshape(len(columns), -1))
         else:
             result[first:last] = _multiply(columns, weights, result.dtype).reshape(last - first, width, -1)
 
 
-def _columns(x: Array, sweep: Sweep, extent: Pair) -> Array:
+def _columns(x: Array, window: Window, extent: Pair) -> Array:
     """The input unfolded (im2col): for each output pixel a row of its k_h * k_w * C inputs; for a 1 x 1
     window the input itself.
     """
     (height, width), channels = extent, x.shape[2]
-    if sweep.window == (1, 1):
-        taken = x[:: sweep.stride[0], :: sweep.stride[1]][:height, :width]
+    if window.kernel == (1, 1):
+        taken = x[:: window.stride[0], :: window.stride[1]][:height, :width]
         return taken.reshape(height * width, channels)
-    windows = sliding_window_view(x, sweep.window, (0, 1))[:: sweep.stride[0], :: sweep.stride[1]][:height, :width]
-    return windows.transpose(0, 1, 3, 4, 2).reshape(height * width, prod(sweep.window) * channels)
+    windows = sliding_window_view(x, window.kernel, (0, 1))[:: window.stride[0], :: window.stride[1]][:height, :width]
+    return windows.transpose(0, 1, 3, 4, 2).reshape(height * width, prod(window.kernel) * channels)
 
 
 def _pieces(filters: Array, working: np.dtype[Any]) -> Iterator[Array]:
@@ -161,7 +154,7 @@ def dense(x: Array, filters: Array, zero_point: int = 0) -> Array:
     return result.reshape(1, 1, -1)
 
 
-def depthwise(x: Array, filters: Array, sweep: Sweep, zero_point: int = 0) -> Array:
+def depthwise(x: Array, filters: Array, window: Window, zero_point: int = 0) -> Array:
     """Depthwise convolution: x (H, W, C), filters (k_h, k_w, C * multiplier); accumulators (H_out, W_out,
     C * multiplier).
 
@@ -169,20 +162,20 @@ def depthwise(x: Array, filters: Array, sweep: Sweep, zero_point: int = 0) -> Ar
     same order, so that it does not depend on the shape, even in float32.
     """
     if x.dtype == np.int8:  # a difference is at most 255, so these sums too are exact in float32
-        working = np.dtype(np.float32 if prod(sweep.window) <= EXACT_TAPS else np.float64)
+        working = np.dtype(np.float32 if prod(window.kernel) <= EXACT_TAPS else np.float64)
         differences = np.subtract(x, zero_point, dtype=working)
-        return depthwise(differences, filters.astype(working), sweep).astype(np.int32)
-    height, width = sweep.extent(x)
+        return depthwise(differences, filters.astype(working), window).astype(np.int32)
+    height, width = _extent(x, window)
     channels = filters.shape[2]
     if channels != x.shape[2]:
         x = np.repeat(x, channels // x.shape[2], axis=2)
-    padded = pad(x, sweep.padding)
-    phases = _phases(padded, sweep.stride[1])
-    taps = [(row, *divmod(column, sweep.stride[1])[::-1]) for row in range(sweep.window[0]) for column in range(sweep.window[1])]
+    padded = pad(x, window.padding)
+    phases = _phases(padded, window.stride[1])
+    taps = [(row, *divmod(column, window.stride[1])[::-1]) for row in range(window.kernel[0]) for column in range(window.kernel[1])]
     taken = filters.reshape(len(taps), 1, channels).astype(x.dtype, copy=False)
     weights = np.repeat(taken, width, axis=1).reshape(len(taps), width * channels)
     result = np.empty((height, width * channels), x.dtype)
-    rows, stride = max(1, STRIP_ELEMENTS // (width * channels)), sweep.stride[0]
+    rows, stride = max(1, STRIP_ELEMENTS // (width * channels)), window.stride[0]
     product = np.empty((rows, width * channels), x.dtype)
     for first in range(0, height, rows):
         count = min(rows, height - first)
@@ -205,48 +198,48 @@ def _phases(padded: Array, stride: int) -> list[Array]:
     return [np.ascontiguousarray(padded[:, phase::stride]).reshape(len(padded), -1) for phase in range(min(stride, padded.shape[1]))]
 
 
-def _shifts(x: Array, sweep: Sweep, value: float) -> Iterator[Array]:
+def _shifts(x: Array, window: Window, value: float) -> Iterator[Array]:
     """The padded map as each of the window's elements sees it."""
-    height, width = sweep.extent(x)
-    padded = pad(x, sweep.padding, value)
-    down, across = sweep.stride
-    for row in range(sweep.window[0]):
-        for column in range(sweep.window[1]):
+    height, width = _extent(x, window)
+    padded = pad(x, window.padding, value)
+    down, across = window.stride
+    for row in range(window.kernel[0]):
+        for column in range(window.kernel[1]):
             yield padded[row : row + (height - 1) * down + 1 : down, column : column + (width - 1) * across + 1 : across]
 
 
-def max_pool(x: Array, sweep: Sweep) -> Array:
+def max_pool(x: Array, window: Window) -> Array:
     """The largest element under the window, in x's dtype; padding never wins."""
-    shifts = _shifts(x, sweep, -128 if x.dtype == np.int8 else -np.inf)
+    shifts = _shifts(x, window, -128 if x.dtype == np.int8 else -np.inf)
     result = next(shifts).copy()
     for shifted in shifts:
         np.maximum(result, shifted, out=result)
     return result
 
 
-def sum_pool(x: Array, sweep: Sweep, zero_point: int = 0) -> Array:
+def sum_pool(x: Array, window: Window, zero_point: int = 0) -> Array:
     """The sum under the window, of the numbers that int8 values stand for: int32 for int8, float64 for
     floats.
     """
     wide: Array = x.astype(np.int32) - np.int32(zero_point) if x.dtype == np.int8 else x.astype(np.float64)
-    shifts = _shifts(wide, sweep, 0)
+    shifts = _shifts(wide, window, 0)
     result = next(shifts).copy()
     for shifted in shifts:
         np.add(result, shifted, out=result)
     return result
 
 
-def pool_counts(x: Array, sweep: Sweep) -> NDArray[np.float32]:
+def pool_counts(x: Array, window: Window) -> NDArray[np.float32]:
     """How many elements of the map are under each window, (H_out, W_out, 1): an average leaves padding
     out.
     """
     ones = np.ones((*x.shape[:2], 1), np.int8)
-    return sum_pool(ones, sweep).astype(np.float32)
+    return sum_pool(ones, window).astype(np.float32)
 
 
-def avg_pool(x: Array, sweep: Sweep) -> NDArray[np.float64]:
+def avg_pool(x: Array, window: Window) -> NDArray[np.float64]:
     """The average of the elements under the window that are not padding, in float64."""
-    return np.divide(sum_pool(x, sweep), pool_counts(x, sweep), dtype=np.float64)
+    return np.divide(sum_pool(x, window), pool_counts(x, window), dtype=np.float64)
 
 
 def global_max_pool(x: Array) -> Array:

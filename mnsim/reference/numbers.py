@@ -23,8 +23,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What an int8 activation q stands for: (q - zero_point) * scale. `scale` is a float32's value, above
-    0.
+    """The scale of an int8 activation q, which stands for (q - zero_point) * scale. `scale` is a float32's
+    value, above 0.
     """
 
     scale: float
@@ -33,12 +33,12 @@ class Scale:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StageNumbers:
-    """What one stage of an operator needs to run in int8, beside its bytes.
+    """The numbers that one stage of an operator needs in int8, beside its bytes.
 
-    `name` is the stage's operation as `Kernel.operation` has it. `inputs` are the scales of what it reads,
-    `output` that of what it writes. `multipliers` are s_x * s_w / s_y, one a channel, of a matrix
-    operator. `table` has 256 entries: of an activation the output for q = -128, -127, ...; of a softmax
-    exp(-scale * d), d = 0, 1, ... being the distance from the largest input.
+    `name` is the stage's operation as `Kernel.operation` has it. `inputs` are the scales of its inputs,
+    `output` that of its output. `multipliers` are s_x * s_w / s_y, one a channel, of a matrix operator.
+    `table` has 256 entries: of an activation the output for q = -128, -127, ...; of a softmax exp(-scale *
+    d), d = 0, 1, ... being the distance from the largest input.
     """
 
     name: str
@@ -106,8 +106,8 @@ def weight_scales(filters: NDArray[np.float64], channel_axis: int, least: NDArra
 def least_weight_scales(bias: NDArray[np.float64], x: Scale) -> NDArray[np.float64]:
     """The weight scale of each channel below which its bias would not fit the accumulator.
 
-    A bias counts in steps of the input's scale times the weights', and is to stay below 2^30: int32 leaves
-    as much for the sum. It matters where a channel's weights are next to nothing and its bias is not.
+    A bias counts in steps of the input's scale times the weights', and is to stay below 2^30: int32 leaves as
+    much for the sum. It matters for a large bias beside tiny weights.
     """
     return np.abs(bias) / (x.scale * MOST_BIAS)
 

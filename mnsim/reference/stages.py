@@ -33,13 +33,13 @@ from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.operators import table
+from mnsim.operators.shapes import Pair, Window
 from mnsim.operators.table import RULES, VECTOR_KINDS
 from mnsim.program.model import Kernel
 from mnsim.reference import kernels
-from mnsim.reference.kernels import Array, Sweep
+from mnsim.reference.kernels import Array
 from mnsim.reference.numbers import Scale, StageNumbers, dequantise, quantise, requantise, saturate, table_of
 
-Span = tuple[int, int]
 MATRIX = ("conv", "pointwise", "depthwise", "dense")
 
 
@@ -70,15 +70,15 @@ def accumulate(kernel: Kernel, x: Array, filters: Array, numbers: StageNumbers |
     if kernel.operation == "dense":
         return kernels.dense(x, filters, zero_point)
     if kernel.operation == "depthwise":
-        return kernels.depthwise(x, filters, sweep_of(kernel), zero_point)
+        return kernels.depthwise(x, filters, window_of(kernel), zero_point)
     if kernel.operation in MATRIX:
-        return kernels.conv(x, filters, sweep_of(kernel), kernel.groups, zero_point)
+        return kernels.conv(x, filters, window_of(kernel), kernel.groups, zero_point)
     raise ValueError(f"{kernel.operation} does not run on the matrix unit")
 
 
-def sweep_of(kernel: Kernel) -> Sweep:
+def window_of(kernel: Kernel) -> Window:
     """The kernel's window, stride and padding."""
-    return Sweep(kernel.window, kernel.stride, kernel.padding)
+    return Window(kernel.window, kernel.stride, kernel.padding)
 
 
 def add_start(sums: Array, start: Array | None) -> Array:
@@ -93,13 +93,13 @@ def add_start(sums: Array, start: Array | None) -> Array:
 
 
 def partial(sums: Array) -> Array:
-    """What is stored of sums that are not complete: int32, or rounded to float32."""
+    """Incomplete sums as stored: int32, or rounded to float32."""
     return sums if sums.dtype == np.int32 else _rounded(sums)
 
 
-def finish(sums: Array, numbers: StageNumbers | None, channels: Span) -> Array:
-    """What is stored of complete sums: requantised to int8 by the multipliers of channels [c0, c1), or
-    rounded to float32.
+def finish(sums: Array, numbers: StageNumbers | None, channels: Pair) -> Array:
+    """Complete sums as stored: requantised to int8 by the multipliers of channels [c0, c1), or rounded to
+    float32.
     """
     if numbers is None:
         return sums if sums.dtype == np.float32 else _rounded(sums)
@@ -127,7 +127,7 @@ def apply_vector(
         return ACTIVATIONS[operation](inputs[0], inputs[0])
     if operation in ("max_pool", "global_max_pool"):  # the output has the input's scale
         (x,) = inputs
-        largest = kernels.max_pool(x, sweep_of(kernel)) if operation == "max_pool" else kernels.global_max_pool(x)
+        largest = kernels.max_pool(x, window_of(kernel)) if operation == "max_pool" else kernels.global_max_pool(x)
         return largest if numbers else _rounded(largest)
     if operation == "batch_norm":
         assert norm is not None
@@ -141,7 +141,7 @@ def _same_kind(x: Array, numbers: StageNumbers | None) -> None:
 
 
 def _rounded(values: Array) -> NDArray[np.float32]:
-    """To float32, with zero for -0.0; in place where `values` are float32, for they are nobody else's."""
+    """To float32, with zero for -0.0. Overwrites float32 `values`: callers pass arrays of their own."""
     rounded = values.astype(np.float32, copy=False)
     return np.add(rounded, np.float32(0), out=rounded)
 
@@ -159,11 +159,11 @@ def _float_vector(kernel: Kernel, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return ACTIVATIONS[operation](x if RULES[operation].is_clamp else x.astype(np.float64))
     function = float_kernel(operation)
-    return function(*inputs, sweep_of(kernel)) if operation == "avg_pool" else function(*inputs)
+    return function(*inputs, window_of(kernel)) if operation == "avg_pool" else function(*inputs)
 
 
 def float_kernel(operation: str) -> Callable[..., Array]:
-    """The kernel of an operation on floats. Raises ValueError for what does not run on the vector unit."""
+    """The kernel of an operation on floats. Raises ValueError for one that is not the vector unit's."""
     if operation not in VECTOR_KINDS or not hasattr(kernels, operation):
         raise ValueError(f"{operation} does not run on the vector unit")
     found: Callable[..., Array] = getattr(kernels, operation)
@@ -184,9 +184,9 @@ def _int8_vector(kernel: Kernel, inputs: Sequence[Array], numbers: StageNumbers)
             ]
             return saturate(np.rint(sum(terms[1:], start=terms[0])), output)
         case "avg_pool":
-            sweep = sweep_of(kernel)
-            multiplier = np.float32(scale.scale / output.scale) / kernels.pool_counts(x, sweep)
-            return requantise(kernels.sum_pool(x, sweep, scale.zero_point), multiplier, output)
+            window = window_of(kernel)
+            multiplier = np.float32(scale.scale / output.scale) / kernels.pool_counts(x, window)
+            return requantise(kernels.sum_pool(x, window, scale.zero_point), multiplier, output)
         case "global_avg_pool":
             multiplier = np.float32(scale.scale / output.scale) / np.full(1, prod(x.shape[:2]), np.float32)
             return requantise(kernels.global_sum_pool(x, scale.zero_point), multiplier, output)

@@ -10,7 +10,7 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.reference.numbers import Numbers, Scale, least_weight_scales, quantise_bias, quantise_weights, weight_scales
 from mnsim.reference.weights import Folded, Weights, along, fold
 
-KEPT_BYTES = 1 << 26  # a network of this size is folded once, however many images it is run on
+KEPT_BYTES = 1 << 26  # a network of this size is folded once for all images
 
 
 class LayerArrays(NamedTuple):
@@ -23,12 +23,12 @@ class LayerArrays(NamedTuple):
     norm: NDArray[np.float32] | None
 
 
-class Store:
-    """`layer_arrays` one operator at a time, by index: made when asked for, and kept only while all that
-    is kept takes `KEPT_BYTES`.
+class StoredArrays:
+    """`layer_arrays` one operator at a time, by index. Arrays are made on demand, and kept while all of them
+    take less than `KEPT_BYTES`.
 
-    Raises ValueError as `layer_arrays` does, but for an operator's arrays when they are asked for. Without
-    a folded batch norm, float32 filters are those of the weights themselves.
+    Raises ValueError as `layer_arrays` does, but only for the operator whose arrays are wanted. Without a
+    folded batch norm, float32 filters are those of the weights themselves.
     """
 
     def __init__(self, graph: Graph, weights: Weights, numbers: Numbers | None = None) -> None:
@@ -40,7 +40,7 @@ class Store:
     def __getitem__(self, index: int) -> LayerArrays:
         if index in self._kept:
             return self._kept[index]
-        with np.errstate(over="ignore"):  # an infinity shows in what is computed with it
+        with np.errstate(over="ignore"):  # an infinity shows in the results
             arrays = _layer(self._graph, self._weights, self._graph.operators[index], self._numbers)
         size = sum(array.nbytes for array in arrays if array is not None)
         if size <= self._room_bytes:
@@ -50,13 +50,13 @@ class Store:
 
 
 def layer_arrays(graph: Graph, weights: Weights, numbers: Numbers | None = None) -> tuple[LayerArrays, ...]:
-    """What is stored of each operator, by index: int8 filters and int32 biases with `numbers`, float32
+    """The stored arrays of each operator, by index: int8 filters and int32 biases with `numbers`, float32
     without.
 
     Raises ValueError, naming the layer, when an array is missing or has the wrong shape, and for an int8
     store without `numbers` or the reverse; float16 is a dtype for costs only.
     """
-    store = Store(graph, weights, numbers)
+    store = StoredArrays(graph, weights, numbers)
     return tuple(store[operator.index] for operator in graph.operators)
 
 
@@ -112,7 +112,7 @@ def stored_bytes(
     Biases are planes of one 4-byte number a channel: the bias (int32 or float32) if there is one, then
     scale and shift (float32) of a batch norm that is not folded. Raises as `layer_arrays` does.
     """
-    store = Store(graph, weights, numbers)
+    store = StoredArrays(graph, weights, numbers)
     for operator in graph.operators:
         arrays = store[operator.index]
         yield operator, (_bytes(arrays.filters), np.concatenate([_bytes(arrays.bias), _bytes(arrays.norm)]))

@@ -22,8 +22,8 @@ Gemm uses is turned, and a batch norm's own epsilon is made up for in its varian
 their epsilon; it is taken to be `EPSILON`.) Numbers are float16, bfloat16, float32 or float64, and become
 float32.
 
-Arrays that the network has no use for are left unread, and `read_weights` names them. One that would
-change what a layer computes (a bias for a layer without one) is refused.
+Arrays that the network does not use are left unread, and `read_weights` names them. An array that would
+change a layer's result (a bias for a layer without one) is refused.
 """
 
 import io
@@ -59,7 +59,7 @@ _BATCH_NORM_NAMES: dict[str, tuple[str, ...]] = {
 
 
 class LoadedWeights(NamedTuple):
-    """Weights, and the names of the file's arrays that the network has no use for."""
+    """Weights, and the names of the file's arrays that the network does not use."""
 
     weights: Weights
     unused: tuple[str, ...]
@@ -80,9 +80,8 @@ class _Wanted(NamedTuple):
 def load_weights(path: str | Path, graph: Graph) -> Weights:
     """The graph's weights from an .npz, .safetensors or .onnx file.
 
-    Raises SpecError (S401 unreadable, S402 missing, doubled or of the wrong kind, S403 values that cannot
-    be, S404 a library is missing) or ShapeError; its `problems` are all that is wrong, each with its
-    layer.
+    Raises SpecError (S401 unreadable, S402 missing, doubled or of the wrong kind, S403 impossible values,
+    S404 a library is missing) or ShapeError; its `problems` are all problems, each with its layer.
     """
     return read_weights(path, graph).weights
 
@@ -136,8 +135,8 @@ def _names(operator: Operator, array: str) -> list[str]:
 
 
 def _find(path: Path, wanted: _Wanted, entries: Mapping[str, Entry], operators: Mapping[str, Operator], strangers: Collection[str]) -> str:
-    """The name under which the file has an array. `strangers` are the names in the file that no layer
-    answers to: mistyped, perhaps.
+    """The name under which the file has an array. `strangers` are names in the file of no layer: perhaps
+    mistyped.
     """
     names = _names(wanted.operator, wanted.array)
     found = [name for name in names if name in entries and not _is_of_another(name, wanted.operator, operators)]
@@ -154,9 +153,7 @@ def _find(path: Path, wanted: _Wanted, entries: Mapping[str, Entry], operators: 
 
 
 def _is_of_another(name: str, operator: Operator, operators: Mapping[str, Operator]) -> bool:
-    """Whether `a.bn.weight` is not the batch norm of layer `a` but the weight of a layer that is called
-    `a.bn`.
-    """
+    """Whether `a.bn.weight` is the weight of a layer `a.bn`, not the batch norm of layer `a`."""
     stem = f"{operator.name}.bn"
     return name.startswith(f"{stem}.") and stem in operators
 
@@ -164,9 +161,7 @@ def _is_of_another(name: str, operator: Operator, operators: Mapping[str, Operat
 def _meddling(
     path: Path, operator: Operator, known: set[str], entries: Mapping[str, Entry], operators: Mapping[str, Operator]
 ) -> list[MnsimError]:
-    """Arrays that would change what a layer computes if it took them: a bias or a batch norm that it does
-    not have.
-    """
+    """Arrays that would change a layer's result: a bias or a batch norm that it does not have."""
     names = _BATCH_NORM_NAMES if operator.kind == "batch_norm" else _OTHER_NAMES
     found: list[MnsimError] = []
     for array in names:
@@ -194,7 +189,7 @@ def _load(path: Path, wanted: _Wanted, name: str, entry: Entry) -> NDArray[np.fl
         message = f"layer '{layer}': {shown(name, 100)} is of type {entry.dtype}"
         raise SpecError("S402", message, place_in(path, name), f"weights are {', '.join(_FLOATS)}; mnsim quantises them itself", layer)
     values = entry.read()
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit float32 becomes inf, and is found below
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 become inf, and are found below
         values = values.astype(np.float32, copy=False)
     if entry.is_transposed:
         values = values.T
@@ -246,15 +241,15 @@ def _from_outer(path: Path, wanted: _Wanted, values: NDArray[np.float32]) -> NDA
 
 
 def _flat_order(height: int, width: int, channels: int) -> NDArray[np.intp]:
-    """Where each element of a map flattened by row, column, channel stands when it is flattened by
+    """The place of each element of a map flattened by row, column, channel in the same map flattened by
     channel, row, column.
     """
     return np.arange(height * width * channels).reshape(channels, height, width).transpose(1, 2, 0).ravel()
 
 
 def _channel_orders(graph: Graph) -> list[NDArray[np.intp] | None]:
-    """For each map, where each of its channels stands in PyTorch's order: elsewhere only when flattened.
-    None where nothing moves.
+    """For each map, the place of each channel in PyTorch's order; None where it is the same, as it is unless
+    flattened.
     """
     orders: list[NDArray[np.intp] | None] = [None] * len(graph.maps)
     for operator in graph.operators:

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.graph.model import Graph, Operator
+from mnsim.reference.numbers import Floats
 
 EPSILON = 1e-3  # batch norm's; an assumption: TensorFlow's MobileNet has it, and files seldom say it
 PIECE_ELEMENTS = 1 << 20  # of filters that are in float64 at a time
 NORM_NAMES = ("gamma", "beta", "mean", "variance")
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Float32 arrays by layer name and array name; `expected_shapes` says which there must be.
+    """Float32 arrays by layer name and array name; `expected_shapes` lists them.
 
     `filters` are (C_out, k_h, k_w, C_in / groups) of a convolution, (k_h, k_w, C_out) of a depthwise one,
     where output channel c * multiplier + m belongs to input channel c, and (C_out, K) of a fully connected
@@ -67,10 +67,10 @@ def _draw(random: np.random.Generator, name: str, shape: tuple[int, ...], kind: 
 
 
 class Folded(NamedTuple):
-    """What inference reads of an operator, None where it has none: biases (C,) with a folded batch norm in
-    them, in float64; the norm (2, C) of an unfolded one, y = x * scale + shift; and filters as trained,
-    which `pieces` gives with the folded batch norm in them.
+    """The arrays of an operator that inference reads, None for those that it lacks.
 
+    `bias` (C,) has a folded batch norm in it, in float64; `norm` (2, C) is that of an unfolded one, y = x *
+    scale + shift; `filters` are as trained, and `pieces` gives them with the folded batch norm.
     `channel_axis` is the axis of the filters that is their output channel: the last one of a depthwise
     convolution, else the first.
     """
@@ -82,8 +82,8 @@ class Folded(NamedTuple):
     norm: NDArray[np.float64] | None
 
     def pieces(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """The filters as inference reads them, in float64, some output channels [a, b) at a time: all at
-        once can take a gigabyte.
+        """The filters with the batch norm, in float64, for output channels [a, b) at a time: all at once can
+        take a gigabyte.
         """
         if self.filters is None:
             return

@@ -1,4 +1,4 @@
-"""`mnsim analyze`: an estimate, and what one of its layers derives from."""
+"""`mnsim analyze`: an estimate, and the derivation of one layer."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
 
 
 def derivation_document(derivation: "Derivation") -> Document:
-    """A layer's figures: on a screen value, formula and numbers of each are lines of their own."""
+    """A layer's figures; on a screen value, formula and numbers of each have lines of their own."""
     steps = [asdict(step) for step in derivation.steps]
     record = {"layer": derivation.title, "facts": derivation.facts, "figures": steps, "busiest": derivation.busiest}
     busiest = {"figure": "busiest", "formula": "the largest of the three times", "numbers": derivation.busiest}

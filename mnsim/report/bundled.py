@@ -1,4 +1,4 @@
-"""`mnsim list`: what comes with mnsim."""
+"""`mnsim list`: the bundled networks and hardware."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,6 +1,4 @@
-"""The columns of the table of layers: what each shows, in which unit, and which are kept when there is
-little room.
-"""
+"""The columns of the table of layers: content, unit, and priority where there is little room."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,7 +31,7 @@ def _home(layer: Record) -> str:
 
 
 def time_unit(longest_s: float) -> tuple[str, float]:
-    """The unit in which the longest time is a number from 10 on (ns when all are shorter)."""
+    """The unit in which the longest time is 10 or more (ns when all are shorter)."""
     return next(((name, scale) for name, scale in _TIME_UNITS if longest_s >= 10 * scale), _TIME_UNITS[-1])
 
 
@@ -90,8 +88,8 @@ def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Co
 
 
 def _pieces(cut: Cut) -> str:
-    """How a layer is cut: strips x output blocks x input blocks and what stays, if anything does; empty
-    for one tile.
+    """How a layer is cut: strips x output blocks x input blocks and the operand that stays, if one does;
+    empty for one tile.
     """
     counts, stays = tile_counts(cut.geometry, cut.tiling), what_stays(cut.geometry, cut.tiling)
     if max(counts) == 1:
@@ -101,7 +99,7 @@ def _pieces(cut: Cut) -> str:
 
 
 def type_table(record: Record) -> Table:
-    """Shares by type of layer, the type that takes most time first."""
+    """Shares by type of layer, the slowest type first."""
     types: dict[str, dict[str, Any]] = {}
     keys = ("macs", "parameters", "traffic_bytes", "time_s")
     for layer in record["layers"]:

@@ -22,7 +22,9 @@ class Answer(NamedTuple):
 
 
 def inference_document(graph: Graph, answers: Sequence[Answer]) -> Document:
-    """A row an image; the share of right ones where there are labels; whose output it is, if of several."""
+    """A row an image, the share of right answers where there are labels, and the name of the output, if there
+    are several.
+    """
     labelled = [answer for answer in answers if answer.label is not None]
     right = sum(answer.is_correct for answer in labelled)
     top1 = right / len(labelled) if labelled else None

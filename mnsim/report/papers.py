@@ -11,12 +11,12 @@ from mnsim.units import format_scaled
 
 
 def papers_document(found: Sequence[Reproduction]) -> Document:
-    """Each paper's tables, its slips and claims, the totals of all, and how many cells came out."""
+    """Each paper's tables, slips and claims, the totals of all, and the number of cells that came out."""
     return Document(lambda: as_record(found), lambda: rows_of(flat_cells(found)), lambda view: list(_blocks(found, view)))
 
 
 def _blocks(found: Sequence[Reproduction], view: View) -> Iterator[Block]:
-    """A computed value stands beside a printed one of other digits where the width allows."""
+    """A printed value with its computed one beside it, where they differ and the width allows."""
     for each in found:
         yield Section(each.paper, f"{each.title}; {each.network}")
         yield from _tables(each, view == "page")
@@ -48,7 +48,7 @@ def _tables(found: Reproduction, is_page: bool) -> Iterator[Table]:
 
 
 def _columns(cells: Sequence[Cell], both: bool, is_page: bool) -> tuple[Column, ...]:
-    """Rows in which each cell is marked; `both` adds computed values that look different."""
+    """Rows in which each cell is marked; `both` adds computed values of other digits."""
     by_row: dict[str, dict[str, Cell]] = {}
     for cell in cells:
         by_row.setdefault(cell.row, {})[cell.quantity] = cell
@@ -62,7 +62,7 @@ def _columns(cells: Sequence[Cell], both: bool, is_page: bool) -> tuple[Column, 
 
 
 def legend(found: Sequence[Reproduction]) -> str:
-    """What the marks mean."""
+    """The meaning of the marks."""
     through = "" if any(each.rule_alone for each in found) else "=3 through slip 3; "
     return f"= computed and printed agree at the printed precision; {through}≠ they differ; (published) carried, not computed"
 
@@ -110,7 +110,7 @@ def flat_cells(found: Sequence[Reproduction]) -> list[Record]:
 
 
 def as_record(found: Sequence[Reproduction]) -> Record:
-    """All papers, and how many cells came out."""
+    """All papers, and the number of cells that came out."""
     good, all_, wrong = count(found)
     return {
         "papers": [
@@ -133,8 +133,8 @@ def as_record(found: Sequence[Reproduction]) -> Record:
 
 
 def count(found: Sequence[Reproduction]) -> tuple[int, int, int]:
-    """Cells that came out and cells in all, of the papers that have a rule if there are any; and what
-    differs anywhere.
+    """Cells that came out and cells in all, of the papers that have a rule if there are any; and the cells
+    that differ anywhere.
     """
     ruled = [each for each in found if each.totals]
     checked = [cell for each in ruled or found for cell in each.checked]
@@ -157,7 +157,7 @@ def _shown(cell: Cell, both: bool) -> str:
 
 
 def slip_lines(found: Reproduction) -> list[str]:
-    """Every slip in words with what it does, notes, then the claims that the tables contradict."""
+    """Every slip in words with its effect, notes, then the claims that the tables contradict."""
     slips = [f"slip {slip.number}, {slip.where}: {slip.because}{'' if found.rule_alone else _effect(slip)}" for slip in found.slips]
     return [*slips, *found.notes, *(f'says "{says}", but {but}' for says, but in found.claims)]
 
@@ -179,7 +179,7 @@ def total_table(found: Sequence[Reproduction]) -> Table:
 
 
 def verdict(found: Sequence[Reproduction]) -> str:
-    """The last line: how many cells came out."""
+    """The last line: the number of cells that came out."""
     good, all_, wrong = count(found)
     if any(each.rule_alone for each in found):
         return f"{good} of {all_} cells are what the rule alone gives; {all_ - good} are not"

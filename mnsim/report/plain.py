@@ -38,9 +38,7 @@ def as_dict(result: object) -> Record:
 
 
 def _plain(value: Any) -> Any:
-    """Records by their fields, tuples as lists, fractions as numbers; where a layer stands in its file is no
-    part of it.
-    """
+    """Records by their fields, tuples as lists, fractions as numbers, without places in files."""
     if is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "location"}
     if hasattr(value, "_fields"):

@@ -32,7 +32,7 @@ def program_document(program: Program, about: str, layer: str | None = None) -> 
 
 
 def program_listing(program: Program) -> Listing:
-    """Memories, commands in issue order, and what lies outside."""
+    """Memories, commands in issue order, and the contents of the memories outside."""
     memories = dict(program.memories)
     ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
     external = {name: [_region_record(region) for region in regions] for name, regions in ends}
@@ -41,7 +41,7 @@ def program_listing(program: Program) -> Listing:
 
 
 def command_record(command: Command) -> Record:
-    """A command as plain data. `bytes` is what crosses the bus; what a kind of command does not do is 0."""
+    """A command as plain data. `bytes` cross the bus; amounts that a kind of command does not have are 0."""
     amount = amount_of(command)
     return {
         "id": command.id,
@@ -59,7 +59,7 @@ def command_record(command: Command) -> Record:
 
 
 def _region_record(region: Region) -> Record:
-    """Where a region is; which value lies there is for the program's own verifier."""
+    """A region's place. The number of its value serves the program's own verifier only, and is left out."""
     return {
         "memory": region.memory,
         "start": region.start,

@@ -1,4 +1,4 @@
-"""What `mnsim verify` proved, as data and in words."""
+"""The result of `mnsim verify`, as data and in words."""
 
 from mnsim.document.blocks import Lines
 from mnsim.document.model import Document

@@ -46,7 +46,7 @@ def as_dict(estimate: Estimate) -> Record:
 
 
 def network_record(estimate: Estimate) -> Record:
-    """Which network, at which multipliers."""
+    """The network and its multipliers."""
     graph = estimate.graph
     return {
         "name": graph.name,
@@ -76,7 +76,7 @@ def hardware_fields(hardware: Hardware) -> Record:
 
 
 def number_of(machine: Record, quantity: Quantity) -> Any:
-    """A quantity of a piece of hardware, out of its record."""
+    """A quantity of a piece of hardware, from its record."""
     return reduce(getitem, (quantity.field or quantity.column).split("."), machine)
 
 
@@ -119,9 +119,7 @@ def _window_part(operator: Operator, part: str) -> list[int] | None:
 
 def _plan_record(estimate: Estimate) -> Record:
     """The plan: each map's home over its layers (first and last included), each segment's cut and working
-    space.
-
-    A cut's `stays` is null where nothing is held while something else passes.
+    space. A cut's `stays` is null where no operand is held while another passes.
     """
     graph, plan = estimate.graph, estimate.plan
     names = [operator.name for operator in graph.operators]

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnsim.analysis.occupancy import Occupancy, occupancy
 from mnsim.clocks.rates import rates_of
-from mnsim.clocks.timeline import LayerTimes, busy_times_s, causes_of, layer_times
+from mnsim.clocks.timeline import LayerSchedule, busy_times_s, causes_of, layer_schedules
 from mnsim.pipeline import Simulated
 from mnsim.program.model import Command, engines_of
 from mnsim.report.records import Record, hardware_record, network_record
@@ -49,7 +49,7 @@ def simulation_record(simulated: Simulated) -> Record:
 
 
 def sram_of(simulated: Simulated) -> Occupancy:
-    """How much of the SRAM is in use over the run."""
+    """The SRAM in use over the run."""
     return occupancy(simulated.program, simulated.timeline)
 
 
@@ -58,11 +58,11 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _layers(simulated: Simulated) -> list[Record]:
-    """One record a layer, in the network's order. A layer without commands takes no time, when the last of
-    its inputs is there.
+    """One record a layer, in the network's order. A layer without commands starts and ends when its last
+    input is there.
     """
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
-    graph, times = estimate.graph, layer_times(program, timeline)
+    graph, times = estimate.graph, layer_schedules(program, timeline)
     rates, engines, nothing = rates_of(estimate.hardware), engines_of(program), dict.fromkeys(causes_of(program), 0.0)
     commands: dict[str, list[Command]] = {}
     for command in program.commands:
@@ -71,7 +71,7 @@ def _layers(simulated: Simulated) -> list[Record]:
     records = []
     for operator, row in zip(graph.operators, estimate.layers, strict=True):
         ready = max(ready_s[source] for source in operator.inputs)
-        found = times.get(operator.name) or LayerTimes(ready, ready, nothing)
+        found = times.get(operator.name) or LayerSchedule(ready, ready, nothing)
         ready_s[operator.output] = found.end_s
         records.append(
             {
@@ -107,6 +107,6 @@ def layer_rows(record: Mapping[str, Any]) -> list[Record]:
 
 
 def total_row(record: Mapping[str, Any]) -> Record:
-    """A run in one flat row: its policy, its totals, and what each engine does."""
+    """A run in one flat row: its policy, its totals, and the times of each engine."""
     engines = {f"{engine}_{key}": value for engine, found in record["engines"].items() for key, value in found.items()}
     return {"policy": record["policy"], **record["total"], **engines}

@@ -1,6 +1,4 @@
-"""`mnsim simulate`: the layers with what they waited for, the engines over time, and the sentences; runs
-side by side.
-"""
+"""`mnsim simulate`: the layers with their waits, the engines over time, the sentences; runs side by side."""
 
 from collections.abc import Callable, Sequence
 
@@ -115,9 +113,7 @@ def _chart(simulated: Simulated, record: Record) -> Chart:
 
 
 def simulation_sentences(record: Record) -> tuple[str, ...]:
-    """How long it takes, beside the bounds and policy serial; which engine is busiest, and what the
-    commands waited for.
-    """
+    """The run's time beside the bounds and policy serial, the busiest engine, and the causes of waiting."""
     total, engines = record["total"], record["engines"]
     end_s = total["simulated_time_s"]
     bounds = f"{total['simulated_to_bound']:.3f}x the bound for any schedule ({format_scaled(total['bound_time_s'], 's')})"
@@ -141,8 +137,8 @@ def simulation_sentences(record: Record) -> tuple[str, ...]:
 
 
 def _against_serial(record: Record) -> str:
-    """Policy serial beside this run: the plan that is best one thing at a time, not the same commands in a
-    row.
+    """Policy serial beside this run. Its plan is the best one for serial execution, not this run's commands
+    in a row.
     """
     total = record["total"]
     end_s, serial_s = total["simulated_time_s"], total["serial_policy_time_s"]

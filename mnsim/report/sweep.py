@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from mnsim.document import model
 from mnsim.document.model import Document, Kind, Listing, Values
-from mnsim.explore.points import Numbers, Points
+from mnsim.explore.points import Indices, Points
 from mnsim.explore.rows import TEXTS, WHOLE, Rows, amounts, shared_values
 from mnsim.explore.select import Selected
 from mnsim.explore.version import model_version
@@ -14,7 +14,7 @@ from mnsim.report.sweep_words import goals_record
 
 
 def sweep_document(rows: Rows, selected: Selected, mode: str, is_file: bool) -> Document:
-    """The rows and what stands out; a file has all rows, a screen as many as anybody reads."""
+    """The rows and the sentences about them; a file has all rows, a screen a limited number."""
     from mnsim.report.sweep_table import sweep_blocks
 
     def columns() -> model.Rows:
@@ -28,7 +28,7 @@ def sweep_document(rows: Rows, selected: Selected, mode: str, is_file: bool) -> 
 
 
 def points_document(points: Points, mode: str, each: Callable[[], Document], stored: Callable[[], int | None]) -> Document:
-    """What is going to run: on a screen the axes and how many points are stored, else `each` point."""
+    """The points before they run: on a screen the axes and the number of stored points, else `each` point."""
     from mnsim.report.sweep_table import listing_blocks
 
     return Document(
@@ -39,13 +39,13 @@ def points_document(points: Points, mode: str, each: Callable[[], Document], sto
 
 
 def _about(rows: Rows, selected: Selected, mode: str) -> Record:
-    """What was asked for."""
+    """The question that the sweep answers: mode, points, model, axes."""
     axes = {axis.name: list(axis.words) for axis in rows.points.axes}
     about = {"mode": mode, "points": rows.points.count, "rows": len(selected.numbers), "model": model_version(), "axes": axes}
     return {**about, "pareto": goals_record(rows, selected)} if selected.selection.objectives else about
 
 
-def _by_columns(rows: Rows, numbers: Numbers) -> model.Rows:
+def _by_columns(rows: Rows, numbers: Indices) -> model.Rows:
     def parts(size: int) -> Iterator[list[Values]]:
         for first in range(0, len(numbers), size):
             yield [_values(rows, name, numbers[first : first + size]) for name in rows.names]
@@ -53,7 +53,7 @@ def _by_columns(rows: Rows, numbers: Numbers) -> model.Rows:
     return model.Rows(rows.names, parts, lambda: tuple(_kind(rows, name) for name in rows.names))
 
 
-def _values(rows: Rows, name: str, numbers: Numbers) -> Values:
+def _values(rows: Rows, name: str, numbers: Indices) -> Values:
     if name in rows.flags:
         return Values(rows.flags[name][numbers].tolist())
     if name in rows.named:

@@ -1,9 +1,9 @@
-"""What a sweep's points are, as a person writes it: headings and values."""
+"""Headings and values of a sweep's points, for people."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mnsim.explore.points import Numbers
+from mnsim.explore.points import Indices
 from mnsim.explore.rows import TEXTS, Rows, records
 from mnsim.operators.quantities import QUANTITIES
 from mnsim.units import format_binary, format_peak
@@ -28,19 +28,19 @@ _POINT: dict[str, tuple[str, Show]] = {
 
 
 def shown_value(name: str, value: Any) -> str:
-    """A point's value, as a person writes it; empty where there is none."""
+    """A point's value for people; empty where there is none."""
     if value is None or value != value:
         return ""
     return _POINT[name][1](value) if name in _POINT else f"{value:.4g}"
 
 
 def heading_of(name: str) -> str:
-    """What a column of a point is called in tables and sentences."""
+    """The heading of a point's column in tables and sentences."""
     return _POINT[name][0] if name in _POINT else name
 
 
-def telling(rows: Rows, name: str, numbers: Numbers | Sequence[int]) -> Show:
-    """How a part of a point is shown: shortly, unless levels that differ would look alike."""
+def telling(rows: Rows, name: str, numbers: Indices | Sequence[int]) -> Show:
+    """How a part of a point is shown: shortly, unless different levels would look alike."""
     values = {record[name] for record in records(rows, numbers, [name])} - {None}
     if name in TEXTS or len({shown_value(name, value) for value in values}) == len(values):
         return lambda value: shown_value(name, value)

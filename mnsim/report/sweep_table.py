@@ -1,12 +1,10 @@
-"""A sweep for people: what is going to run; the rows in the columns that tell them apart; and what stands
-out, in words.
-"""
+"""A sweep for people: the points to run, or the rows in the columns that tell them apart, and sentences."""
 
 from collections.abc import Sequence
 
 from mnsim.document.blocks import Block, Column, Lines, Table, Words
 from mnsim.document.model import View
-from mnsim.explore.points import Numbers, Points, count_groups, may_share_plans
+from mnsim.explore.points import Indices, Points, count_groups, may_share_plans
 from mnsim.explore.rows import TEXTS, Rows, least, records, texts
 from mnsim.explore.select import MARK, Selected
 from mnsim.operators.quantities import QUANTITIES
@@ -15,12 +13,12 @@ from mnsim.report.records import ENGINE_TIMES, Record
 from mnsim.report.sweep_cells import Show, heading_of, shown_value, telling
 from mnsim.report.sweep_words import sweep_sentences
 
-MOST_ROWS = 200  # of a table: more than anybody reads
+MOST_ROWS = 200  # of a table on a screen
 _MOST_LEVELS = 8  # of an axis in a list
 
 
 def listing_blocks(points: Points, mode: str, stored: int | None) -> Sequence[Block]:
-    """The axes with their levels, how many points and plans that makes, and how many of them a store has."""
+    """The axes with their levels, the number of points and plans, and the number of stored points."""
     several = [axis for axis in points.axes if len(axis.levels) > 1 or axis.name in ("network", "hardware")]
     axes = Column("axis", [axis.name for axis in several], is_text=True)
     counts = Column("levels", [str(len(axis.levels)) for axis in several])
@@ -43,9 +41,8 @@ def _plural(count: int, word: str) -> str:
 
 
 def sweep_blocks(rows: Rows, selected: Selected, view: View, is_file: bool) -> Sequence[Block]:
-    """What all points have in common, the rows in the columns that tell them apart, and what stands out.
-
-    On a screen, rows beyond MOST_ROWS are counted, unless so many were asked for.
+    """The values that all points share, the rows in the columns that tell them apart, and sentences. On a
+    screen, rows beyond MOST_ROWS are only counted, unless more were asked for.
     """
     numbers = selected.numbers
     is_whole = is_file or view in ("bare", "page") or selected.selection.top is not None
@@ -59,8 +56,8 @@ def sweep_blocks(rows: Rows, selected: Selected, view: View, is_file: bool) -> S
     return [Words((_common(rows, numbers),), are_prose=True), table, Words(sentences, are_items=True, are_prose=True)]
 
 
-def _common(rows: Rows, numbers: Numbers) -> str:
-    """What is the same in all rows, in a line."""
+def _common(rows: Rows, numbers: Indices) -> str:
+    """The values that all rows share, in a line."""
     points = f"{rows.points.count:,} {_plural(rows.points.count, 'point')}"
     counted = f"{len(numbers):,} of {points}" if len(numbers) < rows.points.count else points
     if not len(numbers):
@@ -81,10 +78,11 @@ def _common(rows: Rows, numbers: Numbers) -> str:
     return f"{counted}: {', '.join([*parts, *machine])}"
 
 
-def _columns(rows: Rows, numbers: Numbers, verbose: bool) -> tuple[Column, ...]:
-    """The parts of a point that vary, then figures; those of less use go first where there is little room.
+def _columns(rows: Rows, numbers: Indices, verbose: bool) -> tuple[Column, ...]:
+    """The parts of a point that vary, then figures, the less useful ones first to go where there is little
+    room.
 
-    `verbose` adds the length of the program, how long each engine is busy, and the bound for the SRAM.
+    `verbose` adds the length of the program, the busy time of each engine, and the bound for the SRAM.
     """
     found = records(rows, numbers)
 

@@ -1,11 +1,9 @@
-"""What stands out in a sweep, in words: of all points that ran or that `--where` keeps, however few of them
-are shown.
-"""
+"""A sweep in sentences: about all points that ran or that `--where` keeps, also those that are not shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnsim.explore.points import Numbers
+from mnsim.explore.points import Indices
 from mnsim.explore.rows import Rows, engine_counts, failures, least, records, with_results
 from mnsim.explore.select import MARK, Objective, Selected, equals_of, first_of, left_out
 from mnsim.operators.quantities import FURTHER
@@ -15,9 +13,9 @@ from mnsim.report.words import ENGINE_WORDS, nothing_lives_in, sentence_case
 from mnsim.units import format_scaled
 
 
-def sweep_sentences(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
-    """Fastest and slowest, what is busiest and what bounds, the front, and what is not on it for want of a
-    value.
+def sweep_sentences(rows: Rows, selected: Selected, shown: Indices) -> list[str]:
+    """The fastest and the slowest point, the busiest engines and the bounds, the front, and the points that
+    lack a value for it.
 
     They speak of the points that meet the conditions. `shown` are those in the table, which may be fewer.
     """
@@ -69,7 +67,7 @@ def _extremes(rows: Rows, selected: Selected) -> list[str]:
 
 
 def _where(rows: Rows, number: int, selected: Selected, apart: Sequence[int]) -> str:
-    """What tells a point from those `apart`, and how many others take the same time."""
+    """The values that tell a point from those `apart`, and the number of others with the same time."""
     varying = rows.columns.varying
     record: Mapping[str, Any] = records(rows, [number], rows.point_names)[0]
     words = ", ".join(f"{heading_of(name)} {telling(rows, name, apart)(record[name]) or 'none'}" for name in varying)
@@ -97,7 +95,7 @@ def _tally(counts: Mapping[EngineName, int], does: str) -> str:
     return f"{ENGINE_WORDS[first]} {does} {_counted(counts[first], 'time')}{rest}"
 
 
-def _front(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
+def _front(rows: Rows, selected: Selected, shown: Indices) -> list[str]:
     if MARK not in rows.flags:
         return []
     marked, here = int(rows.flags[MARK].sum()), int(rows.flags[MARK][shown].sum())
@@ -114,8 +112,8 @@ def _front(rows: Rows, selected: Selected, shown: Numbers) -> list[str]:
 
 
 def not_compared_sentences(rows: Rows, selected: Selected) -> list[str]:
-    """How many points with a result the front leaves out, for want of what, and whether the fastest is one of
-    them.
+    """The number of points with a result that the front leaves out, the columns that they lack, and whether
+    the fastest is one of them.
     """
     if not selected.selection.objectives:
         return []
@@ -131,15 +129,15 @@ def not_compared_sentences(rows: Rows, selected: Selected) -> list[str]:
 
 
 def failed_sentence(rows: Rows) -> str:
-    """How many points failed, and how the first did."""
+    """The number of points that failed, and the first error."""
     failed = failures(rows)
     first = records(rows, failed[:1])[0]
     return f"{len(failed):,} of {rows.points.count:,} points failed, the first with {first['error']}"
 
 
 def goals_record(rows: Rows, selected: Selected) -> dict[str, Any]:
-    """The front as data: what it is for, how many points were compared, and how many not for want of which
-    column.
+    """The front as data: its objectives, the number of points compared, and of those left out by the column
+    that they lack.
     """
     objectives: Sequence[Objective] = selected.selection.objectives
     found = left_out(rows, objectives, selected.candidates)

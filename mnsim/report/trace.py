@@ -33,7 +33,7 @@ BEGIN, FLOW_IN, FLOW_OUT, END = range(4)  # a command's events of one tick stand
 
 
 class Arrow(NamedTuple):
-    """From a command to one that uses what it moved."""
+    """From a command to one that uses the bytes that it moved."""
 
     source: int
     target: int
@@ -71,7 +71,7 @@ def trace_json(program: Program, timeline: Timeline, name: str, unit: Unit = "ns
     full the SRAM and the further memories are.
 
     Unit ns shows true times, and commands of less than a nanosecond may have no length; ps shows 1 ps as 1
-    ns, for exact ones. Arrows lead from each load to its first user and from each store to the loads that
+    ns, for exact times. Arrows lead from each load to its first user, and from each store to the loads that
     bring it back.
     """
     counted = [memory for memory in program.memories if memory != EXTERNAL]
@@ -100,12 +100,12 @@ def _heads(tracks: Mapping[EngineName, int], name: str) -> Iterator[str]:
 
 
 def _ticks(times_s: Sequence[float], unit: Unit) -> list[int]:
-    """Moments on the trace's clock: the same for the same time, never in another order."""
+    """Times on the trace's clock: equal times are one tick, and the order stays."""
     return [round(time * TICKS_PER_S[unit]) for time in times_s]
 
 
 def _engines(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple[int, str]]:
-    """What the engines do, and the arrows: ticks and events, in order."""
+    """The engines' commands and the arrows: ticks and events, in order."""
     slices = _slices(program, timeline, unit)
     arrows, operands = _arrows(program, timeline)
     rows = rows_of(program, detailed=True)
@@ -124,8 +124,8 @@ def _slices(program: Program, timeline: Timeline, unit: Unit) -> Slices:
 
 
 def _arrows(program: Program, timeline: Timeline) -> tuple[list[Arrow], dict[int, str]]:
-    """All arrows, in order of their targets' starts; and for the loads what their first user takes it for
-    (input, filters, ...).
+    """All arrows, in order of their targets' starts; and for the loads the operand (input, filters, ...) of
+    their first user.
     """
     arrows: list[Arrow] = []
     operands: dict[int, str] = {}
@@ -169,7 +169,7 @@ def _events(slices: Slices, arrows: Sequence[Arrow]) -> list[Event]:
 
 
 def _record(command: Command, row: Row, operand: str | None, timeline: Timeline) -> Record:
-    """What a slice shows: its name, its category, and its arguments."""
+    """A slice's name, category and arguments."""
     kind = kind_of(command)
     reads, _, writes = row.regions.partition(" -> ")
     return {
@@ -191,7 +191,7 @@ def _record(command: Command, row: Row, operand: str | None, timeline: Timeline)
 
 
 def _name(command: Command, operand: str | None) -> str:
-    """What is done, in few words: load pw1 filters, pw1 pointwise, store pw1."""
+    """A command in few words: load pw1 filters, pw1 pointwise, store pw1."""
     match command:
         case Load() | Store():
             words = [kind_of(command), command.layer, operand or ""]

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 
 from mnsim.document.blocks import Block, Column, Headline, Table, Words
 from mnsim.document.model import Document, View
-from mnsim.explore.why import COSTS, SIZES, Gain, Resource, Sensitivity
 from mnsim.operators import quantities
 from mnsim.operators.quantities import RESOURCES
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record, hardware_record, network_record, rows_of
 from mnsim.report.words import headline, idle_memories, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
+from mnsim.why import COSTS, SIZES, Gain, ResourceName, Sensitivity
 
 _LEAST = 0.0005  # a share that prints as 0.1 %
 
 
-def _words(resource: Resource) -> quantities.Resource:
-    """What the table says of a resource."""
+def _words(resource: ResourceName) -> quantities.Resource:
+    """The table's row of a resource."""
     found = RESOURCES[resource].resource
     assert found is not None
     return found
@@ -108,12 +108,12 @@ def _number(value: float) -> str:
     return f"{round(value, 1) + 0.0:,.1f}"  # rounding leaves no -0.0
 
 
-def _amount(resource: Resource, amount: float) -> str:
+def _amount(resource: ResourceName, amount: float) -> str:
     return format_binary(round(amount)) if resource in SIZES else format_peak(amount, RESOURCES[resource].unit)
 
 
 def _size(size_bytes: float) -> str:
-    """A size that simulates as it is written: in the largest unit that it is a whole number of."""
+    """A size that simulates as it is written: in the largest unit of which it is a whole number."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size_bytes % factor == 0:
             return f"{size_bytes / factor:.0f} {unit}"
@@ -121,8 +121,8 @@ def _size(size_bytes: float) -> str:
 
 
 def why_sentences(found: Sensitivity) -> tuple[str, ...]:
-    """The verdict, which is the first resource's sentence; what doubles better, if anything; the others;
-    what there is none of.
+    """The verdict, which is the first resource's sentence; a resource that doubles better; the others; those
+    that the machine lacks.
     """
     first, *others = found.gains
     if first.saved_by_25_percent_s >= _LEAST * found.simulated_time_s:
@@ -140,7 +140,7 @@ def why_sentences(found: Sensitivity) -> tuple[str, ...]:
 
 
 def _for_nothing(found: Sensitivity) -> tuple[str, ...]:
-    """What policy serial saves without buying anything, where it saves as much as is worth a word."""
+    """The time that policy serial saves without buying anything, where it is large enough."""
     saved_s = found.simulated_time_s - found.serial_policy_time_s
     if saved_s < _LEAST * found.simulated_time_s:
         return ()
@@ -148,9 +148,7 @@ def _for_nothing(found: Sensitivity) -> tuple[str, ...]:
 
 
 def _no_verdict(found: Sensitivity) -> str:
-    """What to say where 25 % more of no resource saves anything: whichever has more, another takes as
-    long.
-    """
+    """The sentence where 25 % more of no resource saves anything: another one takes as long."""
     if max(gain.saved_at_most_s for gain in found.gains) < _LEAST * found.simulated_time_s:
         return "Nothing to buy next: no amount tried of any one resource saves 0.1 %, as several set the time together."
     fifth = " (a fifth less of a latency or an overhead)" if any(gain.resource in COSTS for gain in found.gains) else ""
@@ -172,8 +170,8 @@ def _verdict(found: Sensitivity, first: Gain) -> str:
 
 
 def _enough(found: Sensitivity, gain: Gain) -> str:
-    """Which size of the SRAM is enough, and what it saves; nothing where that is what there is, and of all
-    other resources.
+    """The size of the SRAM that is enough, and its saving; empty for the present size, and for other
+    resources.
     """
     if gain.enough_amount in (None, gain.now) or gain.saved_by_enough_s is None:
         return ""
@@ -197,7 +195,7 @@ def _sentence(found: Sensitivity, gain: Gain) -> str:
 
 
 def _amounts(gain: Gain) -> tuple[str, str, str]:
-    """What 25 % more, twice as much, and what saves nothing more are called."""
+    """The words for 25 % more, twice as much, and the amount beyond which nothing is saved."""
     if gain.resource in COSTS:
         return "a fifth less", "half of it", "none of it"
     return "25 % more", "twice as much", "no size tried" if gain.resource in SIZES else "no amount"
@@ -224,7 +222,7 @@ def _nearly(most_s: float, total_s: float) -> str:
 
 
 def _saves(saved_s: float, total_s: float) -> str:
-    """In words, with the share and the time."""
+    """A saving in words, with the share and the time."""
     if abs(saved_s) < _LEAST * total_s:
         return "saves less than 0.1 %" if abs(saved_s) > 1e-9 * total_s else "saves nothing"
     share, time = f"{100 * abs(saved_s) / total_s:.1f} %", format_scaled(abs(saved_s), "s")
@@ -243,7 +241,7 @@ def _at_most(gain: Gain, total_s: float) -> str:
 
 
 def _absent(found: Sensitivity) -> tuple[str, ...]:
-    """The latency and overheads that are 0, and so no resources."""
+    """The latency and overheads that are 0, and so are no resources."""
     there = {gain.resource for gain in found.gains}
     names = [_words(resource).words for resource in RESOURCES if resource not in there]
     if not names:

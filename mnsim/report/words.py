@@ -1,5 +1,5 @@
-"""An estimate in words: what is busiest, what no schedule beats and how far from that it is, which layers
-cost most.
+"""An estimate in sentences: the busiest engine, the bounds and the distance from them, the costliest
+layers.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ def engine_words(engine: "EngineName") -> str:
 
 
 def sentence_case(words: str) -> str:
-    """The words as a sentence begins."""
+    """The words with a capital, as a sentence begins."""
     return words[0].upper() + words[1:]
 
 
@@ -72,8 +72,8 @@ def nothing_lives_in(memories: Sequence[str]) -> tuple[str, ...]:
 
 
 def sentences(estimate: Estimate) -> tuple[str, ...]:
-    """A line each: where the time goes, what no schedule beats, what the SRAM adds to that (if much),
-    which layers cost most.
+    """A line each: the busiest engines, the bound, the bound by the SRAM (if much higher), the costliest
+    layers.
     """
     return _where_time_goes(estimate), _what_no_schedule_beats(estimate), *_what_sram_adds(estimate), _costly_layers(estimate)
 
@@ -125,8 +125,8 @@ def _what_sram_adds(estimate: Estimate) -> tuple[str, ...]:
 
 
 def _detour(estimate: Estimate) -> str:
-    """What crosses the bus beyond the compulsory bytes: maps that go out and come in again, weights that
-    are read again.
+    """The bytes on the bus beyond the compulsory ones: maps that go out and come in again, weights that are
+    read again.
     """
     extra = estimate.total.traffic_bytes - compulsory_bytes(estimate.graph)
     weights = sum(row.traffic.weight_bytes for row in estimate.layers) - estimate.total.weight_bytes
@@ -136,7 +136,7 @@ def _detour(estimate: Estimate) -> str:
 
 
 def _costly_layers(estimate: Estimate) -> str:
-    """The three groups of like layers (one type, one time) that cost most together."""
+    """The three groups of like layers (one type, one time) that take most time together."""
     total_s = estimate.total.serial_time_s
     groups: dict[tuple[str, float, EngineName], list[str]] = {}
     for row in estimate.layers:

@@ -15,7 +15,7 @@ from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import hardware_of, validate
 from mnsim.spec.records import Hardware
 from mnsim.spec.settings import KeyPath, Setting, put_values, read_data, refuse_no_entry
-from mnsim.spec.written import Kind, Scale, Span, Written, level_at, levels_between
+from mnsim.spec.written import Kind, LevelRange, Scale, Written, level_at, levels_between
 from mnsim.units import UnitError, parse_multiplier
 
 WORDS = ("title", "external_memory.kind")  # of the hardware file: no figure depends on them
@@ -33,7 +33,7 @@ class Given(NamedTuple):
     data: Document | None = None
 
 
-Item = Given | Span
+Item = Given | LevelRange
 
 
 class Wanted(NamedTuple):
@@ -58,11 +58,10 @@ class Between:
 class Axis:
     """What varies: a part of a point, and its levels.
 
-    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words`
-    the levels as written. `data` is what goes into the hardware file for each level; of a rate, whose
-    levels are its numbers, only for the first. `between` is set where a sample is to draw the levels;
-    `levels` and `data` have the range's two ends until then. `twice` is the first level that stands for
-    the second time.
+    `name` is network, hardware, alpha, rho, dtype, policy or a dotted key of the hardware file, `words` the
+    levels as written. `data` has the hardware file's value of each level; of a rate, whose levels are its
+    numbers, only that of the first. `between` is set where a sample is to draw the levels; `levels` and
+    `data` have the range's two ends until then. `twice` is the first level that is listed twice.
     """
 
     name: str
@@ -75,44 +74,42 @@ class Axis:
 
     @property
     def is_shared(self) -> bool:
-        """Whether levels may have one plan: hardware files, and sections without anything on which plans
-        depend.
-        """
+        """Whether levels may have one plan: hardware files, and sections that no plan depends on."""
         return self.name == "hardware" or self.name in SECTIONS
 
 
 def rank(axis: Axis) -> int:
-    """Rates come last; before them what has no say in plans, or not always: sections of rates, hardware.
-    So plans that are alike follow one another.
+    """The order of axes: rates last, and before them hardware files and sections of rates, which plans need
+    not depend on. So points with one plan follow one another.
     """
     if rate_column(axis.name) is not None:
         return 2
     return int(axis.is_shared)
 
 
-def items_of(written: Sequence[Written | Span]) -> list[Item]:
+def items_of(written: Sequence[Written | LevelRange]) -> list[Item]:
     """Levels of a command line."""
-    return [each if isinstance(each, Span) else Given(each) for each in written]
+    return [each if isinstance(each, LevelRange) else Given(each) for each in written]
 
 
 def count_of(items: Sequence[Item]) -> int:
     """How many levels there will be."""
-    return sum((item.size or 1) if isinstance(item, Span) else 1 for item in items)
+    return sum((item.size or 1) if isinstance(item, LevelRange) else 1 for item in items)
 
 
 def place_of(items: Sequence[Item]) -> Location:
-    """Where the levels stand, from the first to the last that is in its line."""
-    places = [item.whole.place if isinstance(item, Span) else item.written.place for item in items]
+    """The place of the levels, from the first to the last in the same line."""
+    places = [item.whole.place if isinstance(item, LevelRange) else item.written.place for item in items]
     first = places[0]
     last = next(place for place in reversed(places) if (place.file, place.line) == (first.file, first.line))
     return replace(first, length=max(1, last.column + last.length - first.column))
 
 
 def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
-    """Levels that are words. Raises SpecError S107 for one that is no choice, U005 for a range."""
+    """Levels that are words. Raises SpecError S107 for a word that is not a choice, U005 for a range."""
     problems: list[MnsimError] = []
     for item in items:
-        if isinstance(item, Span):
+        if isinstance(item, LevelRange):
             problems.append(_no_range(name, item))
         elif item.written.text not in choices:
             near = did_you_mean(item.written.text, choices)
@@ -125,8 +122,8 @@ def word_axis(name: str, items: Sequence[Item], choices: Sequence[str]) -> Axis:
 
 
 def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
-    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for one that cannot be, U005
-    for a range without levels.
+    """Levels that are multipliers, as exact fractions. Raises SpecError S104 for a number that is no
+    multiplier, U005 for a range without levels.
     """
 
     def read(item: Given) -> Fraction:
@@ -140,10 +137,8 @@ def multiplier_axis(name: str, items: Sequence[Item]) -> Axis:
 
 
 def hardware_axes(documents: Sequence[Document], wanted: Sequence[Wanted]) -> list[Axis]:
-    """The axes of the hardware file's keys, each level checked in each of the documents, with the other
-    keys at their first level.
-
-    Raises SpecError with all that is wrong, each at its place.
+    """The axes of the hardware file's keys. Each level is checked in each of the documents, with the other
+    keys at their first level. Raises SpecError with all problems, each at its place.
     """
     firsts = [Setting(each.path, each.place, _data_of(_first(each)), _first(each).written.place) for each in wanted]
     for each in wanted:
@@ -177,7 +172,7 @@ def _hardware_axis(documents: Sequence[Document], wanted: Wanted) -> Axis:
     if (key in WORDS or wanted.path[0] == FURTHER) and len(levels) > 1:
         why = ": plans put nothing into further memories yet" if wanted.path[0] == FURTHER else ""
         raise SpecError("U005", f"no figure depends on '{key}'{why}", wanted.place, "give it one value")
-    if any(isinstance(item, Span) for item in wanted.items):
+    if any(isinstance(item, LevelRange) for item in wanted.items):
         data = [f"{level} B" for level in levels]  # of all that plans depend on, only sizes have ranges
     else:
         data = [_data_of(item).data for item in wanted.items if isinstance(item, Given)]
@@ -199,7 +194,7 @@ def _validated(documents: Sequence[Document], settings: Sequence[Setting]) -> li
 def _first(wanted: Wanted) -> Given:
     """The key's first level, or its first range's first end."""
     item = wanted.items[0]
-    return Given(item.first) if isinstance(item, Span) else item
+    return Given(item.first) if isinstance(item, LevelRange) else item
 
 
 def _data_of(item: Given) -> Document:
@@ -237,23 +232,23 @@ def _twice(items: Sequence[Item], levels: Sequence[Sequence[Any]]) -> Written | 
     for item, found in zip(items, levels, strict=True):
         known = [level if isinstance(level, int | float | str | Fraction) else repr(level) for level in found]
         if not seen.isdisjoint(known):
-            return item.whole if isinstance(item, Span) else item.written
+            return item.whole if isinstance(item, LevelRange) else item.written
         seen.update(known)
     return None
 
 
-def _kind(level: Any, span: Span) -> Kind:
+def _kind(level: Any, span: LevelRange) -> Kind:
     for kind in (float, int, Fraction):
         if isinstance(level, kind) and not isinstance(level, bool):
             return kind
     raise _no_range("this", span)
 
 
-def _no_range(name: str, span: Span) -> SpecError:
+def _no_range(name: str, span: LevelRange) -> SpecError:
     return SpecError("U005", f"{name} takes words, not a range", span.whole.place, "write them with commas between")
 
 
-def _checked(span: Span, first: Fraction, last: Fraction) -> tuple[Fraction, Fraction]:
+def _checked(span: LevelRange, first: Fraction, last: Fraction) -> tuple[Fraction, Fraction]:
     """The ends, which must differ, and be above 0 on a log scale."""
     if first == last:
         raise SpecError(
@@ -266,7 +261,7 @@ def _checked(span: Span, first: Fraction, last: Fraction) -> tuple[Fraction, Fra
 
 
 def _words(items: Sequence[Item]) -> tuple[str, ...]:
-    return tuple(item.whole.text if isinstance(item, Span) else item.written.text for item in items)
+    return tuple(item.whole.text if isinstance(item, LevelRange) else item.written.text for item in items)
 
 
 def _value_at(spec: BaseModel, path: KeyPath) -> Any:
@@ -286,7 +281,7 @@ def _value_at(spec: BaseModel, path: KeyPath) -> Any:
 
 
 def drawn(axis: Axis, shares: Sequence[float]) -> Axis:
-    """The axis with levels drawn from its range, at these shares of the way from end to end."""
+    """The axis with levels drawn from its range, at these shares of the distance from end to end."""
     if axis.between is None:
         return axis
     scale, first, last, kind = axis.between.scale, axis.between.first, axis.between.last, axis.between.kind

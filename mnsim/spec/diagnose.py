@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mnsim.errors import MnsimError, SpecError, did_you_mean, shown
-from mnsim.spec.document import Document, Path
+from mnsim.spec.document import Document, ValuePath
 from mnsim.spec.foreign import key_instead
 from mnsim.spec.misread import slip
 from mnsim.spec.network import GROUP, OPERATORS, GroupSpec
@@ -14,7 +14,7 @@ from mnsim.spec.settings import entry_of
 
 _KEY = "[key]"  # pydantic's end of a path to a key that is wrong itself
 
-# Errors of what was to be a key, a list, a mapping or a layer.
+# Errors where a key, a list, a mapping or a layer was expected.
 _NO_TEXT = (
     "extra_forbidden",
     "list_type",
@@ -33,7 +33,7 @@ def problems(error: ValidationError, document: Document, model: type[BaseModel])
 
 
 def _misread(details: ErrorDetails, document: Document, problem: SpecError) -> SpecError:
-    """The problem, or the missing colon, space or dash that is behind it."""
+    """The problem, or the missing colon, space or dash behind it."""
     key = details.get("ctx", {}).get("key")
     written = details["loc"][-1] if details["type"] == "extra_forbidden" else key or details["input"]
     place = problem.location
@@ -78,9 +78,9 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
     return SpecError("S103", message, document.locate(path), remedy, key)
 
 
-def _path_in_file(loc: tuple[int | str, ...], document: Document) -> Path:
-    """pydantic's path without the names of union members, as far as the file goes."""
-    path: Path = ()
+def _path_in_file(loc: tuple[int | str, ...], document: Document) -> ValuePath:
+    """pydantic's path without the names of union members, as far as the file has it."""
+    path: ValuePath = ()
     for part in loc:
         if (*path, part) in document.values:
             path = (*path, part)
@@ -100,6 +100,6 @@ def _siblings(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in here.model_fields.items()]
 
 
-def _inside(path: Path) -> str:
-    """Which section; which entry of a list, the line shows."""
+def _inside(path: ValuePath) -> str:
+    """The section in words; an entry of a list is seen in its line."""
     return f" in {shown(path[-1])}" if path and isinstance(path[-1], str) else ""

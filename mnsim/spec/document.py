@@ -1,8 +1,8 @@
 """A YAML text as plain data in which every value knows its place.
 
 YAML 1.2's core schema: `no` and `on` are words, `1e9` is a number, `0o17` is octal. Duplicate keys are
-errors. Aliases are allowed, and so are YAML 1.1's merge keys (`<<: *anchor`), but what they expand to is
-counted, so that a small text cannot become a large tree.
+errors. Aliases are allowed, and so are YAML 1.1's merge keys (`<<: *anchor`), but the values that they
+expand to are counted, so that a small text cannot become a large tree.
 """
 
 import math
@@ -20,7 +20,7 @@ try:
 except ImportError:  # PyYAML without libyaml: slower, the same events
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-Path = tuple[str | int, ...]
+ValuePath = tuple[str | int, ...]
 
 MAX_TEXT_BYTES = 1_000_000
 MAX_VALUES = 50_000
@@ -48,7 +48,7 @@ class Text:
         return Location(self.name, line + 1, column + 1, shown, max(1, min(length, len(shown) - column)))
 
     def has(self, place: Location) -> bool:
-        """Whether a place is in this text: a value that was put in has one elsewhere."""
+        """Whether a place is in this text; a value from a setting has its place elsewhere."""
         return place.file == self.name and self.lines[place.line - 1 : place.line] == (place.text,)
 
 
@@ -68,23 +68,23 @@ class Document:
 
     text: Text
     data: Any
-    values: Mapping[Path, Location]
-    keys: Mapping[Path, Location]
+    values: Mapping[ValuePath, Location]
+    keys: Mapping[ValuePath, Location]
 
-    def locate(self, path: Path) -> Location:
-        """The value at the path, or what holds it when there is no such value."""
+    def locate(self, path: ValuePath) -> Location:
+        """The value at the path, or the nearest value around it."""
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, self.text.at(0, 0))
 
-    def locate_key(self, path: Path) -> Location:
+    def locate_key(self, path: ValuePath) -> Location:
         """The key at the end of the path, or the value there when it has none."""
         return self.keys.get(path) or self.locate(path)
 
 
 class WrittenFloat(float):
-    """A number that no float holds, with how it was written: `-1e400` becomes an infinity, but nobody
-    wrote `-.inf`; `1e-400` becomes 0.
+    """A number that no float holds, with its text: `-1e400` becomes an infinity, but is not `-.inf`; `1e-400`
+    becomes 0.
     """
 
     def __new__(cls, text: str) -> "WrittenFloat":
@@ -97,8 +97,8 @@ class WrittenFloat(float):
 
 
 class _Node:
-    """One YAML node: a scalar's value, a list's items or a mapping's pairs in the order of the text, or
-    what an alias stands for.
+    """One YAML node: a scalar's value, a list's items, a mapping's pairs in the order of the text, or the
+    target of an alias.
     """
 
     __slots__ = ("closed", "is_list", "is_map", "is_plain", "items", "place", "target", "value")
@@ -138,7 +138,7 @@ def read_value(text: Text) -> Document:
 
 
 def _compose(text: Text, loader: Any = _Loader) -> _Node | None:
-    """The tree of nodes, built from parser events without recursion: depth is counted, never suffered."""
+    """The tree of nodes, from the parser's events. Deep texts would overflow a recursion."""
     root: _Node | None = None
     stack: list[_Node] = []
     anchors: dict[str, _Node] = {}
@@ -243,17 +243,17 @@ def _scalar(word: str, place: Location) -> Any:
 
 
 class _Builder:
-    """Nodes to data, with the places; counts what aliases and merge keys expand to."""
+    """Data from nodes, with the places. Counts the values that aliases and merge keys expand to."""
 
     def __init__(self) -> None:
-        self.values: dict[Path, Location] = {}
-        self.keys: dict[Path, Location] = {}
+        self.values: dict[ValuePath, Location] = {}
+        self.keys: dict[ValuePath, Location] = {}
         self.problems: list[MnsimError] = []
         self.alias: Location | None = None  # the outermost alias that is being written out
         self.pairs: dict[_Node, dict[str, _Pair]] = {}  # of the mappings that were looked at
         self.merged = 0  # pairs
 
-    def build(self, node: _Node, path: Path) -> Any:
+    def build(self, node: _Node, path: ValuePath) -> Any:
         if node.target is not None:
             outer, self.alias = self.alias, self.alias or node.place
             data = self.build(node.target, path)
@@ -272,7 +272,7 @@ class _Builder:
         message = f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases are written out"
         return SpecError("S006", message, self.alias or place, "use `repeat` for repeated layers")
 
-    def _build_map(self, node: _Node, path: Path) -> dict[str, Any]:
+    def _build_map(self, node: _Node, path: ValuePath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key, (key_node, value_node) in self._pairs_of(node).items():
             self.keys[(*path, key)] = key_node.place
@@ -280,7 +280,7 @@ class _Builder:
         return data
 
     def _pairs_of(self, node: _Node, depth: int = 1) -> dict[str, _Pair]:
-        """A mapping's own pairs by key, then those that it merges (YAML 1.1's `<<`): of one key the first
+        """A mapping's own pairs by key, then those that it merges (YAML 1.1's `<<`); the first of one key
         counts.
         """
         if node in self.pairs:
@@ -312,7 +312,7 @@ class _Builder:
         return found
 
     def _merged_by(self, value_node: _Node) -> list[_Node]:
-        """The mappings that a `<<` names, the one that counts first first."""
+        """The mappings that a `<<` names, in order of precedence."""
         value = value_node.target or value_node
         sources = value.items if value.is_list else [value_node]
         found: dict[_Node, None] = {}

@@ -1,5 +1,5 @@
-"""From what a network file says to its list of layers: defaults applied, blocks and repeats written out,
-names given.
+"""A network file's entries become its layers: defaults applied, blocks and repeats written out, names
+given.
 """
 
 from collections.abc import Iterator, Mapping
@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from mnsim.errors import Location, MnsimError, SpecError, did_you_mean, raise_all, shown
-from mnsim.spec.document import Document, Path
+from mnsim.spec.document import Document, ValuePath
 from mnsim.spec.network import TAKEN_OUT, Defaults, GroupSpec, NetworkSpec
 from mnsim.spec.records import Layer, Network
 
 INPUT = "input"  # the name of the network's input
 MAX_LAYERS = 10_000
-MOST_HINTS = 100  # that are looked for among the names of all layers
+MOST_HINTS = 100  # unknown names for which similar ones are looked for
 MOST_NAMED = 6  # layers of a cycle in a message
 _PREFIXES = {
     "depthwise": "dw", "dense": "fc", "max_pool": "pool", "avg_pool": "pool", "global_avg_pool": "pool", "global_max_pool": "pool",
 }  # fmt: skip
 _COPIED = ("channels", "scaled", "kernel", "stride", "padding", "groups", "multiplier")
 
-Scope = tuple[tuple[Path, int], ...]  # the repeats around a layer: which one, which turn of it
+Scope = tuple[tuple[ValuePath, int], ...]  # the repeats around a layer: which one, which turn of it
 
 
 class _Draft(NamedTuple):
@@ -29,10 +29,10 @@ class _Draft(NamedTuple):
     """
 
     layer: Layer
-    path: Path
+    path: ValuePath
     scope: Scope
     written: str
-    reads: tuple[tuple[Path, str], ...]
+    reads: tuple[tuple[ValuePath, str], ...]
 
 
 def expand(spec: NetworkSpec, document: Document) -> Network:
@@ -58,8 +58,8 @@ def expand(spec: NetworkSpec, document: Document) -> Network:
 
 
 def _take_out(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
-    """The layers that do something at inference, and the names of the others: whoever read one of those
-    reads what it read.
+    """The layers that do something at inference, and the names of the others, whose readers read their inputs
+    instead.
     """
     stands_for: dict[str, str] = {}
     kept = []
@@ -72,7 +72,7 @@ def _take_out(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], tuple[str, 
     return tuple(kept), tuple(stands_for)
 
 
-def _drafts(items: list[Any], path: Path, scope: Scope, defaults: Defaults, document: Document) -> Iterator[_Draft]:
+def _drafts(items: list[Any], path: ValuePath, scope: Scope, defaults: Defaults, document: Document) -> Iterator[_Draft]:
     """The layers of a list of entries, blocks and repeats written out."""
     for index, item in enumerate(items):
         here = (*path, index)
@@ -84,7 +84,7 @@ def _drafts(items: list[Any], path: Path, scope: Scope, defaults: Defaults, docu
                 yield from _layers_of(item, here, inner, defaults, document.locate(here))
 
 
-def _layers_of(item: Any, path: Path, scope: Scope, defaults: Defaults, location: Location) -> Iterator[_Draft]:
+def _layers_of(item: Any, path: ValuePath, scope: Scope, defaults: Defaults, location: Location) -> Iterator[_Draft]:
     """The layer that an entry stands for, or the two of a separable block (its name is that of the
     second).
     """
@@ -94,7 +94,7 @@ def _layers_of(item: Any, path: Path, scope: Scope, defaults: Defaults, location
         layer = replace(layer, stride=layer.kernel)  # a pooling's
     name = item.name or ""
     if hasattr(item, "inputs"):
-        reads: tuple[tuple[Path, str], ...] = tuple(((*path, item.kind, place), word) for place, word in enumerate(item.inputs))
+        reads: tuple[tuple[ValuePath, str], ...] = tuple(((*path, item.kind, place), word) for place, word in enumerate(item.inputs))
     else:
         reads = (((*path, "input"), item.input),) if item.input else ()
     if item.kind == "separable":
@@ -147,8 +147,8 @@ def _duplicates(drafts: list[_Draft], names: list[str], document: Document) -> l
 
 
 def _connect(drafts: list[_Draft], names: list[str], document: Document, problems: list[MnsimError]) -> tuple[Layer, ...]:
-    """The layers with their names and the names of their inputs; what cannot be connected is added to the
-    problems.
+    """The layers with their names and the names of their inputs. Problems are added for inputs that are not
+    there.
     """
     order = {name: index for index, name in reversed(list(enumerate(names)))}
     scoped = {(draft.written, draft.scope): name for draft, name in zip(drafts, names, strict=True) if draft.written}
@@ -172,8 +172,8 @@ def _connect(drafts: list[_Draft], names: list[str], document: Document, problem
 
 
 def _resolve(word: str, scope: Scope, scoped: Mapping[tuple[str, Scope], str], order: Mapping[str, int]) -> str | None:
-    """The full name that a word means: the layer of that name in the same turn of the nearest repeat, else
-    a full name.
+    """The full name behind a word: the layer of that name in the same turn of the nearest repeat, else a full
+    name.
     """
     for depth in range(len(scope), -1, -1):
         if (word, scope[:depth]) in scoped:
@@ -196,7 +196,7 @@ def _out_of_order(reader: str, read: str, edges: Mapping[str, tuple[str, ...]], 
 
 
 def _trail(start: str, goal: str, edges: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The layers from start to goal along what each reads, both ends included; empty when there is no way."""
+    """The layers from start to goal, each a reader of the next, both ends included; empty without a way."""
     came_from = {start: ""}
     queue = [start]
     for name in queue:

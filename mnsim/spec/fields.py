@@ -1,6 +1,4 @@
-"""Field types of the specifications: each reads one kind of value, and says what would be right when it
-cannot.
-"""
+"""Field types of the specifications. Each reads one kind of value, and its errors say what would be right."""
 
 import re
 from collections.abc import Callable
@@ -34,15 +32,13 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 def unsaid() -> Any:
-    """The default of a field that may be left out: None then, but an empty value in the file is as wrong
-    as any other.
-    """
+    """The default of a field that may be left out: None. An empty value in the file is still wrong."""
     return Field(default=None, json_schema_extra=_without_default)
 
 
 def refuse(code: str, message: str, remedy: str, key: str | tuple[str, ...] = "") -> PydanticCustomError:
-    """The error that a field raises; code, remedy and the key (or path) to blame, where it is not the
-    whole value, travel in it.
+    """The error that a field raises. It carries code, remedy and the key (or path) to blame, where that is
+    not the whole value.
     """
     context = {"message": message, "remedy": remedy, "key": key}
     return PydanticCustomError(code, "{message}", context)
@@ -59,9 +55,7 @@ def _whole(value: Any, what: str, least: int, most: int) -> int:
 
 
 def _count(what: str = "", least: int = 1, most: int = MAX_SIZE) -> Any:
-    """The annotations of a whole number, which messages call by the field's name unless they are told
-    another.
-    """
+    """The annotations of a whole number. Messages call it `what`, or by the field's name."""
 
     def read(value: Any, info: ValidationInfo) -> int:
         return _whole(value, what or str(info.field_name), least, most)
@@ -154,7 +148,7 @@ def _energy_j(amount: Fraction) -> float:
 
 
 def _text(value: Any) -> str:
-    """Words on one line; what could command a terminal is no word."""
+    """Words on one line, without control characters."""
     if not isinstance(value, str):
         raise refuse("S103", f"expected words, got {shown(value)}", "put quotes around it")
     line = " ".join(value.split())
@@ -211,7 +205,7 @@ Extents = Annotated[
 ]
 if TYPE_CHECKING:
     PaddingField = Padding
-else:  # what the numbers are read as; words never get that far
+else:  # the type of the numbers; `_padding` returns words itself
     PaddingField = Annotated[
         list[Annotated[int, *_count(least=0)]],
         WrapValidator(_padding),

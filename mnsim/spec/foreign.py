@@ -1,5 +1,5 @@
-"""Words of PyTorch, Keras, TensorFlow Lite, ONNX and Caffe that mnsim writes otherwise or has none for, and
-what to write instead.
+"""Words of PyTorch, Keras, TensorFlow Lite, ONNX and Caffe that mnsim does not have, and what to write
+instead.
 
 Looked up without case, hyphens and underscores, and only to compose an error.
 """
@@ -154,7 +154,7 @@ _KEYS_WITHOUT: Mapping[str, str] = {
 
 
 def operator_instead(word: str) -> str:
-    """What to write for another framework's operator; '' for a word that none has."""
+    """What to write for another framework's operator; '' for an unknown word."""
     own = next((kind for kind in RULES if fold(kind) == fold(word)), "")
     meant = own or _meant(word, _OPERATORS)
     if meant in ("dropout", "identity"):
@@ -163,9 +163,7 @@ def operator_instead(word: str) -> str:
 
 
 def key_instead(word: str, siblings: Collection[str]) -> str:
-    """What to write for another framework's key where only the siblings may stand; '' for a word that none
-    has.
-    """
+    """What to write for another framework's key where these siblings may stand; '' for an unknown word."""
     meant = _meant(word, _KEYS)
     if meant:
         return f"did you mean '{meant}'?" if meant in siblings else ""
@@ -173,7 +171,7 @@ def key_instead(word: str, siblings: Collection[str]) -> str:
 
 
 def foreign_words() -> tuple[list[str], list[str]]:
-    """All operators that are not ours, and all keys, that are known from elsewhere."""
+    """All operators and keys of other frameworks that mnsim does not have."""
     own = {fold(kind) for kind in RULES}
     operators = [word for words in (*_OPERATORS.values(), *_WITHOUT) for word in words.split() if fold(word) not in own]
     return operators, [word for words in (*_KEYS.values(), *_KEYS_WITHOUT) for word in words.split()]

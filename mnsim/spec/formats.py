@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Foreign(NamedTuple):
-    """What a file is, and whether it is weights or data rather than a whole model."""
+    """A format of another tool, and whether its files hold weights or data rather than a whole model."""
 
     what: str
     is_data: bool = False
@@ -22,7 +22,7 @@ _NUMPY = Foreign("a file of NumPy arrays", is_data=True)
 _SAFETENSORS = Foreign("a file of weights (safetensors)", is_data=True)
 _HDF5 = Foreign("an HDF5 file, as Keras writes")
 _GGUF = Foreign("a GGUF file")
-_STARTS = (  # none of them is how a text can start
+_STARTS = (  # no text starts with one of these
     (re.compile(rb".[\x00-\x0f]\0\0TFL3", re.DOTALL), _TFLITE),
     (re.compile(rb"\x93NUMPY"), _NUMPY),
     (re.compile(rb"\x80\x02(\x8a\x0a\x6c\xfc\x9c\x46\xf9|.{0,80}torch)", re.DOTALL), _TORCH),
@@ -56,8 +56,8 @@ _LOOKED_AT = 4096
 
 
 def foreign_format(name: str, content: bytes) -> Foreign | None:
-    """What of another tool's a file is, by its first bytes, or by its name where they are no text; None for
-    what may be YAML.
+    """The format of another tool's file, by its first bytes, or by its name where they are not text; None for
+    a file that may be YAML.
     """
     start = content[:_LOOKED_AT]
     member = _first_member(start)
@@ -68,7 +68,7 @@ def foreign_format(name: str, content: bytes) -> Foreign | None:
 
 
 def _first_member(start: bytes) -> bytes | None:
-    """The name of a ZIP file's first member; None for what is no ZIP file."""
+    """The name of a ZIP file's first member; None for any other file."""
     return start[30 : 30 + int.from_bytes(start[26:28], "little")] if start.startswith(b"PK\x03\x04") else None
 
 

@@ -1,6 +1,4 @@
-"""Finding, reading and checking specification files: by path, by `-` for standard input, or by bundled
-name.
-"""
+"""Specification files: found, read and checked, by path, by `-` for standard input, or by bundled name."""
 
 import json
 import sys
@@ -72,19 +70,19 @@ def read_hardware(source: str | Path) -> Document:
 
 
 def hardware_of(document: Document) -> Hardware:
-    """The hardware that a document says. Raises SpecError with all that is wrong with it."""
+    """The hardware that a document describes. Raises SpecError with all problems."""
     return _hardware(validate(HardwareSpec, document))
 
 
 def _looks_like(document: Document) -> Kind | None:
-    """What a file's keys say that it is, if they do."""
+    """The kind of file that its keys tell, if they do."""
     keys = set(document.data) if isinstance(document.data, dict) else set()
     networks, machines = (len(keys & set(model.model_fields)) for model in (NetworkSpec, HardwareSpec))
     return None if networks == machines else "network" if networks > machines else "hardware"
 
 
 def _expect(kind: Kind, document: Document) -> None:
-    """One error for a file in the other kind's place: a list of all its keys would not help."""
+    """One error for a file of the other kind, rather than one for each of its keys."""
     found = _looks_like(document)
     if found not in (kind, None):
         raise _misplaced(kind, document.text.name, document.locate(()))
@@ -97,7 +95,7 @@ def _misplaced(kind: Kind, name: str, place: Location) -> SpecError:
 
 
 def validate(model: type[Model], document: Document) -> Model:
-    """The document as the model. Raises SpecError with everything that is wrong with it."""
+    """The document as the model. Raises SpecError with all problems."""
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -107,7 +105,7 @@ def validate(model: type[Model], document: Document) -> Model:
 
 
 def read_validated(model: type[Model], name: str, text: str) -> Model:
-    """A text as a model. Raises SpecError with all that is wrong with it."""
+    """A text as a model. Raises SpecError with all problems."""
     return validate(model, read_document(make_text(name, text)))
 
 
@@ -130,8 +128,8 @@ def _amount(section: BaseModel, quantity: Quantity) -> Any:
 
 
 def load_any(source: str | Path) -> "Network | Hardware | Sweep":
-    """Load a source as what its keys say that it is. Raises SpecError as load_network, load_hardware and
-    read_sweep do.
+    """Load a network, hardware or a sweep, as the source's keys tell. Raises SpecError as load_network,
+    load_hardware and read_sweep do.
     """
     document = read_document(read_text(source, "network", "hardware"))
     if isinstance(document.data, dict) and "networks" in document.data:
@@ -193,7 +191,7 @@ def _refuse_foreign(name: str, content: bytes) -> None:
 
 def _decode(name: str, content: bytes) -> Text:
     is_plain = content.isascii() and len(content.translate(None, bytes(range(9)))) == len(content)
-    if not (is_plain and name.endswith((".yaml", ".yml"))):  # else no start waits for the formats of other tools
+    if not (is_plain and name.endswith((".yaml", ".yml"))):  # reading YAML does not wait for the formats of other tools
         _refuse_foreign(name, content)
     if len(content) > MAX_TEXT_BYTES:
         message = f"the file is larger than {MAX_TEXT_BYTES:,} bytes"

@@ -1,9 +1,7 @@
-"""What a person meant where a text is not YAML, or is YAML that says something else: the line at fault, in
-plain words.
+"""The mistake behind a text that is not YAML, or YAML of another meaning: its line, in plain words.
 
-A parser stops where it cannot go on, which is often a line or more behind the mistake, and speaks of tokens.
-Each function here knows one kind of mistake by the lines around that place, and gives None where it is not
-that.
+A parser stops where it cannot go on, often a line or more behind the mistake, and speaks of tokens. Each
+function here knows one kind of mistake by the lines around that place, and gives None for any other.
 """
 
 import re
@@ -132,7 +130,7 @@ def _colon_after(text: Text, line: int, word: re.Match[str]) -> SpecError:
 
 
 def _in_list(text: Text, number: int) -> bool:
-    """Whether a line that is no list's item stands where the items of a list above it do."""
+    """Whether a line stands where the items of the list above it do, without being an item."""
     indent = _indent(text.lines[number])
     if text.lines[number][indent : indent + 2] in ("- ", "-"):
         return False
@@ -163,8 +161,8 @@ def _second_colon(text: Text, mark: Any, what: str) -> SpecError | None:
 
 
 def _behind_the_end(text: Text, mark: Any, what: str) -> SpecError | None:
-    """A bracket that closes nothing, and what follows a closing quote; an earlier quote that is not closed
-    may have opened it.
+    """A bracket that closes nothing, or text after a closing quote; an earlier quote that is not closed may
+    have opened it.
     """
     line = _line(text, mark.line)
     stop, before = line[mark.column : mark.column + 1], line[: mark.column].rstrip()
@@ -217,8 +215,8 @@ def _forbidden(text: Text, mark: Any, what: str) -> SpecError | None:
 
 
 def _plainly(text: Text, mark: Any, context: Any, what: str) -> SpecError:
-    """Where the parser stopped, in its words; if that is past the last character, what is not closed there is
-    to blame, else that.
+    """The parser's own words, at its place. Without text there, they stand where the unfinished part began,
+    else at the last character.
     """
     remedy = "check indentation, quotes, brackets and colons here"
     for each in (mark, context):
@@ -229,11 +227,10 @@ def _plainly(text: Text, mark: Any, context: Any, what: str) -> SpecError:
 
 
 def slip(text: Text, place: Location, written: str, alone: bool) -> tuple[Location, str, str] | None:
-    """Of a value or key that is wrong: the place, message and remedy where a colon, a space or a dash is
-    missing in it, or None.
+    """The colon, space or dash that is missing in a wrong value or key: place, message and remedy, or None.
 
     YAML takes `- conv 8` for one word, and lines that follow a value without a colon or a dash for more of
-    that value. `alone` says that what is written cannot be a text, so that its first line is looked at, too.
+    that value. `alone` says that the value cannot be a text, so that its first line is looked at, too.
     """
     known, start = _words_of_files(), place.line - 1
     if _line(text, start)[place.column - 1 : place.column] in tuple("'\"|>&*!"):

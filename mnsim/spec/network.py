@@ -188,7 +188,7 @@ def _recognise(item: Any) -> Any:
 
 
 def _instead(word: str, known: Iterable[str]) -> str:
-    """What to write for a word that is no operator."""
+    """What to write for an unknown operator."""
     from mnsim.spec.foreign import operator_instead  # a table that only errors need
 
     return operator_instead(word) or did_you_mean(word, known)

@@ -4,14 +4,16 @@ gone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mnsim.errors import Location
 from mnsim.operators.quantities import ENERGIES, TIMED, Quantity, kind_column
 from mnsim.operators.shapes import Padding, Pair
 
-DTYPES = ("int8", "float16", "float32")
-POLICIES = ("overlap", "serial")
+Dtype = Literal["int8", "float16", "float32"]
+Policy = Literal["serial", "layerwise", "overlap"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mnsim.errors import Location, SpecError, did_you_mean, shown
 from mnsim.operators import quantities
-from mnsim.spec.document import Document, Path, Text, read_value
+from mnsim.spec.document import Document, Text, ValuePath, read_value
 from mnsim.spec.written import Written, part, typed
 
 KeyPath = tuple[str, ...]
@@ -118,9 +118,9 @@ def refuse_overlaps(wanted: Sequence[tuple[KeyPath, Written]]) -> None:
 
 
 def read_data(written: Written) -> Document:
-    """A value as YAML data, with the places that its parts have where it was written."""
+    """A value as YAML data, with the places of its parts where it was written."""
     place = written.place
-    padded = " " * (place.column - 1) + written.text  # so that columns are those of what was typed
+    padded = " " * (place.column - 1) + written.text  # so that columns are those of the typed text
     found = read_value(Text(place.file, padded, (place.text, *written.text.split("\n")[1:])))
     if place.line == 1:
         return found
@@ -147,8 +147,8 @@ def put_values(document: Document, settings: Sequence[Setting]) -> Document:
     return Document(document.text, data, values, keys)
 
 
-def _overlap(one: Path, other: Path) -> bool:
-    """Whether one is the other, or a section around it."""
+def _overlap(one: ValuePath, other: ValuePath) -> bool:
+    """Whether the paths are equal, or one is a section around the other."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
 

@@ -29,7 +29,7 @@ from mnsim.spec.hardware import HardwareSpec
 from mnsim.spec.load import load_network, read_hardware, read_text, validate
 from mnsim.spec.records import DTYPES, POLICIES, Network
 from mnsim.spec.settings import SRAM, KeyPath, check_key, read_setting, refuse_overlaps
-from mnsim.spec.written import Span, Written, read_levels, split, typed, unquoted
+from mnsim.spec.written import LevelRange, Written, read_levels, split, typed, unquoted
 
 Mode = Literal["grid", "zip", "sample"]
 CHOICES = {"dtype": DTYPES, "policy": POLICIES}
@@ -122,11 +122,11 @@ class _How(NamedTuple):
 
 
 def read_sweep(asked: Asked, file: str | Document | None = None, most_points: int | None = None) -> Sweep:
-    """The sweep of a command line and a file (or what has been read of one); where both say something, the
-    command line counts.
+    """The sweep of a command line and a file (its name, or its document); the command line counts before the
+    file.
 
-    Raises SpecError for all that is wrong with it, before anything is run: U007 for more than
-    `most_points` (else MOST_POINTS) points.
+    Raises SpecError with all problems, before any point runs: U007 for more than `most_points` (else
+    MOST_POINTS) points.
     """
     document = _document(file) if isinstance(file, str) else file
     how = _how(asked, document)
@@ -141,7 +141,7 @@ def read_sweep(asked: Asked, file: str | Document | None = None, most_points: in
 
 
 def _how(asked: Asked, document: Document | None) -> _How:
-    """The mode: what is typed of --zip and --sample counts before all that a file says of either."""
+    """The mode; --zip and --sample on the command line count before the file's."""
     spec = validate(SweepSpec, document) if document else None
     is_typed = spec is None or asked.zip is not None or asked.sample is not None
     zips, samples = (asked.zip, asked.sample) if spec is None or is_typed else (spec.zip, spec.sample)
@@ -159,7 +159,7 @@ def _how(asked: Asked, document: Document | None) -> _How:
 
 
 def _refuse_numbers(asked: Asked) -> None:
-    """Numbers that the command line itself refuses, and a library's caller may give."""
+    """Raises SpecError for numbers that a library's caller may give; the command line refuses them itself."""
     for name, least in (("sample", 1), ("seed", 0)):
         number = getattr(asked, name)
         if number is not None and not least <= number < 2**63:
@@ -201,7 +201,7 @@ def _typed(asked: Asked) -> _Read:
         if text is not None:
             written = typed("--hw" if part == "hardware" else f"--{part}", text)
             levels = split(written) if part == "hardware" else read_levels(written)
-            parts[part] = items_of([each if isinstance(each, Span) else unquoted(each) for each in levels])
+            parts[part] = items_of([each if isinstance(each, LevelRange) else unquoted(each) for each in levels])
     settings = [read_setting(typed("--set", setting), HardwareSpec) for setting in asked.settings]
     if asked.sram is not None:
         sram = typed("--sram", asked.sram)
@@ -222,7 +222,7 @@ def _from_file(document: Document) -> _Read:
 
 
 def _file_items(document: Document, path: tuple[str, ...]) -> list[Item]:
-    """The levels at a place of the file: of a list each entry, of a text what it says."""
+    """The levels at a place of the file: each entry of a list, or all levels that a text lists."""
     here: Any = document.data
     for name in path:
         here = here[name]
@@ -234,8 +234,8 @@ def _file_items(document: Document, path: tuple[str, ...]) -> list[Item]:
 
 
 def _entry_items(document: Document, path: tuple[str | int, ...], value: Any) -> list[Item]:
-    """The levels of one entry: a name is itself, a list or mapping one level of a key, a text all that it
-    lists.
+    """The levels of one entry: a name is itself, a list or mapping is one level of a key, a text lists
+    levels.
     """
     place = document.locate(path)
     if value is None:
@@ -266,7 +266,7 @@ def _scalar(place: Location, value: Any) -> Written:
 
 
 def _merged(typed_: _Read, filed: _Read) -> _Read:
-    """What was typed, and what only the file says."""
+    """The typed levels, and those of the file for all other parts."""
     taken = [each.path for each in typed_.wanted]
     kept = [each for each in filed.wanted if not any(_is_within(each.path, path) or _is_within(path, each.path) for path in taken)]
     return _Read({**filed.parts, **typed_.parts}, [*kept, *typed_.wanted])
@@ -284,7 +284,7 @@ def _refuse_open_ranges(read: _Read, mode: Mode) -> None:
     """A range without a number of levels is for samples, alone on its axis."""
     for items in _all_items(read).values():
         for item in items:
-            if isinstance(item, Span) and item.size is None and (mode != "sample" or len(items) > 1):
+            if isinstance(item, LevelRange) and item.size is None and (mode != "sample" or len(items) > 1):
                 what = "has no number of levels" if mode != "sample" else "without a number of levels stands alone on its axis"
                 remedy = f"write {item.scale}({item.first.text}, {item.last.text}, 16)"
                 raise SpecError("U005", f"this range {what}", item.whole.place, remedy)
@@ -300,14 +300,14 @@ def _refuse_too_many(read: _Read, how: _How, most_points: int) -> None:
         raise SpecError("U007", f"{how.samples:,} points are more than {most_points:,}", how.place, "draw fewer, or say --max-points")
     if total > most_points:
         longest = _all_items(read)[max(counts, key=lambda name: counts[name])]
-        span = next((item for item in longest if isinstance(item, Span) and item.size == max(map(_size, longest))), None)
+        span = next((item for item in longest if isinstance(item, LevelRange) and item.size == max(map(_size, longest))), None)
         place = span.counted.place if span else place_of(longest)
         what = "points" if how.mode == "grid" else "levels"
         raise SpecError("U007", f"{total:,} {what} are more than {most_points:,}", place, "ask for fewer levels, or say --max-points")
 
 
 def _size(item: Item) -> int:
-    return (item.size or 1) if isinstance(item, Span) else 1
+    return (item.size or 1) if isinstance(item, LevelRange) else 1
 
 
 def _axes(read: _Read) -> tuple[Axis, ...]:
@@ -330,7 +330,7 @@ def _axes(read: _Read) -> tuple[Axis, ...]:
 
 
 def _default(part: str) -> list[Item]:
-    """The one level of what nobody asked for."""
+    """The single level of a part that neither command line nor file names."""
     return [Given(typed(f"--{part}", str(SweepSpec.model_fields[part].default)))]
 
 
@@ -339,7 +339,7 @@ def _sources(part: str, items: Sequence[Item]) -> Axis:
     names: dict[str, str] = {}
     levels: list[Network | Document] = []
     for item in items:
-        if isinstance(item, Span):
+        if isinstance(item, LevelRange):
             raise SpecError("U005", f"{part} takes names, not a range", item.whole.place, "write them with commas between")
         source = item.written.text
         level = _load(part, item.written)
@@ -354,7 +354,7 @@ def _sources(part: str, items: Sequence[Item]) -> Axis:
 
 
 def _load(part: str, written: Written) -> Network | Document:
-    """A network or a hardware file; where there is none, what is wrong is the name in its list."""
+    """A network or a hardware file. A missing file is a problem of its name in the list."""
     try:
         return load_network(written.text) if part == "network" else read_hardware(written.text)
     except SpecError as error:
@@ -364,20 +364,20 @@ def _load(part: str, written: Written) -> Network | Document:
 
 
 def sources(sweep: Sweep) -> list[tuple[str, str]]:
-    """The files that the networks and the hardware of a sweep were read from: what each is, and its path."""
+    """The files of the networks and the hardware of a sweep: the kind of each, and its path."""
     levels = {axis.name: axis.levels for axis in sweep.axes}
     networks = [("a network", level.layers[0].location.file) for level in levels["network"] if level.layers]
     return networks + [("hardware", level.text.name) for level in levels["hardware"]]
 
 
 def _hardware_name(document: Document, source: str) -> str:
-    """The name in the file, if it has one: what else is wrong with it is said later."""
+    """The name in the file, if it has one; its other problems are reported later."""
     name = document.data.get("name") if isinstance(document.data, dict) else None
     return name if isinstance(name, str) else source
 
 
 def _refuse_misfits(sweep: Sweep) -> None:
-    """A level that stands twice in a grid; axes of different lengths side by side."""
+    """Raises SpecError for a level twice in a grid, and for axes of different lengths side by side."""
     problems = []
     for axis in sweep.axes:
         if axis.twice is not None and sweep.mode == "grid":

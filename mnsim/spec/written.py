@@ -22,8 +22,8 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 class Written:
     """A text, and the place of its first character.
 
-    `is_source` says that the text stands there letter for letter; of one that does not (with escapes, or
-    folded) parts have its place.
+    `is_source` says that the text stands there letter for letter. Otherwise (escapes, folded lines) its parts
+    have the place of the whole.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Written:
     is_source: bool = True
 
 
-class Span(NamedTuple):
+class LevelRange(NamedTuple):
     """A range as written: its ends, and how many levels it has with both ends; None where that is left to
     a sample.
     """
@@ -45,7 +45,7 @@ class Span(NamedTuple):
 
 
 def typed(option: str, text: str) -> Written:
-    """What was typed for an option."""
+    """The text typed for an option."""
     first = text.partition("\n")[0]
     return Written(text, Location(option, 1, 1, first, max(1, len(first))), "\n" not in text)
 
@@ -61,7 +61,7 @@ def part(written: Written, start: int, end: int) -> Written:
 
 
 def unquoted(written: Written) -> Written:
-    """What stands between quotes, if they enclose all of it."""
+    """The text between quotes, if they enclose all of it."""
     text = written.text
     enclosed = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
     return part(written, 1, len(text) - 1) if enclosed else written
@@ -96,12 +96,12 @@ def split(written: Written) -> list[Written]:
     return parts
 
 
-def read_levels(written: Written) -> list[Written | Span]:
+def read_levels(written: Written) -> list[Written | LevelRange]:
     """The levels and ranges of a list. Raises SpecError U005 for a range that cannot be."""
     return [_span(each) or each for each in split(written)]
 
 
-def _span(written: Written) -> Span | None:
+def _span(written: Written) -> LevelRange | None:
     """The range, if it looks like one."""
     call = _CALL.fullmatch(written.text)
     if call is None:
@@ -116,7 +116,7 @@ def _span(written: Written) -> Span | None:
         message = f"{scale} takes two ends and a number of levels, got {len(arguments)} of the three"
         raise SpecError("U005", message, written.place, f"write it like {scale}(a, b, 16)")
     count = _count(scale, arguments[2]) if len(arguments) == 3 else None
-    return Span(scale, arguments[0], arguments[1], count, arguments[-1] if count else written, written)
+    return LevelRange(scale, arguments[0], arguments[1], count, arguments[-1] if count else written, written)
 
 
 def _count(scale: Scale, written: Written) -> int:
@@ -133,7 +133,7 @@ Kind = type[float] | type[int] | type[Fraction]
 Level = float | int | Fraction
 
 
-def levels_between(span: Span, first: Fraction, last: Fraction, kind: Kind) -> list[Level]:
+def levels_between(span: LevelRange, first: Fraction, last: Fraction, kind: Kind) -> list[Level]:
     """The span's levels from `first` to `last`, both included: floats, whole numbers (the nearest) or
     fractions.
 

@@ -20,33 +20,32 @@ from mnsim.program.model import Program
 from mnsim.spec import records
 from mnsim.spec.records import Hardware
 
-Resource = str  # a name in RESOURCES
-COSTS = tuple(name for name, quantity in RESOURCES.items() if quantity.less_is_better)  # 0 is a value that they can have
+ResourceName = str  # a name in RESOURCES
+COSTS = tuple(name for name, quantity in RESOURCES.items() if quantity.less_is_better)  # they can be 0
 SIZES = tuple(name for name, quantity in RESOURCES.items() if quantity.role == "capacity")  # each amount has a plan of its own
 (_SRAM,) = SIZES
-MORE = 1.25  # times as much of a resource, or as little of a cost, is what they are ranked by
-PAYS = 0.05  # a doubling is worth its while when it saves this share of the time
+MORE = 1.25  # the factor that ranks them: times as much of a resource, or as little of a cost
+PAYS = 0.05  # a doubling pays when it saves this share of the time
 ENOUGH = 0.005  # a size of the SRAM is enough when the best one saves no more than this share of the time beyond it
 KIB = 1024  # bytes; sizes looked for between two others are multiples of it
 DOUBLINGS = 20
-ENDLESS = 1e30  # times as fast is without limit
+ENDLESS = 1e30  # times as fast stands for an endless amount
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What more of one resource saves, in seconds of simulated time; below 0, it takes longer.
+    """The time that more of one resource saves, in seconds of simulated time; below 0, it takes longer.
 
-    `now` is the amount that there is (bytes/s, bytes, operations/s, seconds). 25 % more and 2x are a fifth
-    less (1 / 1.25) and half of latency and launch overheads. `saved_at_most_s` is what the best amount
-    saves: one without limit, none of a latency or an overhead, the best size tried of the SRAM. No
-    doubling beyond `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none does, None
-    that 20 doublings all do. `elasticity` is the share of time saved per share of resource added, as a
-    ratio of logarithms: 1 where 25 % more makes it 1.25x as fast. `enough_amount`, of SRAM alone, is the
-    smallest size tried that saves what the best one does, but for 0.5 % of the time now;
-    `saved_by_enough_s` is what it saves.
+    `now` is the machine's amount (bytes/s, bytes, operations/s, seconds). 25 % more and 2x are a fifth less
+    (1 / 1.25) and half of latency and launch overheads. `saved_at_most_s` is saved by the best amount: an
+    endless one, none of a latency or an overhead, the best size tried of the SRAM. No doubling beyond
+    `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none does, None that 20 doublings
+    all do. `elasticity` is the share of time saved per share of resource added, as a ratio of logarithms: 1
+    where 25 % more makes it 1.25x as fast. `enough_amount`, of SRAM alone, is the smallest size tried that
+    saves as much as the best one, but for 0.5 % of the time now; `saved_by_enough_s` is its saving.
     """
 
-    resource: Resource
+    resource: ResourceName
     now: float
     saved_by_25_percent_s: float
     saved_by_2x_s: float
@@ -59,25 +58,24 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """A machine's simulated time on a network, and what each of its resources would gain, the first to buy
-    first.
+    """A machine's simulated time on a network, and the gains of its resources, the first to buy first.
 
-    `then` is what to buy next on the machine that has `enough_amount` of the first, if that is SRAM, or
-    else `worth_up_to_factor` times as much; None where that is what there is now, or has no end, or where
-    the first is still first, or nothing saves anything. `serial_policy_time_s` is what the plan of policy
-    serial takes on the machine as it is.
+    `then` is the next to buy for the machine that has `enough_amount` of the first, if that is SRAM, or else
+    `worth_up_to_factor` times as much. It is None where that amount is the present one or endless, where the
+    first is still first, and where nothing saves anything. `serial_policy_time_s` is the time of policy
+    serial's plan on the machine as it is.
     """
 
     estimate: Estimate
     simulated_time_s: float
     gains: tuple[Gain, ...]
-    then: Resource | None
+    then: ResourceName | None
     serial_policy_time_s: float
 
 
 def most_sizes_of_sram(planned: Planned) -> int:
-    """How many sizes of the SRAM `sensitivity` makes a program for at most, before it looks beyond the
-    first purchase.
+    """The most sizes of the SRAM for which `sensitivity` makes a program, before it looks beyond the first
+    purchase.
     """
     sizes = sorted({planned.hardware.sram_capacity_bytes, *map(_sram, _offers(planned.graph, planned.hardware, _SRAM))})
     halvings = [((high - 1) // KIB - low // KIB).bit_length() for low, high in pairwise(sizes)]
@@ -85,13 +83,11 @@ def most_sizes_of_sram(planned: Planned) -> int:
 
 
 def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Sensitivity:
-    """The gains sorted by what 25 % more saves, then by what 2x saves; a latency or an overhead of 0 has
-    none.
+    """The gains sorted by the saving of 25 % more, then of 2x; a latency or an overhead of 0 has none.
 
-    Rates change the times of one program, in one pass over all of them; each size of the SRAM has a plan
-    and a program of its own, and `tell` is called when one has been simulated. Raises CapacityError where
-    the plan for more SRAM has maps that do not fit external memory, ProgramError where lowering went
-    wrong.
+    Rates change the times of one program, in one pass over all of them. Each size of the SRAM has a plan and
+    a program of its own, and `tell` is called when one has been simulated. Raises CapacityError where the
+    plan for more SRAM has maps that do not fit external memory, ProgramError where lowering went wrong.
     """
     bench, hardware = _Bench(planned, tell), planned.hardware
     offers = {resource: tuple(_offers(planned.graph, hardware, resource)) for resource in resources_of(hardware)}
@@ -110,27 +106,27 @@ def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Se
     return Sensitivity(found_now, now_s, tuple(gains), _then(bench, hardware, gains[0]), serial_policy_time_s(planned))
 
 
-def resources_of(hardware: Hardware) -> tuple[Resource, ...]:
-    """The resources that there is anything of."""
+def resources_of(hardware: Hardware) -> tuple[ResourceName, ...]:
+    """The resources of which the hardware has an amount."""
     return tuple(resource for resource in RESOURCES if amount_of(hardware, resource))
 
 
-def amount_of(hardware: Hardware, resource: Resource) -> float:
-    """How much of a resource there is: bytes/s, bytes, operations/s, seconds."""
+def amount_of(hardware: Hardware, resource: ResourceName) -> float:
+    """The hardware's amount of a resource: bytes/s, bytes, operations/s, seconds."""
     amount: float = records.amount_of(hardware, RESOURCES[resource])
     return amount
 
 
-def with_amount(hardware: Hardware, resource: Resource, amount: float) -> Hardware:
-    """The hardware with so much of a resource; SRAM has whole bytes."""
+def with_amount(hardware: Hardware, resource: ResourceName, amount: float) -> Hardware:
+    """The hardware with this amount of a resource; SRAM has whole bytes."""
     return records.with_amount(hardware, RESOURCES[resource], round(amount) if resource in SIZES else amount)
 
 
-def _scaled(hardware: Hardware, resource: Resource, multiplier: float) -> Hardware:
+def _scaled(hardware: Hardware, resource: ResourceName, multiplier: float) -> Hardware:
     return with_amount(hardware, resource, amount_of(hardware, resource) * multiplier)
 
 
-def _times_more(hardware: Hardware, resource: Resource, factor: float) -> Hardware:
+def _times_more(hardware: Hardware, resource: ResourceName, factor: float) -> Hardware:
     return _scaled(hardware, resource, 1 / factor if resource in COSTS else factor)
 
 
@@ -138,10 +134,10 @@ def _sram(hardware: Hardware) -> int:
     return hardware.sram_capacity_bytes
 
 
-def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Hardware]:
-    """Machines with 25 % more; with 2, 4, 8, ... times as much; and, of all but SRAM, without limit.
+def _offers(graph: Graph, hardware: Hardware, resource: ResourceName) -> Iterator[Hardware]:
+    """Machines with 25 % more; with 2, 4, 8, ... times as much; and, of all but SRAM, an endless amount.
 
-    SRAM ends with the first that holds all weights and maps at once.
+    SRAM ends with the first size that holds all weights and maps at once.
     """
     yield _times_more(hardware, resource, MORE)
     if resource not in SIZES:
@@ -155,7 +151,7 @@ def _offers(graph: Graph, hardware: Hardware, resource: Resource) -> Iterator[Ha
         yield machine
 
 
-def _gain(hardware: Hardware, resource: Resource, times: Sequence[float], best_s: float) -> Gain:
+def _gain(hardware: Hardware, resource: ResourceName, times: Sequence[float], best_s: float) -> Gain:
     """The gain by one resource: from the times now, with 25 % more, and with 2, 4, 8, ... times as much,
     and the best time.
     """
@@ -165,8 +161,8 @@ def _gain(hardware: Hardware, resource: Resource, times: Sequence[float], best_s
     return Gain(resource, now, now_s - more_s, now_s - doubled[0], now_s - best_s, _worth([now_s, *doubled]), elasticity)
 
 
-def _gain_by_rate(hardware: Hardware, resource: Resource, times: Sequence[float]) -> Gain:
-    """The gain by all but SRAM; the last time is without limit."""
+def _gain_by_rate(hardware: Hardware, resource: ResourceName, times: Sequence[float]) -> Gain:
+    """The gain by all but SRAM; the last time is that of an endless amount."""
     gain = _gain(hardware, resource, times[:-1], times[-1])
     return replace(gain, worth_up_to_factor=None) if gain.worth_up_to_factor == 2**DOUBLINGS else gain
 
@@ -179,8 +175,8 @@ def _gain_by_sram(hardware: Hardware, times: Sequence[float], tried: Mapping[int
 
 
 def _enough(tried: Mapping[int, float]) -> int:
-    """The smallest size whose time is that of the best, but for ENOUGH of the time now, which is that of
-    the smallest.
+    """The smallest size whose time is that of the best, but for ENOUGH of the time now, which is the smallest
+    size's.
     """
     longest_s = min(tried.values()) + ENOUGH * tried[min(tried)]
     return min(size for size, time in tried.items() if time <= longest_s)
@@ -189,9 +185,9 @@ def _enough(tried: Mapping[int, float]) -> int:
 def sizes_between(bench: "_Bench", hardware: Hardware, tried: Mapping[int, float]) -> dict[int, float]:
     """The sizes tried and their times, and those of a bisection for the smallest that is enough, to 1 KiB.
 
-    `high` is always enough, and nothing tried below it is, up to `low`. That stays so where a middle is
-    better than all before: it is `high` from then on, and what was not enough is less so. Time need not
-    fall as SRAM grows: a size below `low` that was not tried may be enough.
+    `high` is always enough, and no size tried below it is, up to `low`. That stays so where a middle is
+    better than all before: it becomes `high`, and smaller sizes are even less enough. Time need not fall as
+    SRAM grows: a size below `low` that was not tried may be enough.
     """
     found = dict(tried)
     while True:
@@ -205,15 +201,15 @@ def sizes_between(bench: "_Bench", hardware: Hardware, tried: Mapping[int, float
 
 
 def _worth(times: Sequence[float]) -> float:
-    """The factor beyond which no doubling pays. Less can always be bought, so that a slower plan for more
-    SRAM counts for nothing.
+    """The factor beyond which no doubling pays. A smaller amount can always be bought, so a slower plan for
+    more SRAM counts for nothing.
     """
     pays = [before - after >= PAYS * before for before, after in pairwise(accumulate(times, min))]
     return 2.0 ** max((power for power, does in enumerate(pays, 1) if does), default=0)
 
 
-def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> Resource | None:
-    """What 25 % more saves most of, once so much of the first has been bought as is enough, or worth it."""
+def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> ResourceName | None:
+    """The best resource to buy once there is enough of the first, or as much as is worth it."""
     if first.enough_amount is not None:
         machine = with_amount(hardware, first.resource, first.enough_amount)
     elif first.worth_up_to_factor is not None:
@@ -230,7 +226,7 @@ def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> Resource | None:
 
 
 class _Bench:
-    """One network under one policy on many machines: a program for each size of the SRAM, made once."""
+    """One network under one policy on many machines, with one program for each size of the SRAM."""
 
     def __init__(self, planned: Planned, tell: Callable[[], None]) -> None:
         self.planned = planned
@@ -262,5 +258,5 @@ class _Bench:
 
 
 def _stacked(rates: Sequence[Rates[float]]) -> Rates[Array]:
-    """The rates of several machines as arrays; they say the same efficiencies."""
+    """The rates of several machines as arrays; all have efficiencies of the same kinds."""
     return make_rates({name: np.array([each.columns[name] for each in rates]) for name in rates[0].columns}, rates[0].further)

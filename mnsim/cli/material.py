@@ -28,7 +28,7 @@ class Material(NamedTuple):
 
 
 class Computed(NamedTuple):
-    """Which variant of a network is computed: the multipliers and the data type. No plan has a say in it."""
+    """The variant of a network that is computed: the multipliers and the data type. It has no plan."""
 
     alpha: Fraction
     rho: Fraction
@@ -54,8 +54,8 @@ material_options = gather(
 
 
 def refuse_idle_options(material: Material) -> None:
-    """Raises UsageError for options that have nothing to say here: a seed of nothing random, a number of
-    images without images.
+    """Raises UsageError for options without effect: a seed where nothing is random, a number of images
+    without images.
     """
     given = click.get_current_context().get_parameter_source
     if material.weights and material.images and given("seed") is ParameterSource.COMMANDLINE:
@@ -66,8 +66,8 @@ def refuse_idle_options(material: Material) -> None:
 
 @contextmanager
 def computing(material: Material) -> Iterator[None]:
-    """What cannot be computed (values that run over every scale) as an error that names the weights.
-    Raises SpecError S403.
+    """Turn a ValueError (values beyond every scale) into an error that names the weights. Raises SpecError
+    S403.
     """
     try:
         yield
@@ -79,8 +79,8 @@ def computing(material: Material) -> Iterator[None]:
 
 
 def gathered(material: Material, graph: "Graph", most: int = 8) -> "tuple[Weights, list[Any], list[int] | None]":
-    """The weights, the first images (or one of noise) as the network takes them, and their labels where
-    the files have them.
+    """The weights, the first images (or one of noise) as the network takes them, and their labels where the
+    files have them.
     """
     from mnsim.reference.calibrate import noise_images
     from mnsim.reference.weights import random_weights
