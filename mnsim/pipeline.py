@@ -1,12 +1,11 @@
 """The whole way in one call: specifications to a plan, and to its estimate."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mnsim.analysis.cost import Estimate, estimate, total_times
+from mnsim.analysis.cost import Estimate, estimate
 from mnsim.clocks.rates import rates_of
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
@@ -21,13 +20,10 @@ if TYPE_CHECKING:
     from mnsim.program.progress import Progress
 
 
-SAME = 0.005  # share of the time by which two plans are as good as each other: then fewer commands are better
-
-
 class Planned(NamedTuple):
     """A network's graph, the hardware that it runs on, and the plan: what every interpreter starts from.
 
-    `program` is the plan's, where somebody has made it already.
+    `program` is the plan's, where it has been made and verified already.
     """
 
     graph: Graph
@@ -51,61 +47,18 @@ def plan_network(
     return Planned(graph, machine, make_plan(graph, machine, policy))
 
 
-def choose(planned: Planned, progress: "Progress | None" = None) -> Planned:
-    """The plan that the clock takes at the hardware's rates, among all candidates for the network; `planned` has
-    the first.
+def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned:
+    """The plan that the clock takes at the hardware's rates, with its program; `planned` has the first candidate.
 
-    It is the fastest, or one within 0.5 % of it that has fewer commands (`Choice`). `progress` is told now and then
-    how much of lowering is done, of how much. Raises LengthError where every program is too long.
+    `progress` is told now and then how much of lowering is done, of how much. Raises LengthError where every
+    candidate's program is too long.
     """
-    from mnsim.clocks.recurrence import recur
-    from mnsim.lowering.lower import MOST_COMMANDS, count_commands, lower
-    from mnsim.plan.candidates import candidates
+    from mnsim.choice import Contest, arrays_of, choose
     from mnsim.program.progress import untold
 
-    graph, hardware, first = planned[:3]
-    rates = rates_of(hardware)
-    choice = Choice()
-    chosen = planned
-    for plan in candidates(graph, hardware, first.policy):
-        count = count_commands(graph, plan)
-        times = total_times(graph, plan, hardware, rates)
-        least_s = max(times.transfer_time_s, times.matrix_time_s, times.vector_time_s)
-        if count > MOST_COMMANDS or not choice.may_take(least_s, count):
-            continue
-        program = lower(graph, plan, progress or untold)
-        if choice.takes(recur(program, rates).end_s, count):
-            chosen = Planned(graph, hardware, plan, program)
-    return chosen
-
-
-@dataclass(slots=True)
-class Choice:
-    """Which of the plans that are shown one after another is the best so far: `time_s` and `commands` are its.
-
-    A plan takes the place of another that is more than 0.5 % slower, or that has more commands, unless it is more
-    than 0.5 % slower than `fastest_s`, the fastest so far. What a plan's busiest engine needs can tell that it
-    will not.
-    """
-
-    time_s: float = inf
-    commands: int = 0
-    fastest_s: float = inf
-
-    def may_take(self, least_s: float, commands: int) -> bool:
-        """Whether a plan can be better, which takes at least so long."""
-        if least_s > self.fastest_s * (1 + SAME):
-            return False
-        return least_s < self.time_s * (1 - SAME) or commands < self.commands
-
-    def takes(self, time_s: float, commands: int) -> bool:
-        """Whether a plan is better, which now is the best so far."""
-        self.fastest_s = min(self.fastest_s, time_s)
-        is_faster = time_s < self.time_s * (1 - SAME)
-        if is_faster or (commands < self.commands and time_s <= self.fastest_s * (1 + SAME)):
-            self.time_s, self.commands = time_s, commands
-            return True
-        return False
+    contest = Contest(planned.graph, planned.hardware, planned.plan.policy, progress or untold)
+    number = int(choose(contest, arrays_of([rates_of(planned.hardware)])).numbers[0])
+    return Planned(planned.graph, planned.hardware, contest.plan(number), contest.program(number))
 
 
 def analyze(
@@ -159,7 +112,8 @@ def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
 
     tell = progress or untold
     program = planned.program or lower(planned.graph, planned.plan, part(tell, 0, 2))
-    check(program, planned.hardware, part(tell, 1, 2))
+    if planned.program is None:
+        check(program, planned.hardware, part(tell, 1, 2))
     timeline = simulate(program, planned.hardware)
     return Simulated(program, timeline, estimate_plan(planned), serial_policy_time_s(planned))
 

@@ -5,18 +5,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain, pairwise
 from math import log
 
-import numpy as np
-
 from mnsim.analysis.cost import Estimate, estimate
-from mnsim.clocks.rates import Rates, make_rates, rates_of
-from mnsim.clocks.recurrence import Array, simulated_times_s
+from mnsim.choice import Contest, arrays_of, choose
+from mnsim.clocks.rates import rates_of
 from mnsim.graph.model import Graph
-from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import RESOURCES
 from mnsim.pipeline import Planned, serial_policy_time_s
-from mnsim.plan.residency import make_plan
-from mnsim.program.check import check
-from mnsim.program.model import Program
 from mnsim.spec import records
 from mnsim.spec.records import Hardware
 
@@ -85,8 +79,8 @@ def most_sizes_of_sram(planned: Planned) -> int:
 def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Sensitivity:
     """The gains sorted by the saving of 25 % more, then of 2x; a latency or an overhead of 0 has none.
 
-    Rates change the times of one program, in one pass over all of them. Each size of the SRAM has a plan and
-    a program of its own, and `tell` is called when one has been simulated. Raises CapacityError where the
+    Rates change the times of a few programs, in one pass over all of them, and so which is taken. Each size of
+    the SRAM has candidates of its own, and `tell` is called when one has been simulated. Raises CapacityError where the
     plan for more SRAM has maps that do not fit external memory, ProgramError where lowering went wrong.
     """
     bench, hardware = _Bench(planned, tell), planned.hardware
@@ -226,12 +220,12 @@ def _then(bench: "_Bench", hardware: Hardware, first: Gain) -> ResourceName | No
 
 
 class _Bench:
-    """One network under one policy on many machines, with one program for each size of the SRAM."""
+    """One network under one policy on many machines, with the same candidates for each size of the SRAM."""
 
     def __init__(self, planned: Planned, tell: Callable[[], None]) -> None:
         self.planned = planned
         self.tell = tell
-        self.programs: dict[int, Program] = {}
+        self.contests: dict[int, Contest] = {}
 
     def times_s(self, machines: Sequence[Hardware]) -> list[float]:
         """The simulated time on each machine: one pass for each size of the SRAM."""
@@ -240,23 +234,15 @@ class _Bench:
             places.setdefault(machine.sram_capacity_bytes, []).append(place)
         times = [0.0] * len(machines)
         for alike in places.values():
-            found = simulated_times_s(self._program(machines[alike[0]]), _stacked([rates_of(machines[place]) for place in alike]))
+            contest = self._contest(machines[alike[0]])
+            found = choose(contest, arrays_of([rates_of(machines[place]) for place in alike])).times_s
             for place, time in zip(alike, found.tolist(), strict=True):
                 times[place] = time
             self.tell()
         return times
 
-    def _program(self, machine: Hardware) -> Program:
+    def _contest(self, machine: Hardware) -> Contest:
         capacity = machine.sram_capacity_bytes
-        if capacity not in self.programs:
-            graph, _, plan = self.planned
-            plan = plan if plan.sram_capacity_bytes == capacity else make_plan(graph, machine, plan.policy)
-            program = lower(graph, plan)
-            check(program, machine)
-            self.programs[capacity] = program
-        return self.programs[capacity]
-
-
-def _stacked(rates: Sequence[Rates[float]]) -> Rates[Array]:
-    """The rates of several machines as arrays; all have efficiencies of the same kinds."""
-    return make_rates({name: np.array([each.columns[name] for each in rates]) for name in rates[0].columns}, rates[0].further)
+        if capacity not in self.contests:
+            self.contests[capacity] = Contest(self.planned.graph, machine, self.planned.plan.policy)
+        return self.contests[capacity]

@@ -49,19 +49,19 @@ def command(network: str, layer: str | None, variant: Variant, machine: Machine,
         message = f"--layer cannot be part of {output.chosen}, which is the whole program; use {', '.join(others)} or {last}"
         raise click.UsageError(message)
     loaded, hardware = load_both(network, machine)
-    from mnsim.pipeline import plan_network
+    from mnsim.pipeline import choose_plan, plan_network
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
     if layer is not None:
         find_layer(planned.graph, layer)
-    from mnsim.lowering.lower import count_commands, lower
-    from mnsim.program.check import check
+    from mnsim.lowering.lower import count_commands
     from mnsim.report.programs import program_document
 
     is_long = count_commands(planned.graph, planned.plan) > LONG and not talk.quiet
     with progress("making the program", 3 * STEP, is_long) as bar:
-        program = lower(planned.graph, planned.plan, within(bar))
-        check(program, hardware, within(bar, "checking it       "))
+        program = choose_plan(planned, within(bar)).program
+        assert program is not None  # the clock has chosen by it
+        bar.update(STEP)
         within(bar, "writing it        ")
         parts = list(rendered(program_document(program, _about(planned), layer), output, talk))
         bar.update(STEP)

@@ -29,7 +29,7 @@ LONG = 20_000  # commands: more than a second of work
 @click.argument("network", type=SpecName("network"))
 @variant_options
 @machine_options
-@click.option("--compare-policies", is_flag=True, help="Serial and overlap side by side.")
+@click.option("--compare-policies", is_flag=True, help="All policies side by side.")
 @click.option("--trace", metavar="FILE", type=OutputName(), help="Write the run as a trace (JSON) for ui.perfetto.dev.")
 @click.option("--trace-unit", type=click.Choice(["ns", "ps"]), default="ns", show_default=True, help="What a trace's ns stands for.")
 @output_options
@@ -53,16 +53,16 @@ def command(  # noqa: PLR0913 - an option each
     output.check()
     given = click.get_current_context().get_parameter_source
     if compare_policies and given("policy") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--compare-policies runs both policies; leave --policy out")
+        raise click.UsageError("--compare-policies runs all policies; leave --policy out")
     if trace is None and given("trace_unit") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--trace-unit is of a trace; say where with --trace FILE")
     if compare_policies and trace:
-        raise click.UsageError("--trace is of one run, and --compare-policies makes two; give one of them")
+        raise click.UsageError("--trace is of one run, and --compare-policies makes several; give one of them")
     if trace in ("-", ""):
         raise click.UsageError("--trace needs a file: standard output has the result")
     loaded, hardware = load_both(network, machine)
     from mnsim.lowering.lower import count_commands
-    from mnsim.pipeline import plan_network, run
+    from mnsim.pipeline import choose_plan, plan_network, run
 
     policies: tuple[Any, ...] = POLICIES if compare_policies else (variant.policy,)
     plans = [plan_network(loaded, hardware, policy, variant.alpha, variant.rho, variant.dtype) for policy in policies]
@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - an option each
     is_long = sum(count_commands(planned.graph, planned.plan) for planned in plans) > LONG and not talk.quiet
     with progress("simulating", len(plans) * STEP, is_long) as bar:
         for planned in plans:
-            runs.append(run(planned, within(bar)))
+            runs.append(run(choose_plan(planned, within(bar)), within(bar)))
     if trace is not None:
         from mnsim.cli.trace_file import write_trace
 

@@ -46,7 +46,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
     refuse_idle_options(material)
     loaded, hardware = load_both(network, machine)
     from mnsim.lowering.lower import count_commands
-    from mnsim.pipeline import plan_network
+    from mnsim.pipeline import choose_plan, plan_network
     from mnsim.proof import verify
 
     planned = plan_network(loaded, hardware, variant.policy, variant.alpha, variant.rho, variant.dtype)
@@ -55,7 +55,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
         weights, images, _ = gathered(material, planned.graph)
         bar.update(STEP)
         with computing(material):
-            found = verify(planned, weights, images[0], images if material.images else (), within(bar))
+            found = verify(choose_plan(planned), weights, images[0], images if material.images else (), within(bar))
         bar.update(STEP)
     from mnsim.report.proof import proof_document
 

@@ -152,7 +152,7 @@ def _outcome(client: Any, future: Any, batch: Batch) -> Outcome:
     except (Exception, CancelledError) as error:  # a worker that was killed again and again, or any fault of the cluster
         if client.status != "running":
             raise
-        return Outcome(batch.number, {}, {}, {}, PointError(f"{type(error).__name__}: {error}"))
+        return Outcome(batch.number, (), {}, {}, PointError(f"{type(error).__name__}: {error}"))
 
 
 def _window(client: Any) -> int:

@@ -1,29 +1,28 @@
 """A worker's task: a plan is made once, and all its rates are one pass of the recurrence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from socket import gethostname
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnsim.analysis.bounds import plain_sum
-from mnsim.analysis.cost import Estimate, estimate, total_times
+from mnsim.analysis.cost import estimate, total_times
 from mnsim.analysis.energy import joules, layer_amounts
+from mnsim.choice import Contest, choose, part_of_rates
 from mnsim.clocks.rates import Rates, make_rates
-from mnsim.clocks.recurrence import Array, simulated_times_s
+from mnsim.clocks.recurrence import Array
 from mnsim.errors import MnsimError, PointError, WorkError
 from mnsim.explore.version import model_version
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
-from mnsim.lowering.lower import lower
 from mnsim.operators.quantities import ENERGIES, TIMED
+from mnsim.plan.model import Plan
 from mnsim.plan.residency import find_plan
-from mnsim.program.check import check
-from mnsim.program.model import Program
 from mnsim.spec.records import Dtype, Energies, Hardware, Network, Policy, own_rates, with_amount
 
 Fidelity = Literal["simulated", "analytical"]
@@ -82,15 +81,10 @@ class Outcome:
     """
 
     number: int
-    counts: Mapping[str, int]
+    plans: tuple[tuple[NDArray[np.int64], Mapping[str, int]], ...]
     times: Mapping[str, Array]
     named: Mapping[str, NDArray[np.int8]]
     error: MnsimError | None = None
-
-
-class _Prepared(NamedTuple):
-    estimate: Estimate
-    program: Program | None
 
 
 def evaluate(batch: Batch) -> Outcome:
@@ -106,24 +100,58 @@ def evaluate(batch: Batch) -> Outcome:
         found = error
     except Exception as error:  # one point's defect must not end the other points
         found = PointError(f"{type(error).__name__}: {error}")
-    return Outcome(batch.number, {}, {}, {}, found)
+    return Outcome(batch.number, (), {}, {}, found)
 
 
 def _evaluate(batch: Batch) -> Outcome:
-    found, program = _prepare(_without_rates(batch.structure))
+    structure = batch.structure
+    rates = rates_with(structure.hardware, batch.rates, batch.count)
+    if structure.fidelity == "analytical":
+        graph, plan = _first(_without_rates(structure))
+        whole = _Part(np.arange(batch.count), graph, plan)
+        return _outcome(batch, [(whole.settings, *_figures(batch, whole, rates, batch.rates))])
+    contest = _contest(_without_rates(structure))
+    chosen = choose(contest, rates)
+    found = []
+    for number in sorted(set(chosen.numbers.tolist())):
+        part = _Part(np.flatnonzero(chosen.numbers == number), contest.graph, contest.plan(number))
+        own = {name: values[part.settings] for name, values in batch.rates.items()}
+        counts, columns = _figures(batch, part, part_of_rates(rates, part.settings), own)
+        counts["commands"] = len(contest.program(number).commands)
+        columns["simulated_time_s"] = chosen.times_s[part.settings]
+        found.append((part.settings, counts, columns))
+    return _outcome(batch, found)
+
+
+class _Part(NamedTuple):
+    """The settings of a batch at which one plan is taken."""
+
+    settings: NDArray[np.int64]
+    graph: Graph
+    plan: Plan
+
+
+def _figures(batch: Batch, part: _Part, rates: Rates[Array], varied: Mapping[str, Array]) -> tuple[dict[str, int], dict[str, NDArray[Any]]]:
+    """The counts that the settings of a part share, and their columns; `varied` are those of the rates that vary."""
     hardware = batch.structure.hardware
-    rates = rates_with(hardware, batch.rates, batch.count)
-    graph, plan, total = found.graph, found.plan, found.total
-    times = total_times(graph, plan, hardware, rates)
-    columns = {name: getattr(times, name) for name in TIMES if hasattr(times, name)}
+    total, times = estimate(part.graph, part.plan, hardware).total, total_times(part.graph, part.plan, hardware, rates)
     counts = {name: getattr(total, name) for name in COUNTS if hasattr(total, name)}
-    if program is not None:
-        counts["commands"] = len(program.commands)
-        columns["simulated_time_s"] = simulated_times_s(program, rates)
-        if hardware.energies is not None:
-            columns["energy_j"] = _energies_j(found, hardware.energies, batch)
+    columns: dict[str, NDArray[Any]] = {name: getattr(times, name) for name in TIMES if hasattr(times, name)}
     busy = (times.transfer_time_s, times.matrix_time_s, times.vector_time_s)
-    return Outcome(batch.number, counts, columns, {"busiest": _first_largest(*busy), "bound_by": _first_largest(*times.bounds)})
+    columns |= {"busiest": _first_largest(*busy), "bound_by": _first_largest(*times.bounds)}
+    if hardware.energies is not None and batch.structure.fidelity == "simulated":
+        columns["energy_j"] = _energies_j(part, hardware.energies, varied)
+    return counts, columns
+
+
+def _outcome(batch: Batch, parts: Sequence[tuple[NDArray[np.int64], dict[str, int], dict[str, NDArray[Any]]]]) -> Outcome:
+    """The outcome of all settings, from those that each plan is taken at."""
+    whole: dict[str, NDArray[Any]] = {}
+    for settings, _, columns in parts:
+        for name, values in columns.items():
+            whole.setdefault(name, np.empty(batch.count, values.dtype))[settings] = values
+    times, named = ({name: whole[name] for name in names if name in whole} for names in (TIMES, NAMED))
+    return Outcome(batch.number, tuple((settings, counts) for settings, counts, _ in parts), times, named)
 
 
 def _first_largest(*engines: Array) -> NDArray[np.int8]:
@@ -142,16 +170,17 @@ def _without_rates(structure: Structure) -> Structure:
 
 
 @lru_cache(maxsize=KEPT)
-def _prepare(structure: Structure) -> _Prepared:
-    """Graph, plan, program. Raises as planning and lowering do."""
+def _first(structure: Structure) -> tuple[Graph, Plan]:
+    """The graph, and the first candidate. Raises as planning does."""
     graph = _graph(structure.network, structure.alpha, structure.rho, structure.dtype)
-    plan = find_plan(graph, structure.hardware, structure.policy)
-    found = estimate(graph, plan, structure.hardware)
-    if structure.fidelity == "analytical":
-        return _Prepared(found, None)
-    program = lower(graph, plan)
-    check(program, structure.hardware)
-    return _Prepared(found, program)
+    return graph, find_plan(graph, structure.hardware, structure.policy)
+
+
+@lru_cache(maxsize=KEPT)
+def _contest(structure: Structure) -> Contest:
+    """The candidates, with their programs once they are made."""
+    graph = _graph(structure.network, structure.alpha, structure.rho, structure.dtype)
+    return Contest(graph, structure.hardware, structure.policy)
 
 
 @lru_cache(maxsize=KEPT)
@@ -165,10 +194,11 @@ def rates_with(hardware: Hardware, columns: Mapping[str, Array], count: int) -> 
     return make_rates({**{name: np.full(count, value) for name, value in own_rates(hardware).items()}, **columns}, hardware.further)
 
 
-def _energies_j(found: Estimate, energies: Energies, batch: Batch) -> Array:
-    """Joules of the whole run, added up layer by layer as an estimate's are."""
+def _energies_j(part: _Part, energies: Energies, varied: Mapping[str, Array]) -> Array:
+    """Joules of the whole run, layer by layer added up as an estimate's are."""
 
     own = {quantity.column: getattr(energies, quantity.column) for quantity in ENERGIES}
-    each_j = [batch.rates[name] if name in batch.rates else np.full(batch.count, value) for name, value in own.items()]
-    layers = (joules(amounts, each_j) for amounts in layer_amounts(found.graph, found.plan))
-    return plain_sum(layers, np.zeros(batch.count))
+    count = part.settings.size
+    each_j = [varied[name] if name in varied else np.full(count, value) for name, value in own.items()]
+    layers = (joules(amounts, each_j) for amounts in layer_amounts(part.graph, part.plan))
+    return plain_sum(layers, np.zeros(count))

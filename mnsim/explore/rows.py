@@ -130,7 +130,10 @@ class Rows:
     def add(self, numbers: Indices, planned: Shared, outcome: Outcome) -> None:
         """Fill in the rows of the points that have run."""
         error = None if outcome.error is None else error_text(outcome.error)
-        self.shared_of[numbers] = self.share({**planned, **outcome.counts, "error": error})
+        if error is not None:
+            self.shared_of[numbers] = self.share({**planned, "error": error})
+        for settings, counts in outcome.plans:
+            self.shared_of[numbers[settings]] = self.share({**planned, **counts, "error": error})
         if error is None:
             for name in NAMED:
                 self.named[name][numbers] = outcome.named[name]

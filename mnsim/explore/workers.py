@@ -100,7 +100,7 @@ class _Pool:
                 self.suspects.append(batch)
             else:
                 error = PointError(f"the process that ran it died {TRIES} times: killed, or out of memory")
-                yield Outcome(batch.number, {}, {}, {}, error)
+                yield Outcome(batch.number, (), {}, {}, error)
 
 
 def _begin() -> None:

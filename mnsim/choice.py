@@ -1,0 +1,161 @@
+"""The choice among the candidates for a plan, by the clock: the one place where rates decide what runs.
+
+For one machine or for many rates at once; the answer for a setting is the same, to the last bit, whatever others
+it is asked together with.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnsim.analysis.bounds import busy_s, matrix_work, maximum
+from mnsim.analysis.cost import LayerWork, layer_works
+from mnsim.clocks.rates import EngineRates, Number, Rates, make_rates
+from mnsim.clocks.recurrence import Array, simulated_times_s
+from mnsim.errors import LengthError
+from mnsim.graph.model import Graph
+from mnsim.lowering.lower import MOST_COMMANDS, count_commands, lower
+from mnsim.plan.candidates import candidates
+from mnsim.plan.model import Plan
+from mnsim.program.check import check
+from mnsim.program.model import Program
+from mnsim.program.progress import Progress, untold
+from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware, Policy
+
+SAME = 0.005  # share of the time by which two plans are as good as each other: then fewer commands are better
+
+
+class Candidate(NamedTuple):
+    """A plan and its work on each engine: amounts by kind, and commands."""
+
+    plan: Plan
+    commands: int
+    work: "dict[str, tuple[dict[str, int], int]]"
+
+
+class Contest:
+    """The candidates for one graph, capacity and policy. Each is planned, and its program made, when it is first
+    looked at.
+    """
+
+    def __init__(self, graph: Graph, hardware: Hardware, policy: Policy, progress: Progress = untold) -> None:
+        self.graph = graph
+        self.hardware = hardware
+        self.progress = progress
+        self._plans = candidates(graph, hardware, policy)
+        self._found: list[Candidate] = []
+        self._programs: dict[int, Program] = {}
+        self._checked: set[int] = set()
+
+    def all(self) -> Iterator[tuple[int, Candidate]]:
+        """The candidates by number."""
+        number = 0
+        while True:
+            if number == len(self._found):
+                plan = next(self._plans, None)
+                if plan is None:
+                    return
+                work = engine_work(layer_works(self.graph, plan, self.hardware.fused))
+                self._found.append(Candidate(plan, count_commands(self.graph, plan), work))
+            yield number, self._found[number]
+            number += 1
+
+    def plan(self, number: int) -> Plan:
+        """A candidate's plan."""
+        return self._found[number].plan
+
+    def program(self, number: int) -> Program:
+        """A candidate's program."""
+        if number not in self._programs:
+            self._programs[number] = lower(self.graph, self._found[number].plan, self.progress)
+        return self._programs[number]
+
+    def check(self, number: int) -> None:
+        """Verify a candidate's program once. Raises ProgramError where lowering went wrong."""
+        if number not in self._checked:
+            check(self.program(number), self.hardware)
+            self._checked.add(number)
+
+
+class Chosen(NamedTuple):
+    """For each setting the number of the candidate that the clock takes, and its simulated time."""
+
+    numbers: NDArray[np.int64]
+    times_s: Array
+
+
+def engine_work(works: list[LayerWork]) -> dict[str, tuple[dict[str, int], int]]:
+    """By engine the amounts of each kind of work (bytes, FLOP, operations), and the commands."""
+    found: dict[str, tuple[dict[str, int], int]] = {}
+    for work in works:
+        tiles = work.tiles
+        matrix = matrix_work(work.operator) if work.operator.macs else []
+        for engine, amounts, commands in (
+            (BUS, [("", work.traffic.total_bytes)], work.traffic.transfers),
+            (MATRIX, matrix, len(matrix) * tiles * work.in_blocks),
+            (VECTOR, work.vector_ops, len(work.vector_ops) * tiles),
+        ):
+            kinds, count = found.get(engine, ({}, 0))
+            for kind, amount in amounts:
+                kinds[kind] = kinds.get(kind, 0) + amount
+            found[engine] = kinds, count + commands
+    return found
+
+
+def least_time_s(candidate: Candidate, rates: Rates[Number]) -> Number:
+    """Seconds that the busiest engine of a plan works: the plan takes no less."""
+    times = [_engine_s(rates.engines[name], *work) for name, work in candidate.work.items()]
+    return maximum(*times)
+
+
+def _engine_s(engine: EngineRates[Number], kinds: dict[str, int], commands: int) -> Number:
+    spent = busy_s(engine, kinds.items())
+    for overhead in engine.overheads:
+        spent = spent + commands * overhead
+    return spent
+
+
+def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
+    """The candidate that the clock takes at each setting of the rates.
+
+    The candidates are looked at in their order. One takes the place of another that is more than 0.5 % slower, or
+    that has more commands, unless it is more than 0.5 % slower than the fastest that was simulated so far. It is
+    not simulated where what its busiest engine needs says that it cannot. Its program is verified. Raises LengthError where
+    every program is too long.
+    """
+    count = len(rates.engines[BUS].throughput)
+    numbers, commands = np.full(count, -1), np.zeros(count)
+    times, fastest = np.full(count, np.inf), np.full(count, np.inf)
+    longest = 0
+    for number, candidate in contest.all():
+        if candidate.commands > MOST_COMMANDS:
+            longest = longest or candidate.commands
+            continue
+        least = least_time_s(candidate, rates) * (1 - 1e-9)  # sums in another order
+        is_less = candidate.commands < commands
+        seen = np.flatnonzero((least <= fastest * (1 + SAME)) & ((least < times * (1 - SAME)) | is_less))
+        if not seen.size:
+            continue
+        found = simulated_times_s(contest.program(number), part_of_rates(rates, seen))
+        fastest[seen] = np.minimum(fastest[seen], found)
+        takes = (found < times[seen] * (1 - SAME)) | (is_less[seen] & (found <= fastest[seen] * (1 + SAME)))
+        taken = seen[takes]
+        numbers[taken], times[taken], commands[taken] = number, found[takes], candidate.commands
+    if (numbers < 0).any():
+        raise LengthError(longest, MOST_COMMANDS)
+    for number in set(numbers.tolist()):
+        contest.check(number)
+    return Chosen(numbers, times)
+
+
+def part_of_rates(rates: Rates[Array], settings: NDArray[np.int64]) -> Rates[Array]:
+    """The rates of some of the settings."""
+    columns = rates.columns.items()
+    return make_rates({name: values[settings] if isinstance(values, np.ndarray) else values for name, values in columns}, rates.further)
+
+
+def arrays_of(rates: list[Rates[float]]) -> Rates[Array]:
+    """The rates of several machines as arrays; all have efficiencies of the same kinds."""
+    return make_rates({name: np.array([each.columns[name] for each in rates]) for name in rates[0].columns}, rates[0].further)
