@@ -148,8 +148,9 @@ def _demanded(work: Pass) -> list[Step]:
             steps.extend(Step(len(steps) + part, member, done[member], part) for part in range(work.parts[member]))
             done[member] += 1
 
-    for _, end, rows in sorted((strip.rows[1] / work.height[end], end, strip.rows[1]) for end in _ends(work) for strip in work.strips[end]):
-        make(end, rows)
+    turns = sorted((strip.rows[1] / work.height[end], end, strip.rows[1]) for end in _ends(work) for strip in work.strips[end])
+    for _, member, rows in turns:
+        make(member, rows)
     for member in range(len(work.strips)):  # rows that no window covers
         make(member, work.height[member])
     return steps

@@ -181,22 +181,22 @@ def _with_wider_ring(cut: Cut, buffers: Sequence[Buffer]) -> list[Buffer]:
 
 
 def _widened(segment: Segment, streamed: Mapping[int, Streamed]) -> Iterator[list[Buffer]]:
-    """The buffers with room in rings that are loaded for the whole map, or for half of what is missing, and so on:
-    a load that finds no room holds up those behind it.
+    """The buffers with room in rings that are loaded for half of the rows that they lack, or for a quarter, and
+    so on: a load that finds no room holds up those behind it.
     """
-    loaded = {
-        buffer.storage: streamed[buffer.storage] for buffer in segment.buffers if buffer.name == "ring" and buffer.storage in streamed
-    }
-    for share in WIDER if loaded else ():
-        yield [
-            replace(buffer, size_bytes=_wider(buffer.size_bytes, loaded[buffer.storage], share)) if buffer.storage in loaded else buffer
-            for buffer in segment.buffers
-        ]
+    for share in WIDER if any(_loaded(buffer, streamed) for buffer in segment.buffers) else ():
+        yield [_wider(buffer, _loaded(buffer, streamed), share) for buffer in segment.buffers]
 
 
-def _wider(size: int, ring: Streamed, share: float) -> int:
-    rows = size // ring.row_bytes
-    return (rows + int((ring.height - rows) * share)) * ring.row_bytes
+def _loaded(buffer: Buffer, streamed: Mapping[int, Streamed]) -> Streamed | None:
+    return streamed.get(buffer.storage) if buffer.name == "ring" and buffer.storage is not None else None
+
+
+def _wider(buffer: Buffer, ring: Streamed | None, share: float) -> Buffer:
+    if ring is None:
+        return buffer
+    rows = buffer.size_bytes // ring.row_bytes
+    return replace(buffer, size_bytes=(rows + int((ring.height - rows) * share)) * ring.row_bytes)
 
 
 def _place_all(used: _LastUse, gaps: Sequence[Gap], buffers: Sequence[Buffer]) -> list[Buffer] | None:
