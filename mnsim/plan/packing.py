@@ -15,7 +15,12 @@ from mnsim.errors import CapacityError
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Bytes that must keep one address over the steps first..last, both included."""
+    """Bytes that must keep one address over the steps first..last, both included.
+
+    Parts that lie at fixed distances (an output that overwrites its input, say) are one block: of the bytes
+    that they take together, alive from the first step to the last of any. Its address and the distances are
+    theirs.
+    """
 
     size_bytes: int
     first: int

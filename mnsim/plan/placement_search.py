@@ -158,8 +158,8 @@ class OrderedSearch:
     def _state(self, part: Part) -> State | None:
         """What decides whether a part can be placed; None for a large part.
 
-        It is the blocks, where each comes to rest, and which of them do not lie there. That there is room
-        above follows from the capacity, and least addresses follow from these.
+        It is the blocks, where each comes to rest, and which of them do not lie there. Their least addresses
+        are conclusions from these.
         """
         if len(part) > REMEMBERED_BLOCKS:
             return None
