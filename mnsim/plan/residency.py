@@ -24,7 +24,13 @@ from mnsim.spec.records import Hardware, Policy
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed
 STEPS_DOWN = 64  # by what part of the SRAM an operator's room shrinks when no addresses are found
-STYLES = (Style(16, 1), Style(16, 6, is_wide=False), Style(56, 3), Style(16, 1, 4), Style(8, 1, 0, charge=1024))  # of the first candidate, and of others
+STYLES = (
+    Style(16, 1),
+    Style(16, 6, is_wide=False),
+    Style(56, 3),
+    Style(16, 1, 4),
+    Style(8, 1, 0, charge=1024),
+)  # of the first candidate, and of others
 
 
 def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> Plan:

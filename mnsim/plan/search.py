@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.plan.fusing import Option, ends_in, options_of
+from mnsim.plan.fusing import options_of
 from mnsim.plan.model import Geometry, Kind, Tiling
+from mnsim.plan.options import Option, ends_in
 from mnsim.plan.tiles import CHARGE, MANY, best_tiling, count_commands
 from mnsim.plan.tiling import make_geometry, tile_traffic
 from mnsim.spec.records import Policy

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator
-from mnsim.plan.fusing import crossings
 from mnsim.plan.model import Buffer, Cut, Geometry, Order, Segment, Stream, Tiling
+from mnsim.plan.options import crossings
 from mnsim.plan.passes import Pace, Ring, make_pass, paces, ring_rows, rows_order
 from mnsim.plan.search import Picked
 from mnsim.plan.tiles import CHARGE
