@@ -26,11 +26,11 @@ MOST_PORTION = 65_536  # bytes of a channels pass's working space, as of a tile'
 class Style(NamedTuple):
     """How a plan's segments are picked and cut.
 
-    Passes are cut into so many `strips` at best, and more finely where their rings take more than 1 / `share` of
-    the SRAM. Plans of the same bytes are ranked by the SRAM that they take: a segment by itself counts as `each`
-    times all of it, so that more makes longer segments; a pass that has no room to be pipelined counts `slow` times,
-    and is not picked at 0. A command counts as `charge` bytes. `is_wide` gives rings that are loaded the room that
-    is left.
+    Passes are cut into so many `strips` at best, and more finely where their rings take more than 1 /
+    `share` of the SRAM. Plans of the same bytes are ranked by the SRAM that they take: a segment by itself
+    counts as `each` times all of it, so that more makes longer segments; a pass that has no room to be
+    pipelined counts `slow` times, and is not picked at 0. A command counts as `charge` bytes. `is_wide`
+    gives rings that are loaded the room that is left.
     """
 
     strips: int
