@@ -92,20 +92,19 @@ def _shapes(height: int, style: Style) -> Iterator[_Shape]:
 def _rows(setting: Setting, picked: Picked, operators: Sequence[Operator]) -> Segment:
     graph = setting.graph
     height = max(graph.maps[index].shape[0] for index in (operators[-1].output, *operators[-1].inputs))
-    best: tuple[int, Segment] | None = None
+    best: tuple[tuple[bool, int], Segment] | None = None
     least = 0
-    for number, shape in enumerate(_shapes(height, setting.style)):
+    for shape in _shapes(height, setting.style):
+        if best and shape.order == "demand":
+            break  # a pass that waits for each of its strips is the last resort
         segment = _cut_in_rows(setting, picked, operators, shape)
         rings = sum(buffer.size_bytes for buffer in segment.buffers if buffer.storage is not None)
         least = size_of(segment)
-        if least > setting.room:
-            continue
-        excess = max(0, ceil(rings * setting.style.share / setting.capacity) - 1)
-        if best is None or excess < best[0]:
-            best = (excess, segment)
-        if not excess:
+        rank = (shape.order == "demand", max(0, ceil(rings * setting.style.share / setting.capacity) - 1))
+        if least <= setting.room and (best is None or rank < best[0]):
+            best = rank, segment
+        if best and not best[0][1]:
             break
-        del number
     if best is None:
         raise CapacityError(SRAM, least, setting.room, operators[0].name)
     return best[1]
