@@ -90,6 +90,16 @@ def fresh(search: Search) -> Search:
     return replace(search, room=[search.capacity] * len(search.graph.operators), bare=set(), narrow={})
 
 
+def of_policy(search: Search, policy: Policy) -> Search:
+    """A fresh search for a plan of another policy, without fusion."""
+    return replace(fresh(search), policy=policy, options=[], pipelined={})
+
+
+def of_size(search: Search, capacity: int) -> Search:
+    """A fresh search for a plan in less SRAM."""
+    return fresh(replace(search, capacity=capacity, pipelined={}))
+
+
 def cheapest(search: Search) -> Found | int:
     """The cheapest segments; the first operator that none was found for, where there are none."""
     graph = search.graph
