@@ -93,7 +93,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "type": operator.label,
         "stride": _window_part(operator, "stride"),
         "kernel": _window_part(operator, "kernel"),
-        "inputs": [_map_record(estimate, source) for source in operator.inputs],
+        "inputs": [_map_record(estimate, source) for source in operator.sources],
         "output": _map_record(estimate, operator.output),
         "macs": row.macs,
         "vector_ops": row.vector_ops,
