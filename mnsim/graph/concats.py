@@ -1,7 +1,7 @@
 """A concat that is spelled flat is planned as the chain that it is.
 
 PyTorch writes each layer of a DenseNet as a concat of all maps before it. A concat among whose inputs the
-parts of an earlier concat stand next to one another, in order, is a concat of that one and the rest. It is the
+parts of an earlier concat stand next to one another, in order, is a concat of that one and the rest: the
 same function, and the earlier concat's bytes are a slice of it.
 """
 
@@ -17,8 +17,8 @@ Maps = tuple[int, ...]
 
 @dataclass(slots=True)
 class _Spelling:
-    """The state of the pass: how often each map is read, the maps that each concat consists of (none of them a
-    concat), and the concats that are read, by their first part.
+    """The state of the pass: how often each map is read, the parts of each concat (which are no concats), and
+    the concats that are read, by their first part.
     """
 
     reads: Counter[int]
