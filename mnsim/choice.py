@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.analysis.bounds import busy_s, matrix_work, maximum
+from mnsim.analysis.bounds import bound_times, busy_s, matrix_work, maximum
 from mnsim.analysis.cost import LayerWork, layer_works
 from mnsim.clocks.rates import EngineRates, Number, Rates, make_rates
 from mnsim.clocks.recurrence import Array, simulated_times_s
@@ -122,12 +122,14 @@ def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
 
     The candidates are looked at in their order. One takes the place of another that is more than 0.5 % slower, or
     that has more commands, unless it is more than 0.5 % slower than the fastest that was simulated so far. It is
-    not simulated where what its busiest engine needs says that it cannot. Its program is verified. Raises LengthError where
+    not simulated where what its busiest engine needs says that it cannot, and none is behind one that is within
+    0.5 % of what no schedule beats. Its program is verified. Raises LengthError where
     every program is too long.
     """
     count = len(rates.engines[BUS].throughput)
     numbers, commands = np.full(count, -1), np.zeros(count)
     times, fastest = np.full(count, np.inf), np.full(count, np.inf)
+    enough = maximum(*bound_times(contest.graph, contest.hardware, rates)) * (1 + SAME)
     longest = 0
     for number, candidate in contest.all():
         if candidate.commands > MOST_COMMANDS:
@@ -135,7 +137,8 @@ def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
             continue
         least = least_time_s(candidate, rates) * (1 - 1e-9)  # sums in another order
         is_less = candidate.commands < commands
-        seen = np.flatnonzero((least <= fastest * (1 + SAME)) & ((least < times * (1 - SAME)) | is_less))
+        may_win = (least <= fastest * (1 + SAME)) & ((least < times * (1 - SAME)) | is_less)
+        seen = np.flatnonzero(may_win & (times > enough))
         if not seen.size:
             continue
         found = simulated_times_s(contest.program(number), part_of_rates(rates, seen))
@@ -143,6 +146,8 @@ def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
         takes = (found < times[seen] * (1 - SAME)) | (is_less[seen] & (found <= fastest[seen] * (1 + SAME)))
         taken = seen[takes]
         numbers[taken], times[taken], commands[taken] = number, found[takes], candidate.commands
+        if (times <= enough).all():
+            break
     if (numbers < 0).any():
         raise LengthError(longest, MOST_COMMANDS)
     for number in set(numbers.tolist()):
