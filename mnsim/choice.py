@@ -1,7 +1,7 @@
 """The choice among the candidates for a plan, by the clock: the one place where rates decide what runs.
 
-For one machine or for many rates at once; the answer for a setting is the same, to the last bit, whatever others
-it is asked together with.
+For one machine or for many rates at once; the answer for a setting is the same, to the last bit, whatever
+others it is asked together with.
 """
 
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ class Candidate(NamedTuple):
 
 
 class Contest:
-    """The candidates for one graph, capacity and policy. Each is planned, and its program made, when it is first
-    looked at.
+    """The candidates for one graph, capacity and policy. Each is planned, and its program made, when it is
+    first looked at.
     """
 
     def __init__(self, graph: Graph, hardware: Hardware, policy: Policy, progress: Progress = untold) -> None:
@@ -120,11 +120,11 @@ def _engine_s(engine: EngineRates[Number], kinds: dict[str, int], commands: int)
 def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
     """The candidate that the clock takes at each setting of the rates.
 
-    The candidates are looked at in their order. One takes the place of another that is more than 0.5 % slower, or
-    that has more commands, unless it is more than 0.5 % slower than the fastest that was simulated so far. It is
-    not simulated where what its busiest engine needs says that it cannot, and none is behind one that is within
-    0.5 % of what no schedule beats. Its program is verified. Raises LengthError where
-    every program is too long.
+    The candidates are looked at in their order. One takes the place of another that is more than 0.5 %
+    slower, or that has more commands, unless it is more than 0.5 % slower than the fastest that was
+    simulated so far. It is not simulated where what its busiest engine needs says that it cannot, and none
+    is behind one that is within 0.5 % of what no schedule beats. Its program is verified. Raises
+    LengthError where every program is too long.
     """
     count = len(rates.engines[BUS].throughput)
     numbers, commands = np.full(count, -1), np.zeros(count)

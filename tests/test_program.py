@@ -283,7 +283,7 @@ def reads_everything(graph: Graph) -> bool:
 def test_schedules_of_bundled_networks(network: str, policy: Policy) -> None:
     variants: list[tuple[str, float, Dtype]] = [("64 KiB", 0.25, "int8"), ("256 KiB", 0.5, "float32"), ("1 MiB", 0.25, "float16")]
     for sram, alpha, dtype in variants:
-        graph, hardware, plan = plan_network(network, seed_with(f"internal_memory.capacity={sram}"), policy, alpha, dtype=dtype)
+        graph, hardware, plan, _ = plan_network(network, seed_with(f"internal_memory.capacity={sram}"), policy, alpha, dtype=dtype)
         assert dead_bytes(judge(graph, plan, hardware)) == {}
 
 
@@ -349,7 +349,7 @@ def altered(schedule: Record, place: int, **fields: Any) -> Record:
 
 def test_every_single_wait_is_needed_and_missed() -> None:
     """Policy overlap waits for nothing in vain: without any one of its waits, two commands race."""
-    graph, _, plan = plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=16 KiB"), "overlap", 0.25)
+    graph, _, plan, _ = plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=16 KiB"), "overlap", 0.25)
     schedule = as_dict(lower(graph, plan))
     commands = schedule["commands"]
     waits = [(command["id"], other) for command in commands for other in command["depends_on"]]

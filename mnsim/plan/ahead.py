@@ -1,9 +1,9 @@
 """What is still to come: the fewest bytes that any way on from a boundary must move.
 
 Why it is a bound. An operator that writes an external storage stores its result, unless another overwrites
-that in place. A segment that reads there what an earlier one wrote loads it, once at least, and no segment goes on
-behind the longest one that may be fused. Resident storages that are alive at one operator fit the SRAM
-together: others that are alive there are external, or passed inside of a segment.
+that in place. A segment that reads there what an earlier one wrote loads it, once at least, and no segment
+goes on behind the longest one that may be fused. Resident storages that are alive at one operator fit the
+SRAM together: others that are alive there are external, or passed inside of a segment.
 """
 
 from bisect import bisect_left
@@ -31,8 +31,8 @@ class _Crowd(NamedTuple):
     """An operator at which more is alive than fits, seen from a boundary before it.
 
     `known` are the storages alive at both, by their bit, and their sizes. `over_bytes` is by how much those
-    that are born in between, and can be no segment's own, exceed the SRAM if all are resident. `sizes` and `costs`
-    are theirs, summed up, of the cheapest to spill first.
+    that are born in between, and can be no segment's own, exceed the SRAM if all are resident. `sizes` and
+    `costs` are theirs, summed up, of the cheapest to spill first.
     """
 
     known: tuple[tuple[int, int], ...]

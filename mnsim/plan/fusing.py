@@ -21,7 +21,9 @@ def options_of(graph: Graph, capacity: int, fused: tuple[str, ...]) -> list[list
 
 
 def _channels_options(graph: Graph, first: int, capacity: int) -> Iterator[Option]:
-    """Passes of an operator that reads all channels, and of those behind it that treat channels one by one."""
+    """Passes of an operator that reads all channels, and of those behind it that treat channels one by
+    one.
+    """
     leader = graph.operators[first]
     if not leader.macs or leader.groups != 1 or leader.kind == "dense" or leader.copied or len(leader.inputs) != 1:
         return
@@ -35,9 +37,9 @@ def _channels_options(graph: Graph, first: int, capacity: int) -> Iterator[Optio
             if not follows or operator.groups != channels or graph.maps[operator.output].shape[2] != channels or operator.copied:
                 return
             members.append(operator)
-        if option := _channels_option(graph, members, block):
-            if option.working_bytes <= capacity and last > first:
-                yield option
+        option = _channels_option(graph, members, block)
+        if option and option.working_bytes <= capacity and last > first:
+            yield option
 
 
 def _is_passed(graph: Graph, index: int, reader: int) -> bool:

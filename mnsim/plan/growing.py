@@ -1,8 +1,8 @@
-"""Rows passes while they grow towards the front: in closed form, how many rows each map needs between its writer
-and its readers, and what the pass moves.
+"""Rows passes while they grow towards the front: in closed form, how many rows each map needs between its
+writer and its readers, and what the pass moves.
 
-With its last operator fixed, an operator that is put in front of a pass changes nothing of those behind it. So only
-the storages that it touches are looked at again.
+With its last operator fixed, an operator that is put in front of a pass changes nothing of those behind
+it. So only the storages that it touches are looked at again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from mnsim.plan.passes import parts_of, wants_all
 
 
 def rows_options(graph: Graph, last: int, capacity: int, fused: tuple[str, ...]) -> Iterator[Option]:
-    """The rows passes that end with an operator and fit a capacity at all; `fused` are the operations of the matrix
-    unit's output stage.
+    """The rows passes that end with an operator and fit a capacity at all; `fused` are the operations of
+    the matrix unit's output stage.
     """
     grown = _Pass(graph, fused)
     for first in range(last, max(-1, last - MOST_MEMBERS), -1):
@@ -43,10 +43,11 @@ def _makes_rows(graph: Graph, operator: Operator) -> bool:
 class _Pass:
     """A rows pass, its members from the last to the first.
 
-    A map has `pace` * w + `ahead` rows when the last operator has made w. `joins` says behind which operator all
-    readers of an operator's map have read it (-1: none before the end), `level` how many slots an operator is ahead
-    of the end in a pipelined pass. `touched` are the maps of each storage, `rings` and `outside` what is known of
-    it: bytes of its smallest rings, and what it costs where it is not passed.
+    A map has `pace` * w + `ahead` rows when the last operator has made w. `joins` says behind which
+    operator all readers of an operator's map have read it (-1: none before the end), `level` how many
+    slots an operator is ahead of the end in a pipelined pass. `touched` are the maps of each storage,
+    `rings` and `outside` what is known of it: bytes of its smallest rings, and what it costs where it is
+    not passed.
     """
 
     graph: Graph
@@ -110,7 +111,9 @@ def _is_overtaken(grown: _Pass, operator: Operator) -> bool:
 
 
 def _joined(grown: _Pass, readers: Sequence[int]) -> int:
-    """The first operator that every way from the readers leads to (a reader by itself, if it is the only one)."""
+    """The first operator that every way from the readers leads to (a reader by itself, if it is the only
+    one).
+    """
     now = set(readers)
     while len(now) > 1:
         earliest = min(now)

@@ -161,8 +161,8 @@ class Plan:
     """Segments in the order in which they run, and a home for every feature map (by the map's index).
 
     `fused` are the vector operations that the matrix unit's output stage does. The search dropped
-    `dropped_ways` before their end. Of the plans that it chose from none moves over `at_most_fewer_bytes` less,
-    where a command counts as many bytes as it does to the search.
+    `dropped_ways` before their end. Of the plans that it chose from none moves over `at_most_fewer_bytes`
+    less, where a command counts as many bytes as it does to the search.
     """
 
     policy: Policy

@@ -1,5 +1,5 @@
-"""What a fused segment is to the search: the room that it needs and the bytes that it moves, and what crosses the
-bus for each storage that it touches.
+"""What a fused segment is to the search: the room that it needs and the bytes that it moves, and what
+crosses the bus for each storage that it touches.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ MOST_MEMBERS = 24  # of a fused segment; longer ones were never chosen
 
 
 class Outside(NamedTuple):
-    """What a storage outside of a segment costs it: bytes of its ring, as in `Option`, and bytes that are loaded
-    and stored, when it is external; bytes that cross whole when it is resident (the network's ends).
+    """What a storage outside of a segment costs it: bytes of its ring, as in `Option`, and bytes that are
+    loaded and stored, when it is external; bytes that cross whole when it is resident (the network's
+    ends).
     """
 
     ring_bytes: int
@@ -30,8 +31,8 @@ class Outside(NamedTuple):
 class Option:
     """A segment that the search may choose: the operators first..last and how they run.
 
-    `working_bytes` are filters, biases, and the rings of the maps that are passed, whose storages are `inner`:
-    as small as they can be, and with the room that strips take which are worked on at a time.
+    `working_bytes` are filters, biases, and the rings of the maps that are passed, whose storages are
+    `inner`: as small as they can be, and with the room that strips take which are worked on at a time.
     `moved_bytes` are its weights. `outside` are the other storages that it touches.
     """
 
@@ -55,7 +56,9 @@ def ends_in(graph: Graph, operators: Sequence[Operator], storage: int) -> list[i
 
 
 class Crossings(NamedTuple):
-    """The maps of an external storage that a segment loads into its ring, and those that it stores from there."""
+    """The maps of an external storage that a segment loads into its ring, and those that it stores from
+    there.
+    """
 
     loaded: tuple[int, ...]
     stored: tuple[int, ...]
@@ -65,9 +68,9 @@ class Crossings(NamedTuple):
 def crossings(graph: Graph, operators: Sequence[Operator], storage: int) -> Crossings:
     """What crosses the bus for an external storage that the operators of a fused segment touch.
 
-    Loaded is what others wrote, stored what is not overwritten in place. A storage from which one map is loaded
-    into which another is written would need parts of rows at different times: only an operation in place does
-    both.
+    Loaded is what others wrote, stored what is not overwritten in place. A storage from which one map is
+    loaded into which another is written would need parts of rows at different times: only an operation in
+    place does both.
     """
     mine = [operator for operator in operators if graph.slots[operator.output].storage == storage]
     written = {operator.output for operator in mine}

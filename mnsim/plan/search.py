@@ -28,8 +28,6 @@ FEWEST_STATES = 16  # kept in any case
 MOST_WAYS = 16_384  # that are looked at from a boundary, but for those of the fewest states
 MOST_CHOSEN = 6  # storages born in a segment whose homes are chosen freely
 
-SLOW = 3  # how much worse than its size a pass is that has no room to be pipelined
-
 Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the operators
 
 
@@ -57,8 +55,8 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Search:
-    """What the search works on. `room` is what each operator may use of the SRAM; `bare` are operators that no
-    map may lie beside, `narrow` fused segments that may use less than all of it.
+    """What the search works on. `room` is what each operator may use of the SRAM; `bare` are operators
+    that no map may lie beside, `narrow` fused segments that may use less than all of it.
 
     Found tilings are kept: like layers are cut alike, and looked at once.
     """
@@ -70,6 +68,7 @@ class Search:
     fused: tuple[str, ...] = ()
     each: int = 0
     charge: int = CHARGE
+    slow: int = 3
     bare: set[int] = field(default_factory=set)
     narrow: dict[tuple[int, int, Kind], int] = field(default_factory=dict)
     tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None] = field(default_factory=dict)
@@ -242,9 +241,9 @@ def _steps(search: Search, first: int, mask: int, resident: int) -> Iterator[_St
         picked = Picked(first, option.last, option.kind, option.inner)
         for homes in choice.homes:
             size = taken.size_bytes + homes.size_bytes + resident
-            if size <= room:
-                roomy = taken.pipelined_bytes + homes.pipelined_bytes + resident
-                used = (roomy if roomy <= room else SLOW * size) * (option.last - first + 1) + search.each
+            roomy = taken.pipelined_bytes + homes.pipelined_bytes + resident
+            if size <= room and (roomy <= room or search.slow):
+                used = (roomy if roomy <= room else search.slow * size) * (option.last - first + 1) + search.each
                 yield picked, (taken.moved_bytes + homes.moved_bytes, used), mask | homes.external
 
 

@@ -149,8 +149,8 @@ def _plan_record(estimate: Estimate) -> Record:
 
 
 def exactness_record(plan: Plan) -> Record:
-    """Whether the plan is proved to move the fewest bytes of those that the planner chose from, how many fewer
-    it could be at most, and how many ways the search dropped before their end.
+    """Whether the plan is proved to move the fewest bytes of those that the planner chose from, how many
+    fewer it could be at most, and how many ways the search dropped before their end.
     """
     return {"exact": plan.exact, "at_most_fewer_bytes": plan.at_most_fewer_bytes, "dropped_ways": plan.dropped_ways}
 
