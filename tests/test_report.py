@@ -65,7 +65,7 @@ def test_the_names_of_the_json_are_a_contract() -> None:
         for feature_map in (*layer["inputs"], layer["output"]):
             assert list(feature_map) == ["name", "shape", "bytes", "address"]
             assert len(feature_map["shape"]) == 3
-    assert list(record["plan"]) == ["policy", "homes", "segments"]
+    assert list(record["plan"]) == ["policy", "exact", "at_most_fewer_bytes", "dropped_ways", "homes", "segments"]
     assert list(record["plan"]["segments"][0]["tiling"]) == ["rows", "out_channels", "in_channels", "stays"]
 
 

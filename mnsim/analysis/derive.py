@@ -84,7 +84,7 @@ def derive(estimate: Estimate, index: int) -> Derivation:
 
 def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
     graph, plan = estimate.graph, estimate.plan
-    for role, indices in (("reads", operator.inputs), ("writes", (operator.output,))):
+    for role, indices in (("reads", operator.sources), ("writes", (operator.output,))):
         for place in indices:
             feature_map, home = graph.maps[place], plan.homes[place]
             where = "external memory" if home.address is None else f"SRAM at {home.address}"

@@ -21,14 +21,14 @@ def analysis_document(estimate: Estimate) -> Document:
 def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
     from mnsim.document.blocks import Headline, Table, Words
     from mnsim.report.columns import layer_columns, type_table
-    from mnsim.report.words import headline, idle_memories, sentences, taken_out
+    from mnsim.report.words import headline, idle_memories, not_exact, sentences, taken_out
 
     record = as_dict(estimate)
     columns = layer_columns(estimate, record, view == "more")
     layers = Table(columns, has_totals=True, elsewhere="--format csv, or --layer NAME")
     if view == "bare":
         return [layers]
-    more = taken_out(estimate.graph) if view == "more" else ()
+    more = (*not_exact(estimate.plan), *taken_out(estimate.graph)) if view == "more" else ()
     return [
         Headline(headline(estimate)),
         layers,

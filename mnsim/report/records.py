@@ -12,7 +12,7 @@ from mnsim.analysis.cost import Estimate, LayerCost
 from mnsim.document.model import Rows, Values
 from mnsim.graph.model import Operator
 from mnsim.operators.quantities import Quantity
-from mnsim.plan.model import Cut, Home, lifetime
+from mnsim.plan.model import Cut, Home, Plan, lifetime
 from mnsim.plan.tiling import what_stays
 from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware
 
@@ -93,7 +93,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "type": operator.label,
         "stride": _window_part(operator, "stride"),
         "kernel": _window_part(operator, "kernel"),
-        "inputs": [_map_record(estimate, source) for source in operator.inputs],
+        "inputs": [_map_record(estimate, source) for source in operator.sources],
         "output": _map_record(estimate, operator.output),
         "macs": row.macs,
         "vector_ops": row.vector_ops,
@@ -133,6 +133,7 @@ def _plan_record(estimate: Estimate) -> Record:
 
     return {
         "policy": plan.policy,
+        **exactness_record(plan),
         "homes": [home_record(feature_map.name, home) for feature_map, home in zip(graph.maps, plan.homes, strict=True)],
         "segments": [
             {
@@ -145,6 +146,13 @@ def _plan_record(estimate: Estimate) -> Record:
             for segment in plan.segments
         ],
     }
+
+
+def exactness_record(plan: Plan) -> Record:
+    """Whether the plan is proved to move the fewest bytes of those that the planner chose from, how many
+    fewer it could be at most, and how many ways the search dropped before their end.
+    """
+    return {"exact": plan.exact, "at_most_fewer_bytes": plan.at_most_fewer_bytes, "dropped_ways": plan.dropped_ways}
 
 
 def flat_rows(record: Mapping[str, Any]) -> list[Record]:

@@ -10,7 +10,7 @@ from mnsim.clocks.rates import rates_of
 from mnsim.clocks.timeline import LayerSchedule, busy_times_s, causes_of, layer_schedules
 from mnsim.pipeline import Simulated
 from mnsim.program.model import Command, engines_of
-from mnsim.report.records import Record, hardware_record, network_record
+from mnsim.report.records import Record, exactness_record, hardware_record, network_record
 
 
 def simulation_record(simulated: Simulated) -> Record:
@@ -21,6 +21,7 @@ def simulation_record(simulated: Simulated) -> Record:
         "network": network_record(estimate),
         "hardware": hardware_record(estimate),
         "policy": program.policy,
+        "plan": exactness_record(estimate.plan),
         "total": {
             "simulated_time_s": end_s,
             "bound_time_s": total.bound_time_s,

@@ -10,7 +10,7 @@ from mnsim.program.model import ENGINES, EngineName, Matrix, Vector, engine_of
 from mnsim.report.columns import energy_column, time_unit
 from mnsim.report.records import Record, number_of, rows_of
 from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
-from mnsim.report.words import engine_words, headline, idle_memories, taken_out
+from mnsim.report.words import engine_words, headline, idle_memories, not_exact, taken_out
 from mnsim.units import format_scaled
 
 _ROUNDING = 1e-9  # of sums of durations, in another order
@@ -50,7 +50,7 @@ def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]
     if view == "bare":
         return [layers]
     lines = Headline(headline(simulated.estimate, record["total"]["peak_sram_bytes"]))
-    more = taken_out(simulated.estimate.graph) if view == "more" else ()
+    more = (*not_exact(simulated.estimate.plan), *taken_out(simulated.estimate.graph)) if view == "more" else ()
     return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *_idle(simulated), *more), are_items=True)]
 
 
