@@ -8,7 +8,7 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.lowering.operands import Columns, Scene, Tile, block, inputs_of, make_scene, partial_sums, staged, target_of
 from mnsim.lowering.order import arrange
-from mnsim.lowering.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
+from mnsim.lowering.places import Area, biases_of, filters_of, make_places, part_of, run_of
 from mnsim.lowering.rings import load_rows, make_rings
 from mnsim.lowering.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
 from mnsim.plan.model import Buffer, Cut, Plan, Segment
@@ -79,8 +79,8 @@ def _fused(graph: Graph, plan: Plan) -> tuple[Fused, ...]:
 
 
 def _drafts(work: Work) -> list[Draft]:
-    """The commands in the order of the plan. Who used which bytes is forgotten with the work: it takes as much
-    memory as the commands.
+    """The commands in the order of the plan. Who used which bytes is forgotten with the work: it takes as
+    much memory as the commands.
     """
     for segment in work.plan.segments:
         if segment.kind == "single":

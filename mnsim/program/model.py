@@ -148,12 +148,25 @@ def engine_of(command: Command) -> EngineName:
             assert_never(command)
 
 
+KINDS = {"rows": "rows pass", "channels": "channels pass"}  # of fused segments
+ORDERS = {"demand": "on demand", "pipelined": "pipelined"}  # of the strips of a rows pass
+
+
 class Fused(NamedTuple):
     """Layers that run together, in order; `kind` and `order` are those of the plan's segment."""
 
     layers: tuple[str, ...]
     kind: str
     order: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.layers[0]}..{self.layers[-1]}"
+
+
+def pass_words(kind: str, order: str) -> str:
+    """How the layers of a fused segment run together; empty for one that runs alone."""
+    return f"{KINDS[kind]}, {ORDERS[order]}" if kind == "rows" else KINDS.get(kind, "")
 
 
 class Passed(NamedTuple):
@@ -175,8 +188,8 @@ class Program:
     what they depend on has ended.
 
     `memories` are the sizes of the memories that it uses, in bytes, by name. `inputs` and `weights` are in
-    memories outside before the run, `outputs` after it. `segments` are the fused ones of the plan, `passed` says of
-    values in rings what they are, by number: nothing depends on either.
+    memories outside before the run, `outputs` after it. `segments` are the fused ones of the plan, `passed` says
+    of values in rings what they are, by number: nothing depends on either.
     """
 
     network: str
