@@ -1,7 +1,7 @@
 """The choice among the candidates for a plan, by the clock: the one place where rates decide what runs.
 
-For one machine or for many rates at once; the answer for a setting is the same, to the last bit, whatever others
-it is asked together with.
+For one machine or for many rates at once; the answer for a setting is the same, to the last bit, whatever
+others it is asked together with.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.analysis.bounds import busy_s, matrix_work, maximum
+from mnsim.analysis.bounds import bound_times, busy_s, matrix_work, maximum
 from mnsim.analysis.cost import LayerWork, layer_works
 from mnsim.clocks.rates import EngineRates, Number, Rates, make_rates
 from mnsim.clocks.recurrence import Array, simulated_times_s
@@ -36,8 +36,8 @@ class Candidate(NamedTuple):
 
 
 class Contest:
-    """The candidates for one graph, capacity and policy. Each is planned, and its program made, when it is first
-    looked at.
+    """The candidates for one graph, capacity and policy. Each is planned, and its program made, when it is
+    first looked at.
     """
 
     def __init__(self, graph: Graph, hardware: Hardware, policy: Policy, progress: Progress = untold) -> None:
@@ -48,6 +48,7 @@ class Contest:
         self._found: list[Candidate] = []
         self._programs: dict[int, Program] = {}
         self._checked: set[int] = set()
+        self.is_over = False  # all candidates have been looked at
 
     def all(self) -> Iterator[tuple[int, Candidate]]:
         """The candidates by number."""
@@ -56,11 +57,16 @@ class Contest:
             if number == len(self._found):
                 plan = next(self._plans, None)
                 if plan is None:
+                    self.is_over = True
                     return
                 work = engine_work(layer_works(self.graph, plan, self.hardware.fused))
                 self._found.append(Candidate(plan, count_commands(self.graph, plan), work))
             yield number, self._found[number]
             number += 1
+
+    def looked_at(self) -> tuple[Candidate, ...]:
+        """The candidates that have been looked at so far."""
+        return tuple(self._found)
 
     def plan(self, number: int) -> Plan:
         """A candidate's plan."""
@@ -102,21 +108,24 @@ class Tried(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The candidates in their order, and the place of the one that the clock takes."""
+    """The candidates that were looked at, in their order, and the place of the one that the clock takes;
+    unless `is_over`, there are more, and none can be worth it.
+    """
 
     taken: int
     tried: tuple[Tried, ...]
+    is_over: bool
 
 
 def choose_one(contest: Contest, rates: Rates[float]) -> Choice:
-    """The candidate that the clock takes at one setting, beside all others. Raises as `choose` does."""
+    """The candidate that the clock takes at one setting, beside the others. Raises as `choose` does."""
     times: dict[int, float] = {}
     chosen = choose(contest, arrays_of([rates]), lambda number, found: times.update({number: float(found[0])}))
     tried = [
         Tried(each.plan, each.commands, each.work[BUS][0][""], least_time_s(each, rates), times.get(number))
-        for number, each in contest.all()
+        for number, each in enumerate(contest.looked_at())
     ]
-    return Choice(int(chosen.numbers[0]), tuple(tried))
+    return Choice(int(chosen.numbers[0]), tuple(tried), contest.is_over)
 
 
 def engine_work(works: list[LayerWork]) -> dict[str, tuple[dict[str, int], int]]:
@@ -157,14 +166,16 @@ def _ignored(number: int, times_s: Array) -> None:
 def choose(contest: Contest, rates: Rates[Array], tell: Tell = _ignored) -> Chosen:
     """The candidate that the clock takes at each setting of the rates.
 
-    The candidates are looked at in their order. One takes the place of another that is more than 0.5 % slower, or
-    that has more commands, unless it is more than 0.5 % slower than the fastest that was simulated so far. It is
-    not simulated where what its busiest engine needs says that it cannot, and `tell` hears what is. Its program is verified. Raises
-    LengthError where every program is too long.
+    The candidates are looked at in their order. One takes the place of another that is more than 0.5 %
+    slower, or that has more commands, unless it is more than 0.5 % slower than the fastest that was simulated
+    so far. It is not simulated where what its busiest engine needs says that it cannot, and none is behind
+    one that is within 0.5 % of what no schedule beats. `tell` hears what is simulated. The program that is
+    taken is verified. Raises LengthError where every program is too long.
     """
     count = len(rates.engines[BUS].throughput)
     numbers, commands = np.full(count, -1), np.zeros(count)
     times, fastest = np.full(count, np.inf), np.full(count, np.inf)
+    enough = maximum(*bound_times(contest.graph, contest.hardware, rates)) * (1 + SAME)
     longest = 0
     for number, candidate in contest.all():
         if candidate.commands > MOST_COMMANDS:
@@ -172,7 +183,8 @@ def choose(contest: Contest, rates: Rates[Array], tell: Tell = _ignored) -> Chos
             continue
         least = least_time_s(candidate, rates) * (1 - 1e-9)  # sums in another order
         is_less = candidate.commands < commands
-        seen = np.flatnonzero((least <= fastest * (1 + SAME)) & ((least < times * (1 - SAME)) | is_less))
+        may_win = (least <= fastest * (1 + SAME)) & ((least < times * (1 - SAME)) | is_less)
+        seen = np.flatnonzero(may_win & (times > enough))
         if not seen.size:
             continue
         found = simulated_times_s(contest.program(number), part_of_rates(rates, seen))
@@ -181,6 +193,8 @@ def choose(contest: Contest, rates: Rates[Array], tell: Tell = _ignored) -> Chos
         takes = (found < times[seen] * (1 - SAME)) | (is_less[seen] & (found <= fastest[seen] * (1 + SAME)))
         taken = seen[takes]
         numbers[taken], times[taken], commands[taken] = number, found[takes], candidate.commands
+        if (times <= enough).all():
+            break
     if (numbers < 0).any():
         raise LengthError(longest, MOST_COMMANDS)
     for number in set(numbers.tolist()):

@@ -46,9 +46,9 @@ class Verified:
     """The sizes of a comparison, and its differences.
 
     `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and then
-    to external memory is two, rows count in a ring, too), `output_elements` those of the network's outputs, which
-    are compared once more at the end; `max_ulp` is the largest distance between two outputs in units of the last place (int8: in
-    steps of 1), `relative_error` the largest distance over the largest output.
+    to external memory is two, rows count in a ring, too), `output_elements` those of the network's outputs,
+    which are compared once more at the end; `max_ulp` is the largest distance between two outputs in units of
+    the last place (int8: in steps of 1), `relative_error` the largest distance over the largest output.
     """
 
     simulated: Simulated

@@ -161,9 +161,9 @@ def scattered(random: Random, most: int, size: int) -> Instance:
 
 
 def small_instance(seed: int) -> Instance:
-    """Up to 8 blocks of one of the kinds above; some with all sizes blown up and made uneven, so that there is some slack."""
+    """Up to 8 blocks: of one of the kinds above, a few equal to one another, or of sizes blown up and made uneven, for some slack."""
     random = Random(seed)
-    kind = random.randrange(4)
+    kind = random.randrange(5)
     size = random.choice((4, 6, 8, 12, 40, 1000))
     if kind == 0:
         blocks = scattered(random, 8, size)
@@ -171,6 +171,9 @@ def small_instance(seed: int) -> Instance:
         blocks = cut(random, 8, random.randint(3, 9), size)
     elif kind == 2:
         blocks = crowd(random, 8, size)
+    elif kind == 3:
+        kinds = scattered(random, 3, size)
+        blocks = [random.choice(kinds) for _ in range(random.randint(4, 8))]
     else:
         blocks = [Block(block.size_bytes * 9 + random.randrange(4), block.first, block.last) for block in GAPPED]
     return blocks
@@ -293,6 +296,22 @@ def test_nothing_to_place() -> None:
 def test_empty_blocks_take_no_place() -> None:
     assert place_blocks([Block(0, 0, 3), Block(0, 1, 1)], 0, list("abcd")) == (0, 0)
     assert place_blocks([Block(0, 0, 3), Block(8, 1, 1), Block(0, 1, 1)], 8, list("abcd")) == (0, 0, 0)
+
+
+@EXAMPLES
+@given(SEEDS)
+def test_parts_at_fixed_distances_are_one_block(seed: int) -> None:
+    """An output that overwrites the input, so many bytes below its start, at the step at which one becomes the other."""
+    random = Random(seed)
+    source, result = Block(random.randint(1, 40), 1, 4), Block(random.randint(1, 40), 4, 7)
+    ahead = random.randint(0, 20)
+    others = scattered(random, 12, 30)
+    both = Block(max(ahead + source.size_bytes, result.size_bytes), source.first, result.last)
+    capacity = load_of([both, *others]) + 10
+    start, *rest = place_blocks([both, *others], capacity, steps_of([both, *others]))
+    parts = ((source, start + ahead), (result, start))
+    for part, low in parts:
+        assert_valid([part, *others], [low, *rest], capacity)
 
 
 def test_a_full_memory() -> None:

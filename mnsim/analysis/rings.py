@@ -14,9 +14,9 @@ from mnsim.plan.segments import ring_pixel
 
 
 class Need(NamedTuple):
-    """When a ring is fullest: rows `first` to `end` (half-open) are there when `filler` fills it, and `reader`
-    still uses row `first`. `spare_rows` are kept longer, for the bus; the buffer has `ahead_rows` more, for loads
-    that come early.
+    """When a ring is fullest: rows `first` to `end` (half-open) are there when `filler` fills it, and
+    `reader` still uses row `first`. `spare_rows` are kept longer, for the bus; the buffer has `ahead_rows`
+    more, for loads that come early.
     """
 
     first: int
@@ -50,7 +50,9 @@ def widest_map(graph: Graph, segment: Segment, storage: int) -> FeatureMap:
 
 
 def buffer_name(graph: Graph, segment: Segment, buffer: Buffer) -> str:
-    """A buffer with what it belongs to: filters of conv1, ring of dw1. One of an operator alone needs that not."""
+    """A buffer with what it belongs to: filters of conv1, ring of dw1. One of an operator alone needs that
+    not.
+    """
     if segment.kind == "single":
         return buffer.name
     owner = graph.operators[buffer.operator] if buffer.storage is None else widest_map(graph, segment, buffer.storage)

@@ -32,8 +32,8 @@ class Ring:
     Of each pixel it holds the `pixel_bytes` from `offset` on. In a rows pass row r lies at row r modulo the
     `rows` that the buffer has. `bands` are what lies there, the oldest first; a band that is written over is
     dropped when the next is opened. In a channels pass the buffers of `turns` hold a block of channels of all
-    rows each, in turn, and `offset` is the block's first byte. `data` numbers the values, by the map's class and
-    the band's first row.
+    rows each, in turn, and `offset` is the block's first byte. `data` numbers the values, by the map's class
+    and the band's first row.
     """
 
     storage: int
@@ -73,7 +73,9 @@ def make_rings(work: Work, segment: Segment) -> dict[int, Ring]:
 
 
 def open_rows(work: Work, ring: Ring, rows: Span) -> None:
-    """Have bands for rows that are about to be written, unless they are there: one, or two where the ring wraps."""
+    """Have bands for rows that are about to be written, unless they are there: one, or two where the ring
+    wraps.
+    """
     if ring.bands and ring.bands[-1].rows[1] >= rows[1]:
         return
     buffer = ring.turns[0]

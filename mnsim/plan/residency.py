@@ -24,7 +24,13 @@ from mnsim.spec.records import Hardware, Policy
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed
 STEPS_DOWN = 64  # by what part of the SRAM an operator's room shrinks when no addresses are found
-STYLES = (Style(16, 1), Style(16, 6, is_wide=False), Style(56, 3), Style(16, 1, 4))  # of the first candidate, and of others
+STYLES = (
+    Style(16, 1),
+    Style(16, 6, is_wide=False),
+    Style(56, 3),
+    Style(16, 1, 4),
+    Style(8, 1, 0, charge=1024),
+)  # of the first candidate, and of others
 
 
 def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> Plan:
@@ -52,6 +58,8 @@ def planned(search: Search, hardware: Hardware, style: Style = STYLES[0]) -> Pla
     """The plan that a search that has not run yet leads to, in a style. Raises CapacityError."""
     graph = search.graph
     search.each = style.each * search.capacity
+    if search.charge != style.charge:
+        search.charge, search.tilings = style.charge, {}
     while True:
         found = cheapest(search)
         if isinstance(found, int):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mnsim.graph.model import Graph, Operator
 from mnsim.plan.fusing import Option, ends_in, options_of
 from mnsim.plan.model import Geometry, Kind, Tiling
-from mnsim.plan.tiles import best_tiling
+from mnsim.plan.tiles import CHARGE, MANY, best_tiling, count_commands
 from mnsim.plan.tiling import make_geometry, tile_traffic
 from mnsim.spec.records import Policy
 
@@ -54,6 +54,7 @@ class Search:
     room: list[int]
     fused: tuple[str, ...] = ()
     each: int = 0
+    charge: int = CHARGE
     bare: set[int] = field(default_factory=set)
     narrow: dict[tuple[int, int, Kind], int] = field(default_factory=dict)
     tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None] = field(default_factory=dict)
@@ -218,10 +219,16 @@ def _single_cost(search: Search, operator: Operator, external: int, resident: in
     return found[1] + whole, -resident if search.policy == "serial" else resident + search.each
 
 
+def _cost_of(geometry: Geometry, tiling: Tiling, charge: int) -> int:
+    """The bytes that a tiling moves, and those that its commands beyond a good many count as."""
+    traffic = tile_traffic(geometry, tiling)
+    return traffic.total_bytes + charge * max(0, count_commands(geometry, tiling, traffic) - MANY)
+
+
 def tiling_in(search: Search, geometry: Geometry, room: int) -> tuple[Tiling, int] | None:
     """The best tiling in so much room and the bytes that it moves."""
     key = (geometry, room)
     if key not in search.tilings:
-        tiling = best_tiling(geometry, room) if room >= 0 else None
-        search.tilings[key] = (tiling, tile_traffic(geometry, tiling).total_bytes) if tiling else None
+        tiling = best_tiling(geometry, room, search.charge) if room >= 0 else None
+        search.tilings[key] = (tiling, _cost_of(geometry, tiling, search.charge)) if tiling else None
     return search.tilings[key]

@@ -15,6 +15,7 @@ from mnsim.plan.fusing import crossings
 from mnsim.plan.model import Buffer, Cut, Geometry, Order, Segment, Stream, Tiling
 from mnsim.plan.passes import Pace, Ring, make_pass, paces, ring_rows, rows_order
 from mnsim.plan.search import Picked
+from mnsim.plan.tiles import CHARGE
 from mnsim.plan.tiling import crossing_whole, make_geometry, working_bytes
 from mnsim.spec.records import SRAM
 
@@ -25,12 +26,14 @@ class Style(NamedTuple):
     """How a plan's passes are cut: into how many strips at best, and what part of the SRAM their rings may take
     (1 / share) before they are cut more finely. A segment counts as `each` times the SRAM in what the search ranks
     plans of the same bytes by: more makes longer segments. `is_wide` gives rings that are loaded what room is left.
+    `charge` are the bytes that a command counts as.
     """
 
     strips: int
     share: int
     each: int = 0
     is_wide: bool = True
+    charge: int = CHARGE
 
 
 class Setting(NamedTuple):

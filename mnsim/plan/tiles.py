@@ -7,15 +7,18 @@ many transfers.
 
 from collections.abc import Iterator
 from math import ceil
+from typing import NamedTuple
 
 from mnsim.plan.model import STAYS, Geometry, Stays, Tiling
-from mnsim.plan.tiling import tile_counts, tile_traffic, working_bytes
+from mnsim.plan.tiling import Traffic, tile_counts, tile_traffic, working_bytes
 
 PIPELINE_TILES = 8  # tiles in which the engines overlap well: about an eighth of a layer is filling and draining
 LEAST_TILE = 4096  # output elements below which a tile is not worth its commands
 MOST_TILES = 64  # into which a layer is cut for the sake of overlap alone
 FINE, COARSE = 64, 8  # numbers of pieces that are all tried; beyond them only doublings
 MOST_PORTION = 65_536  # bytes: larger pieces only make the first and the last transfer of a run longer
+CHARGE = 128  # bytes that a command counts as (assumption: its descriptor and its completion, 64 bytes each)
+MANY = 256  # commands of an operator that are not too many
 SHARES = 16  # a layer's working space should be at most this part of the SRAM
 
 
@@ -32,24 +35,43 @@ def smallest_bytes(geometry: Geometry) -> int:
     return min(working_size(geometry, tiling) for tiling in candidates if is_legal(geometry, tiling))
 
 
-def best_tiling(geometry: Geometry, room: int) -> Tiling | None:
-    """The tiling that moves the fewest bytes in so much room, then takes the fewest transfers, then has
-    the largest tiles.
+def best_tiling(geometry: Geometry, room: int, charge: int = CHARGE) -> Tiling | None:
+    """The tiling that moves the fewest bytes in so much room, those that a command counts as (`charge`) with
+    them; of equals the one of fewer commands, then of larger tiles.
 
     None when nothing fits. Sums over input channels are split only where that moves fewer bytes, or
     nothing else fits.
     """
     if rows := _tallest(geometry, room):
         return Tiling(rows, geometry.out_channels, geometry.group_in, "weights")  # everything crosses once: nothing moves less
-    found = list(_fitting(geometry, room, geometry.group_in, FINE))
-    best = min((tile_traffic(geometry, tiling).total_bytes for tiling in found), default=None)
-    if geometry.filter_bytes and (best is None or best > least_bytes(geometry)):
+    found = [(_rank(geometry, tiling, charge), tiling) for tiling in _fitting(geometry, room, geometry.group_in, FINE)]
+    best = min(found, default=None, key=_ranked)
+    if geometry.filter_bytes and (best is None or _is_dear(geometry, best[0], charge)):
         for in_channels in _pieces(geometry.group_in, COARSE)[1:]:
-            found += _fitting(geometry, room, in_channels, COARSE)
-    if not found:
+            found += [(_rank(geometry, tiling, charge), tiling) for tiling in _fitting(geometry, room, in_channels, COARSE)]
+        best = min(found, default=None, key=_ranked)
+    if best is None:
         return None
-    best_found = min(found, key=lambda tiling: _rank(geometry, tiling))
-    return min((best_found, *_evened(geometry, best_found, room)), key=lambda tiling: _rank(geometry, tiling))
+    return min((best, *((_rank(geometry, tiling, charge), tiling) for tiling in _evened(geometry, best[1], room))), key=_ranked)[1]
+
+
+class Rank(NamedTuple):
+    """What tilings are ranked by: the bytes that one moves and those that its commands count as; its commands;
+    and its tiles' outputs, negative.
+    """
+
+    charged_bytes: int
+    commands: int
+    outputs: int
+
+
+def _ranked(found: tuple[Rank, Tiling]) -> Rank:
+    return found[0]
+
+
+def _is_dear(geometry: Geometry, rank: Rank, charge: int) -> bool:
+    """Whether a split sum might do better: with fewer bytes, or far fewer commands."""
+    return rank.charged_bytes - charge * rank.commands > least_bytes(geometry) or rank.commands > MANY
 
 
 def _evened(geometry: Geometry, tiling: Tiling, room: int) -> Iterator[Tiling]:
@@ -73,9 +95,16 @@ def least_bytes(geometry: Geometry) -> int:
     return moved + geometry.out_streams * geometry.rows_out * geometry.out_row_bytes * geometry.out_channels
 
 
-def _rank(geometry: Geometry, tiling: Tiling) -> tuple[int, int, int]:
+def count_commands(geometry: Geometry, tiling: Tiling, traffic: Traffic) -> int:
+    """Transfers, and one computation a step."""
+    strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
+    return traffic.transfers + strips * out_blocks * in_blocks
+
+
+def _rank(geometry: Geometry, tiling: Tiling, charge: int) -> Rank:
     traffic = tile_traffic(geometry, tiling)
-    return traffic.total_bytes, traffic.transfers, -tiling.rows * tiling.out_channels
+    commands = count_commands(geometry, tiling, traffic)
+    return Rank(traffic.total_bytes + charge * commands, commands, -tiling.rows * tiling.out_channels)
 
 
 def _tallest(geometry: Geometry, room: int) -> int:

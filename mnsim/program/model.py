@@ -188,8 +188,8 @@ class Program:
     what they depend on has ended.
 
     `memories` are the sizes of the memories that it uses, in bytes, by name. `inputs` and `weights` are in
-    memories outside before the run, `outputs` after it. `segments` are the fused ones of the plan, `passed` says
-    of values in rings what they are, by number: nothing depends on either.
+    memories outside before the run, `outputs` after it. `segments` are the fused ones of the plan, `passed`
+    says of values in rings what they are, by number: nothing depends on either.
     """
 
     network: str

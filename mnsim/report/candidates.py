@@ -11,8 +11,8 @@ _NOTICEABLE = 0.0005  # a share that prints as 0.1 %
 
 
 def candidate_records(choice: Choice) -> list[Record]:
-    """A record a candidate, in their order. `simulated_time_s` is null where it was not played: its program is
-    too long, or `least_time_s`, what its busiest engine needs, rules it out.
+    """A record a candidate, in their order. `simulated_time_s` is null where it was not played: its program
+    is too long, or `least_time_s`, what its busiest engine needs, rules it out.
     """
     return [
         {
@@ -56,13 +56,16 @@ def _time(each: Tried) -> str:
 
 def choice_words(choice: Choice | None) -> tuple[str, ...]:
     """The sentence about the candidate that runs, where there were several."""
-    if choice is None or len(choice.tried) == 1:
+    if choice is None or (choice.is_over and len(choice.tried) == 1):
         return ()
     first, taken = choice.tried[0], choice.tried[choice.taken]
-    runs = f"Of {len(choice.tried)} candidates for the plan "
-    runs += "the first runs" if choice.taken == 0 else f"number {choice.taken + 1} runs, {_beside(taken, first)}"
     others = [each for number, each in enumerate(choice.tried) if number not in (0, choice.taken)]
-    return (f"{runs}{''.join(f'; {words}' for words in _others(taken, others))}.",)
+    runs = "the first" if choice.taken == 0 else f"number {choice.taken + 1}"
+    told = [f"The plan is {runs} of {len(choice.tried)} candidates" if choice.is_over else f"The plan is {runs} of the candidates"]
+    told[0] += f", {_beside(taken, first)}" if choice.taken else ""
+    told += _others(taken, others)
+    told += [] if choice.is_over else ["no more were made: it is within 0.5 % of what no schedule beats"]
+    return (f"{'; '.join(told)}.",)
 
 
 def _beside(taken: Tried, first: Tried) -> str:

@@ -37,7 +37,9 @@ def program_document(program: Program, about: str, layer: str | None = None) -> 
 
 
 def program_listing(program: Program) -> Listing:
-    """Memories, the layers that run together, commands in issue order, and the contents of the memories outside."""
+    """Memories, the layers that run together, commands in issue order, and the contents of the memories
+    outside.
+    """
     memories = dict(program.memories)
     ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
     external = {name: [_region_record(region) for region in regions] for name, regions in ends}

@@ -19,7 +19,9 @@ def place_of(home: Home) -> str:
 
 
 def segment_cell(plan: Plan, operator: int) -> str:
-    """The number of the fused segment that an operator runs in, and a letter for its kind; empty for one alone."""
+    """The number of the fused segment that an operator runs in, and a letter for its kind; empty for one
+    alone.
+    """
     number = segments_of(plan)[operator]
     letter = LETTERS.get(plan.segments[number].kind)
     return f"{number}{letter}" if letter else ""
