@@ -44,7 +44,9 @@ def program_listing(program: Program) -> Listing:
     ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
     external = {name: [_region_record(region) for region in regions] for name, regions in ends}
     commands = partial(map, command_record, program.commands)
-    segments = [segment._asdict() | {"layers": list(segment.layers)} for segment in program.segments]
+    segments = [
+        {"layers": list(each.layers), "kind": each.kind, "order": each.order if each.kind == "rows" else None} for each in program.segments
+    ]
     return Listing({"memories": memories, "segments": segments}, "commands", commands, {"external": external}, is_compact=True)
 
 
