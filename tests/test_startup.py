@@ -22,9 +22,10 @@ ANALYSIS = {
         "units", "spec", "spec.document", "spec.expand", "spec.fields", "spec.hardware", "spec.load", "spec.network", "spec.records",
         "operators", "operators.quantities", "operators.shapes", "operators.table",
         "graph", "graph.build", "graph.model", "graph.operators", "graph.storage",
-        "plan", "plan.least", "plan.model", "plan.packing", "plan.prefetch", "plan.residency", "plan.tiles", "plan.tiling",
-        "pipeline", "clocks", "clocks.rates", "analysis", "analysis.bounds", "analysis.cost",
-        "cli.show", "report", "report.analysis", "report.records", "document", "document.model", "render", "render.formats",
+        "plan", "plan.fusing", "plan.least", "plan.model", "plan.packing", "plan.passes", "plan.pieces", "plan.prefetch", "plan.residency",
+        "plan.search", "plan.segments", "plan.tiles", "plan.tiling", "plan.words",
+        "pipeline", "clocks", "clocks.rates", "analysis", "analysis.bounds", "analysis.cost", "analysis.rings",
+        "cli.show", "report", "report.analysis", "report.records", "report.segments", "document", "document.model", "render", "render.formats",
     ],
     "packages": [
         *HELP["packages"],

@@ -25,7 +25,7 @@ from mnsim.operators.shapes import Window, make_window
 from mnsim.operators.table import RULES
 from mnsim.plan.model import Buffer, Cut, Geometry, Segment, Tiling, cuts_of, lifetime, segments_of
 from mnsim.plan.tiling import Traffic, loads_of, tile_counts, what_stays, working_bytes
-from mnsim.program.model import pass_words
+from mnsim.plan.words import pass_words
 from mnsim.spec.records import BUS, Hardware, Layer, amount_of, own_rates
 
 RESULTS = {  # the words for what functions of the closed form return

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple, assert_never
 
-from mnsim.program.model import Command, Fused, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of, pass_words
+from mnsim.plan.words import pass_words
+from mnsim.program.model import Command, Fused, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
 from mnsim.spec.records import EXTERNAL, SRAM
 
 Kind = Literal["load", "store", "matrix", "vector"]

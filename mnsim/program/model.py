@@ -148,10 +148,6 @@ def engine_of(command: Command) -> EngineName:
             assert_never(command)
 
 
-KINDS = {"rows": "rows pass", "channels": "channels pass"}  # of fused segments
-ORDERS = {"demand": "on demand", "pipelined": "pipelined"}  # of the strips of a rows pass
-
-
 class Fused(NamedTuple):
     """Layers that run together, in order; `kind` and `order` are those of the plan's segment."""
 
@@ -162,11 +158,6 @@ class Fused(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.layers[0]}..{self.layers[-1]}"
-
-
-def pass_words(kind: str, order: str) -> str:
-    """How the layers of a fused segment run together; empty for one that runs alone."""
-    return f"{KINDS[kind]}, {ORDERS[order]}" if kind == "rows" else KINDS.get(kind, "")
 
 
 class Passed(NamedTuple):

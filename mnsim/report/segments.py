@@ -4,7 +4,7 @@ from mnsim.graph.model import Graph
 from mnsim.operators.quantities import SRAM
 from mnsim.plan.model import Cut, Home, Plan, Segment, segments_of
 from mnsim.plan.tiling import tile_counts
-from mnsim.program.model import pass_words
+from mnsim.plan.words import pass_words
 from mnsim.spec.records import EXTERNAL
 
 LETTERS = {"rows": "r", "channels": "c"}  # behind the number of a fused segment

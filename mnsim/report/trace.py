@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from mnsim.analysis.occupancy import occupancy
 from mnsim.clocks.timeline import Timeline
 from mnsim.lowering.hazards import Log, Space, overlaps
+from mnsim.plan.words import pass_words
 from mnsim.program.dump import Row, amount_of, kind_of, rows_of, segments_by_layer
 from mnsim.program.model import (
     Command,
@@ -28,7 +29,6 @@ from mnsim.program.model import (
     Vector,
     engine_of,
     engines_of,
-    pass_words,
 )
 from mnsim.report.records import Record
 from mnsim.spec.records import EXTERNAL, SRAM
