@@ -25,7 +25,8 @@ ANALYSIS = {
         "plan", "plan.fusing", "plan.least", "plan.model", "plan.packing", "plan.passes", "plan.pieces", "plan.prefetch", "plan.residency",
         "plan.search", "plan.segments", "plan.tiles", "plan.tiling", "plan.words",
         "pipeline", "clocks", "clocks.rates", "analysis", "analysis.bounds", "analysis.cost", "analysis.rings",
-        "cli.show", "report", "report.analysis", "report.records", "report.segments", "document", "document.model", "render", "render.formats",
+        "cli.show", "report", "report.analysis", "report.records", "report.segments",
+        "document", "document.model", "render", "render.formats",
     ],
     "packages": [
         *HELP["packages"],

@@ -154,9 +154,10 @@ def _rings(estimate: Estimate, segment: Segment, operator: Operator) -> Iterator
         if need is None:
             continue
         held = f"for rows {need.first} to {need.end - 1}" if need.end - need.first > 1 else f"for row {need.first}"
-        parts = [f"{held}, which {need.filler.name} fills and {need.reader.name} still uses"]
+        filled = f"which are loaded for {need.filler.name}" if need.is_loaded else f"which {need.filler.name} fills"
+        parts = [held, filled if need.filler == need.reader and not need.is_loaded else f"{filled} and {need.reader.name} still uses"]
         parts += ["1 more, since the bus fills or empties it"] if need.spare_rows else []
-        parts += [f"{need.ahead_rows} more for loads that come early"] if need.ahead_rows else []
+        parts += [f"{need.ahead_rows} more, since there is room"] if need.ahead_rows else []
         rows = rows_in_ring(graph, segment, buffer)
         yield f"{buffer_name(graph, segment, buffer)} (at {buffer.address}), {_counted(rows or 0, 'row')}: {', '.join(parts)}"
 

@@ -3,6 +3,7 @@ what so many rows are needed for.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -14,9 +15,9 @@ from mnsim.plan.segments import ring_pixel
 
 
 class Need(NamedTuple):
-    """When a ring is fullest: rows `first` to `end` (half-open) are there when `filler` fills it, and
-    `reader` still uses row `first`. `spare_rows` are kept longer, for the bus; the buffer has `ahead_rows`
-    more, for loads that come early.
+    """When a ring is fullest: rows `first` to `end` (half-open) are there when `filler` fills it, or has it
+    loaded, and `reader` still uses row `first`. `spare_rows` are kept longer, for the bus; the buffer has
+    `ahead_rows` more, for loads that come early.
     """
 
     first: int
@@ -25,6 +26,7 @@ class Need(NamedTuple):
     reader: Operator
     spare_rows: int
     ahead_rows: int
+    is_loaded: bool
 
 
 def operators_of(graph: Graph, segment: Segment) -> list[Operator]:
@@ -80,7 +82,8 @@ def need_of(graph: Graph, plan: Plan, segment: Segment, buffer: Buffer) -> Need 
         return None
     work = make_pass(graph, segment.cuts, plan.fused)
     steps = rows_order(work, segment.order)
-    ring = _ring(graph, plan, segment, buffer.storage)
+    counted = _ring(graph, plan, segment, buffer.storage)
+    ring, spare = replace(counted, spare_rows=0), counted.spare_rows
     most = ring_rows(work, steps, {0: ring})[0]
     ends = [0]
     for _, group in groupby(steps, key=attrgetter("slot")):
@@ -92,10 +95,11 @@ def need_of(graph: Graph, plan: Plan, segment: Segment, buffer: Buffer) -> Need 
     done, now = steps[: ends[low]], steps[ends[low - 1] : ends[low]]
     filled = [(_filled(work, ring, step), step) for step in done if step.member in {*ring.writers, *ring.readers}]
     end, filler = max(filled, key=lambda each: (each[0], each[1] in now))
-    first = end - most + ring.spare_rows
+    first, spare = end - most, min(spare, ring.height - most)
     user = _user(work, ring, done, now, first)
     members = operators_of(graph, segment)
-    return Need(max(0, first), end, members[filler.member], members[user], ring.spare_rows, rows - most)
+    is_loaded = ring.loaded is not None
+    return Need(first, end, members[filler.member], members[user], spare, rows - most - spare, is_loaded)
 
 
 def _ring(graph: Graph, plan: Plan, segment: Segment, storage: int) -> Ring:

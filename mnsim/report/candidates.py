@@ -89,14 +89,20 @@ def _others(taken: Tried, others: list[Tried]) -> list[str]:
     groups, words = [more, unplayed, long], []
     counted = _all_of if sum(map(bool, groups)) == 1 else _counted
     if more:
-        low, high = max(0.0, more[0]), max(0.0, more[-1])
-        span = _percent(high) if _percent(low) == _percent(high) else f"{low * 100:.1f} to {_percent(high)}"
-        words.append(f"{counted(len(more))} {'takes' if len(more) == 1 else 'take'} {span} longer")
+        words.append(f"{counted(len(more))} {'takes' if len(more) == 1 else 'take'} {_span(more[0], more[-1])}")
     if unplayed:
         words.append(f"{counted(unplayed)} could not be worth it, by what the busiest engine needs")
     if long:
         words.append(f"{counted(long)} {'has' if long == 1 else 'have'} too many commands")
     return words
+
+
+def _span(low: float, high: float) -> str:
+    """How much longer than another candidate some take, as shares of its time; little less is possible."""
+    if low <= -_NOTICEABLE:
+        return f"{_percent(-low)} less" + (f" to {_percent(high)} longer" if high >= _NOTICEABLE else "")
+    low, high = abs(low), abs(high)
+    return f"{_percent(high)} longer" if _percent(low) == _percent(high) else f"{low * 100:.1f} to {_percent(high)} longer"
 
 
 def _counted(count: int) -> str:

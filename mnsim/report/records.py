@@ -128,8 +128,7 @@ def _window_part(operator: Operator, part: str) -> list[int] | None:
 
 
 def _plan_record(estimate: Estimate) -> Record:
-    """The plan: each map's home over its layers (first and last included), each segment's cuts and buffers.
-    """
+    """The plan: each map's home over its layers (first and last included), and each segment."""
     graph, plan = estimate.graph, estimate.plan
     names = [operator.name for operator in graph.operators]
 

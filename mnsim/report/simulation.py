@@ -16,8 +16,7 @@ from mnsim.report.records import Record, hardware_record, network_record
 
 
 def simulation_record(simulated: Simulated) -> Record:
-    """Network, hardware, candidates, totals, engines and layers. Times are seconds from the start of the run.
-    """
+    """Network, hardware, candidates, totals, engines and layers. Times are seconds from the run's start."""
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     end_s, total = timeline.end_s, estimate.total
     return {
