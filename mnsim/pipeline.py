@@ -54,8 +54,8 @@ def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned
     """The plan that the clock takes at the hardware's rates, with its program; `planned` has the first
     candidate.
 
-    `progress` is told now and then how much of lowering is done, of how much. Raises LengthError where every
-    candidate's program is too long.
+    `progress` is told now and then how much of lowering is done, of how much. Raises LengthError where
+    every candidate's program is too long.
     """
     from mnsim.choice import Contest, choose_one
     from mnsim.program.progress import untold

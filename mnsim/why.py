@@ -79,9 +79,10 @@ def most_sizes_of_sram(planned: Planned) -> int:
 def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Sensitivity:
     """The gains sorted by the saving of 25 % more, then of 2x; a latency or an overhead of 0 has none.
 
-    Rates change the times of a few programs, in one pass over all of them, and so which is taken. Each size of
-    the SRAM has candidates of its own, and `tell` is called when one has been simulated. Raises CapacityError where the
-    plan for more SRAM has maps that do not fit external memory, ProgramError where lowering went wrong.
+    Rates change the times of a few programs, in one pass over all of them, and so which is taken. Each
+    size of the SRAM has candidates of its own, and `tell` is called when one has been simulated. Raises
+    CapacityError where the plan for more SRAM has maps that do not fit external memory, ProgramError where
+    lowering went wrong.
     """
     bench, hardware = _Bench(planned, tell), planned.hardware
     offers = {resource: tuple(_offers(planned.graph, hardware, resource)) for resource in resources_of(hardware)}

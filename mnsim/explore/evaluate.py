@@ -132,7 +132,9 @@ class _Part(NamedTuple):
 
 
 def _figures(batch: Batch, part: _Part, rates: Rates[Array], varied: Mapping[str, Array]) -> tuple[dict[str, int], dict[str, NDArray[Any]]]:
-    """The counts that the settings of a part share, and their columns; `varied` are those of the rates that vary."""
+    """The counts that the settings of a part share, and their columns; `varied` are those of the rates
+    that vary.
+    """
     hardware = batch.structure.hardware
     total, times = estimate(part.graph, part.plan, hardware).total, total_times(part.graph, part.plan, hardware, rates)
     counts = {name: getattr(total, name) for name in COUNTS if hasattr(total, name)}

@@ -29,11 +29,11 @@ class Band(NamedTuple):
 class Ring:
     """The buffer of a storage whose maps pass through a segment.
 
-    Of each pixel it holds the `pixel_bytes` from `offset` on. In a rows pass row r lies at row r modulo the
-    `rows` that the buffer has. `bands` are what lies there, the oldest first; a band that is written over is
-    dropped when the next is opened. In a channels pass the buffers of `turns` hold a block of channels of all
-    rows each, in turn, and `offset` is the block's first byte. `data` numbers the values, by the map's class
-    and the band's first row.
+    Of each pixel it holds the `pixel_bytes` from `offset` on. In a rows pass row r lies at row r modulo
+    the `rows` that the buffer has. `bands` are what lies there, the oldest first; a band that is written
+    over is dropped when the next is opened. In a channels pass the buffers of `turns` hold a block of
+    channels of all rows each, in turn, and `offset` is the block's first byte. `data` numbers the values,
+    by the map's class and the band's first row.
     """
 
     storage: int

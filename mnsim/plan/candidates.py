@@ -1,7 +1,8 @@
 """The few plans that a clock may choose from, all found without one.
 
-The first is the one that moves the fewest bytes. Others are the same search in other styles, the plan without
-fusion, that of policy serial, and those for a little less SRAM. So none of these can be faster than the choice.
+The first is the one that moves the fewest bytes. Others are the same search in other styles, the plan
+without fusion, that of policy serial, and those for a little less SRAM. So none of these can be faster
+than the choice.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ LESS = 2  # rungs below the SRAM's own size that have candidates of their own
 
 
 def candidates(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Plan]:
-    """The plans for a policy, the first of which `make_plan` gives. Raises CapacityError where there is none."""
+    """The plans for a policy, the first of which `make_plan` gives. Raises CapacityError where there is
+    none.
+    """
     found: list[Plan] = []
     for plan in _all(graph, hardware, policy):
         own = replace(plan, policy=policy)

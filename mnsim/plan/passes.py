@@ -27,8 +27,8 @@ class Pace(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A strip (or block) of a segment's operator, by the operator's place in the segment, or the second part of
-    it: the vector work on what the matrix unit made. Steps of one `slot` are worked on at a time.
+    """A strip (or block) of a segment's operator, by the operator's place in the segment, or the second
+    part of it: the vector work on what the matrix unit made. Steps of one `slot` are worked on at a time.
     """
 
     slot: int
@@ -78,9 +78,9 @@ def paces(graph: Graph, operators: Sequence[Operator], strips: int) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What the order of a rows pass depends on: by member the strips, the members whose rows it reads, whether
-    it reads all of its inputs at once, the heights of its input and of its own map, and its parts: 2 where vector
-    work follows on the matrix unit's.
+    """What the order of a rows pass depends on: by member the strips, the members whose rows it reads,
+    whether it reads all of its inputs at once, the heights of its input and of its own map, and its parts:
+    2 where vector work follows on the matrix unit's.
 
     A member that only gives others' bytes a name has no strips.
     """

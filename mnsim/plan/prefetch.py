@@ -96,8 +96,8 @@ def place_ahead(
 ) -> tuple[Segment, ...]:
     """The segments with their buffers where they can be filled early, more of them where there is room.
 
-    `kept` are the storages that are in SRAM, `streamed` those that are loaded into rings, by index. The segments'
-    own buffers are a placement that is known to fit.
+    `kept` are the storages that are in SRAM, `streamed` those that are loaded into rings, by index. The
+    segments' own buffers are a placement that is known to fit.
     """
     used = _LastUse(capacity)
     alive: list[list[Kept]] = [[] for _ in segments]
@@ -141,6 +141,7 @@ Role = tuple[str, int]  # a buffer's name and operator: buffers of one role are 
 
 
 def role_of(buffer: Buffer) -> Role:
+    """The role that a buffer plays."""
     return buffer.name, buffer.operator
 
 
@@ -181,8 +182,8 @@ def _with_wider_ring(cut: Cut, buffers: Sequence[Buffer]) -> list[Buffer]:
 
 
 def _widened(segment: Segment, streamed: Mapping[int, Streamed]) -> Iterator[list[Buffer]]:
-    """The buffers with room in rings that are loaded for half of the rows that they lack, or for a quarter, and
-    so on: a load that finds no room holds up those behind it.
+    """The buffers with room in rings that are loaded for half of the rows that they lack, or for a
+    quarter, and so on: a load that finds no room holds up those behind it.
     """
     for share in WIDER if any(_loaded(buffer, streamed) for buffer in segment.buffers) else ():
         yield [_wider(buffer, _loaded(buffer, streamed), share) for buffer in segment.buffers]

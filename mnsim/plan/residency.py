@@ -24,13 +24,14 @@ from mnsim.spec.records import Hardware, Policy
 INTERNAL, EXTERNAL = "internal memory", "external memory"
 NODE_LIMIT = 2_000  # of the exact placement: a layer with less room is planned faster than a hard one is placed
 STEPS_DOWN = 64  # by what part of the SRAM an operator's room shrinks when no addresses are found
-STYLES = (
+STYLES = (  # of the first candidate, and of others
     Style(16, 1),
+    Style(16, 1, slow=0),
     Style(16, 6, is_wide=False),
     Style(56, 3),
-    Style(16, 1, 4),
-    Style(8, 1, 0, charge=1024),
-)  # of the first candidate, and of others
+    Style(16, 1, each=4),
+    Style(8, 1, charge=1024),
+)
 
 
 def make_plan(graph: Graph, hardware: Hardware, policy: Policy = "overlap") -> Plan:
@@ -57,7 +58,7 @@ def find_plan(graph: Graph, hardware: Hardware, policy: Policy) -> Plan:
 def planned(search: Search, hardware: Hardware, style: Style = STYLES[0]) -> Plan:
     """The plan that a search that has not run yet leads to, in a style. Raises CapacityError."""
     graph = search.graph
-    search.each = style.each * search.capacity
+    search.each, search.slow = style.each * search.capacity, style.slow
     if search.charge != style.charge:
         search.charge, search.tilings = style.charge, {}
     while True:
@@ -110,7 +111,9 @@ class _Made(NamedTuple):
 
 
 def _make(search: Search, found: Found, style: Style) -> _Made | None:
-    """The segments; None where one could not be made in the room that the search counted on, which it now knows."""
+    """The segments; None where one could not be made in the room that the search counted on, which it now
+    knows.
+    """
     graph = search.graph
     passed = {index for picked in found.segments for index in picked.inner}
     number_of = [number for number, picked in enumerate(found.segments) for _ in range(picked.first, picked.last + 1)]
@@ -148,8 +151,8 @@ def _single(search: Search, operator: Operator, external: frozenset[int], beside
 
 
 def _place(search: Search, made: _Made) -> tuple[int, ...]:
-    """Addresses of all resident storages, then of every segment's buffers. Raises CapacityError, whose layer is
-    the number of a segment.
+    """Addresses of all resident storages, then of every segment's buffers. Raises CapacityError, whose
+    layer is the number of a segment.
     """
     blocks = [Block(storage.size_bytes, *made.lives[storage.index]) for storage in made.resident]
     for number, segment in enumerate(made.segments):
@@ -165,7 +168,9 @@ def _addressed(segments: Sequence[Segment], addresses: Sequence[int]) -> tuple[S
 
 
 def _streamed(graph: Graph, found: Found, segments: Sequence[Segment]) -> dict[int, Streamed]:
-    """The storages that fused segments load into rings. (A storage that two of them load has rows as in the last.)"""
+    """The storages that fused segments load into rings. (A storage that two of them load has rows as in
+    the last.)
+    """
     rings = {}
     for picked, segment in zip(found.segments, segments, strict=True):
         operators = graph.operators[picked.first : picked.last + 1]

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.plan.fusing import Option, ends_in, options_of
+from mnsim.plan.fusing import options_of
 from mnsim.plan.model import Geometry, Kind, Tiling
+from mnsim.plan.options import Option, ends_in
 from mnsim.plan.tiles import CHARGE, MANY, best_tiling, count_commands
 from mnsim.plan.tiling import make_geometry, tile_traffic
 from mnsim.spec.records import Policy
 
 MOST_STATES = 512  # kept at a boundary: exact up to nine storages alive at once
-
-SLOW = 3  # how much worse than its size a pass is that has no room to be pipelined
 
 Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the operators
 
@@ -42,8 +41,8 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Search:
-    """What the search works on. `room` is what each operator may use of the SRAM; `bare` are operators that no
-    map may lie beside, `narrow` fused segments that may use less than all of it.
+    """What the search works on. `room` is what each operator may use of the SRAM; `bare` are operators
+    that no map may lie beside, `narrow` fused segments that may use less than all of it.
 
     Found tilings are kept: like layers are cut alike, and looked at once.
     """
@@ -55,6 +54,7 @@ class Search:
     fused: tuple[str, ...] = ()
     each: int = 0
     charge: int = CHARGE
+    slow: int = 3
     bare: set[int] = field(default_factory=set)
     narrow: dict[tuple[int, int, Kind], int] = field(default_factory=dict)
     tilings: dict[tuple[Geometry, int], tuple[Tiling, int] | None] = field(default_factory=dict)
@@ -141,8 +141,8 @@ def _bits(mask: int) -> Iterator[int]:
 
 
 def _fewest(states: dict[int, _State]) -> dict[int, _State]:
-    """The cheapest states when there are too many, and always the one with most external: it never runs out of
-    room.
+    """The cheapest states when there are too many, and always the one with most external: it never runs
+    out of room.
     """
     if len(states) <= MOST_STATES:
         return states
@@ -200,7 +200,9 @@ def _fused_cost(search: Search, option: Option, external: int, resident: int, ro
             moved += outside.resident_bytes
     if size > room:
         return None
-    taken = roomy if roomy <= room else SLOW * size
+    if roomy > room and not search.slow:
+        return None
+    taken = roomy if roomy <= room else search.slow * size
     return moved, taken * (option.last - option.first + 1) + search.each
 
 

@@ -1,7 +1,8 @@
-"""A segment that the search picked, made: its cuts, the order of its strips, and its buffers, without addresses.
+"""A segment that the search picked, made: its cuts, the order of its strips, and its buffers, without
+addresses.
 
-How finely a pass is cut is a matter of style: thin strips leave SRAM for what is loaded ahead, thick ones take
-fewer commands. A plan is made in one style, and there are a few plans.
+How finely a pass is cut is a matter of style: thin strips leave SRAM for what is loaded ahead, thick ones
+take fewer commands. A plan is made in one style, and there are a few plans.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,8 @@ from typing import NamedTuple
 
 from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph, Operator
-from mnsim.plan.fusing import crossings
 from mnsim.plan.model import Buffer, Cut, Geometry, Order, Segment, Stream, Tiling
+from mnsim.plan.options import crossings
 from mnsim.plan.passes import Pace, Ring, make_pass, paces, ring_rows, rows_order
 from mnsim.plan.search import Picked
 from mnsim.plan.tiles import CHARGE
@@ -23,22 +24,26 @@ MOST_PORTION = 65_536  # bytes of a channels pass's working space, as of a tile'
 
 
 class Style(NamedTuple):
-    """How a plan's passes are cut: into how many strips at best, and what part of the SRAM their rings may take
-    (1 / share) before they are cut more finely. A segment counts as `each` times the SRAM in what the search ranks
-    plans of the same bytes by: more makes longer segments. `is_wide` gives rings that are loaded what room is left.
-    `charge` are the bytes that a command counts as.
+    """How a plan's segments are picked and cut.
+
+    Passes are cut into so many `strips` at best, and more finely where their rings take more than 1 / `share` of
+    the SRAM. Plans of the same bytes are ranked by the SRAM that they take: a segment by itself counts as `each`
+    times all of it, so that more makes longer segments; a pass that has no room to be pipelined counts `slow` times,
+    and is not picked at 0. A command counts as `charge` bytes. `is_wide` gives rings that are loaded the room that
+    is left.
     """
 
     strips: int
     share: int
     each: int = 0
-    is_wide: bool = True
+    slow: int = 3
     charge: int = CHARGE
+    is_wide: bool = True
 
 
 class Setting(NamedTuple):
-    """What a segment is made in: the storages that are external, all that are neither external nor passed being
-    resident; the bytes of SRAM that those leave, and its capacity.
+    """What a segment is made in: the storages that are external, all that are neither external nor passed
+    being resident; the bytes of SRAM that those leave, and its capacity.
     """
 
     graph: Graph
@@ -50,7 +55,9 @@ class Setting(NamedTuple):
 
 
 def make_fused(setting: Setting, picked: Picked) -> Segment:
-    """The segment; its buffers' addresses are all 0. Raises CapacityError where not even the smallest rings fit."""
+    """The segment; its buffers' addresses are all 0. Raises CapacityError where not even the smallest
+    rings fit.
+    """
     operators = setting.graph.operators[picked.first : picked.last + 1]
     return _rows(setting, picked, operators) if picked.kind == "rows" else _channels(setting, picked, operators)
 
@@ -141,7 +148,9 @@ def geometry_in(graph: Graph, operator: Operator, is_stored: bool) -> Geometry:
 
 
 def _ring(graph: Graph, operators: Sequence[Operator], storage: int, loaded: Pace | None, is_stored: bool) -> Ring:
-    """Who touches a storage. What is stored is kept for one strip more, what is loaded comes one load early."""
+    """Who touches a storage. What is stored is kept for one strip more, what is loaded comes one load
+    early.
+    """
     moving = [(member, each) for member, each in enumerate(operators) if each.macs or each.vector_ops]
     writers = tuple(member for member, each in moving if graph.slots[each.output].storage == storage)
     readers = tuple(member for member, each in moving if any(graph.slots[index].storage == storage for index in each.inputs))

@@ -56,8 +56,8 @@ def best_tiling(geometry: Geometry, room: int, charge: int = CHARGE) -> Tiling |
 
 
 class Rank(NamedTuple):
-    """What tilings are ranked by: the bytes that one moves and those that its commands count as; its commands;
-    and its tiles' outputs, negative.
+    """What tilings are ranked by: the bytes that one moves and those that its commands count as; its
+    commands; and its tiles' outputs, negative.
     """
 
     charged_bytes: int
@@ -204,6 +204,8 @@ def pipelined_tiling(geometry: Geometry, tiling: Tiling, capacity: int) -> Tilin
     wanted = max(1, min(PIPELINE_TILES, outputs // LEAST_TILE))
     most = tile_traffic(geometry, tiling).total_bytes
     portion = min(capacity / SHARES, MOST_PORTION)
+    strips, out_blocks, _ = tile_counts(geometry, tiling)
+    many = max(MOST_TILES, 2 * strips * out_blocks)  # twice as many: each is worked on while the next is loaded
 
     def rank(candidate: Tiling) -> tuple[int, int, int, int]:
         strips, out_blocks, _ = tile_counts(geometry, candidate)
@@ -212,7 +214,7 @@ def pipelined_tiling(geometry: Geometry, tiling: Tiling, capacity: int) -> Tilin
 
     def is_worth_it(candidate: Tiling) -> bool:
         strips, out_blocks, _ = tile_counts(geometry, candidate)
-        if strips * out_blocks > MOST_TILES or working_size(geometry, candidate) > capacity:
+        if strips * out_blocks > many or working_size(geometry, candidate) > capacity:
             return False
         return tile_traffic(geometry, candidate).total_bytes <= most
 
