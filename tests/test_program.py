@@ -148,24 +148,6 @@ def test_text_csv_and_json_say_the_same(arguments: tuple[str, ...]) -> None:
     assert run("program", *arguments, "--format", "markdown").out.count("\n") == len(commands) + 2
 
 
-def test_layers_that_run_together_are_named() -> None:
-    """In the header, of all or of one layer, in the JSON, and beside each command in CSV."""
-    schedule, text = schedule_of(*TOGETHER), run("program", *TOGETHER).out
-    together = {layer: segment for segment in schedule["segments"] for layer in segment["layers"]}
-    assert together["dw1"]["layers"][:2] == ["conv1", "dw1"]
-    assert re.search("^# layers that run together\n#   conv1..dw3 +rows pass, pipelined$", text, re.MULTILINE)
-    names = {layer: f"{segment['layers'][0]}..{segment['layers'][-1]}" for layer, segment in together.items()}
-    assert len(re.findall("^#.* pass", text, re.MULTILINE)) == len(schedule["segments"])
-    rows = list(csv.DictReader(io.StringIO(run("program", *TOGETHER, "--format", "csv").out)))
-    assert {(row["layer"], row["segment"]) for row in rows if row["segment"]} <= set(names.items())
-    assert {row["layer"] for row in rows if not row["segment"]}.isdisjoint(names)
-    alone = run("program", *TOGETHER, "--layer", "dw1").out
-    assert "#   conv1..dw3  rows pass, pipelined\n" in alone
-    assert alone.count(" pass") == 1
-    assert schedule_of(*SMALL)["segments"] == []
-    assert "run together" not in run("program", *SMALL).out
-
-
 def test_the_header_says_what_lies_where_and_adds_up() -> None:
     schedule, text = schedule_of(*SMALL), run("program", *SMALL).out
     header = [line for line in text.splitlines() if line.startswith("#")]

@@ -70,8 +70,12 @@ def segment_words(plan: Plan, mark: str) -> tuple[str, ...]:
     layers = sum(len(segment.cuts) for segment in fused)
     counts = {kind: sum(segment.kind == kind for segment in fused) for kind in LETTERS}
     kinds = " and ".join(f"{count} pass{'es' if count == 1 else ''} {kind} ({LETTERS[kind]})" for kind, count in counts.items() if count)
-    where = f"{layers} of {len(plan.cuts)} layers run in {len(fused)} segment{'' if len(fused) == 1 else 's'} ({mark}): {kinds}"
-    return (f"{where}. What {'it passes' if len(fused) == 1 else 'they pass'} on never crosses the bus.",)
+    if len(fused) == 1:
+        kind = fused[0].kind
+        where = f"{layers} of {len(plan.cuts)} layers run in 1 segment ({mark}), which passes {kind} ({LETTERS[kind]})"
+        return (f"{where}. What it passes on never crosses the bus.",)
+    where = f"{layers} of {len(plan.cuts)} layers run in {len(fused)} segments ({mark}): {kinds}"
+    return (f"{where}. What they pass on never crosses the bus.",)
 
 
 def candidate_words(plan: Plan) -> tuple[str, ...]:
