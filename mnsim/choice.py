@@ -4,7 +4,7 @@ For one machine or for many rates at once; the answer for a setting is the same,
 others it is asked together with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,7 @@ class Contest:
         self._found: list[Candidate] = []
         self._programs: dict[int, Program] = {}
         self._checked: set[int] = set()
+        self.is_over = False  # all candidates have been looked at
 
     def all(self) -> Iterator[tuple[int, Candidate]]:
         """The candidates by number."""
@@ -56,11 +57,16 @@ class Contest:
             if number == len(self._found):
                 plan = next(self._plans, None)
                 if plan is None:
+                    self.is_over = True
                     return
                 work = engine_work(layer_works(self.graph, plan, self.hardware.fused))
                 self._found.append(Candidate(plan, count_commands(self.graph, plan), work))
             yield number, self._found[number]
             number += 1
+
+    def looked_at(self) -> tuple[Candidate, ...]:
+        """The candidates that have been looked at so far."""
+        return tuple(self._found)
 
     def plan(self, number: int) -> Plan:
         """A candidate's plan."""
@@ -79,11 +85,47 @@ class Contest:
             self._checked.add(number)
 
 
+Tell = Callable[[int, Array], None]  # a candidate's number, and its simulated times at the settings at which it was looked at
+
+
 class Chosen(NamedTuple):
     """For each setting the number of the candidate that the clock takes, and its simulated time."""
 
     numbers: NDArray[np.int64]
     times_s: Array
+
+
+class Tried(NamedTuple):
+    """A candidate beside the others: `simulated_time_s` is None where its program is too long, or where
+    `least_time_s`, what its busiest engine needs, already said that it would not be taken.
+    """
+
+    plan: Plan
+    commands: int
+    moved_bytes: int
+    least_time_s: float
+    simulated_time_s: float | None
+
+
+class Choice(NamedTuple):
+    """The candidates that were looked at, in their order, and the place of the one that the clock takes;
+    unless `is_over`, there are more, and none can be worth it.
+    """
+
+    taken: int
+    tried: tuple[Tried, ...]
+    is_over: bool
+
+
+def choose_one(contest: Contest, rates: Rates[float]) -> Choice:
+    """The candidate that the clock takes at one setting, beside the others. Raises as `choose` does."""
+    times: dict[int, float] = {}
+    chosen = choose(contest, arrays_of([rates]), lambda number, found: times.update({number: float(found[0])}))
+    tried = [
+        Tried(each.plan, each.commands, each.work[BUS][0][""], least_time_s(each, rates), times.get(number))
+        for number, each in enumerate(contest.looked_at())
+    ]
+    return Choice(int(chosen.numbers[0]), tuple(tried), contest.is_over)
 
 
 def engine_work(works: list[LayerWork]) -> dict[str, tuple[dict[str, int], int]]:
@@ -117,14 +159,18 @@ def _engine_s(engine: EngineRates[Number], kinds: dict[str, int], commands: int)
     return spent
 
 
-def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
+def _ignored(number: int, times_s: Array) -> None:
+    pass
+
+
+def choose(contest: Contest, rates: Rates[Array], tell: Tell = _ignored) -> Chosen:
     """The candidate that the clock takes at each setting of the rates.
 
     The candidates are looked at in their order. One takes the place of another that is more than 0.5 %
-    slower, or that has more commands, unless it is more than 0.5 % slower than the fastest that was
-    simulated so far. It is not simulated where what its busiest engine needs says that it cannot, and none
-    is behind one that is within 0.5 % of what no schedule beats. Its program is verified. Raises
-    LengthError where every program is too long.
+    slower, or that has more commands, unless it is more than 0.5 % slower than the fastest that was simulated
+    so far. It is not simulated where what its busiest engine needs says that it cannot, and none is behind
+    one that is within 0.5 % of what no schedule beats. `tell` hears what is simulated. The program that is
+    taken is verified. Raises LengthError where every program is too long.
     """
     count = len(rates.engines[BUS].throughput)
     numbers, commands = np.full(count, -1), np.zeros(count)
@@ -142,6 +188,7 @@ def choose(contest: Contest, rates: Rates[Array]) -> Chosen:
         if not seen.size:
             continue
         found = simulated_times_s(contest.program(number), part_of_rates(rates, seen))
+        tell(number, found)
         fastest[seen] = np.minimum(fastest[seen], found)
         takes = (found < times[seen] * (1 - SAME)) | (is_less[seen] & (found <= fastest[seen] * (1 + SAME)))
         taken = seen[takes]

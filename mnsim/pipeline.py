@@ -15,6 +15,7 @@ from mnsim.spec.load import load_hardware, load_network
 from mnsim.spec.records import Dtype, Hardware, Network, Policy
 
 if TYPE_CHECKING:
+    from mnsim.choice import Choice
     from mnsim.clocks.timeline import Timeline
     from mnsim.program.model import Program
     from mnsim.program.progress import Progress
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 class Planned(NamedTuple):
     """A network's graph, the hardware that it runs on, and the plan: what every interpreter starts from.
 
-    `program` is the plan's, where it has been made and verified already.
+    `program` is the plan's, where it has been made and verified already, `choice` what the clock chose
+    it from.
     """
 
     graph: Graph
     hardware: Hardware
     plan: Plan
     program: "Program | None" = None
+    choice: "Choice | None" = None
 
 
 def plan_network(
@@ -54,12 +57,12 @@ def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned
     `progress` is told now and then how much of lowering is done, of how much. Raises LengthError where
     every candidate's program is too long.
     """
-    from mnsim.choice import Contest, arrays_of, choose
+    from mnsim.choice import Contest, choose_one
     from mnsim.program.progress import untold
 
     contest = Contest(planned.graph, planned.hardware, planned.plan.policy, progress or untold)
-    number = int(choose(contest, arrays_of([rates_of(planned.hardware)])).numbers[0])
-    return Planned(planned.graph, planned.hardware, contest.plan(number), contest.program(number))
+    choice = choose_one(contest, rates_of(planned.hardware))
+    return planned._replace(plan=contest.plan(choice.taken), program=contest.program(choice.taken), choice=choice)
 
 
 def analyze(
@@ -92,12 +95,14 @@ class Simulated(NamedTuple):
     """A run: the program, the times of its commands, and the analytical model's estimate of the same plan.
 
     `serial_policy_time_s` is the time of policy serial's plan: fewer and larger commands, one at a time.
+    `choice` says what else could have run, where the clock has chosen.
     """
 
     program: "Program"
     timeline: "Timeline"
     estimate: Estimate
     serial_policy_time_s: float
+    choice: "Choice | None" = None
 
 
 def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
@@ -116,7 +121,7 @@ def run(planned: Planned, progress: "Progress | None" = None) -> Simulated:
     if planned.program is None:
         check(program, planned.hardware, part(tell, 1, 2))
     timeline = simulate(program, planned.hardware)
-    return Simulated(program, timeline, estimate_plan(planned), serial_policy_time_s(planned))
+    return Simulated(program, timeline, estimate_plan(planned), serial_policy_time_s(planned), planned.choice)
 
 
 def serial_policy_time_s(planned: Planned) -> float:

@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from mnsim.analysis.occupancy import occupancy
 from mnsim.graph.model import FeatureMap, Graph, Operator
+from mnsim.graph.storage import value_classes
 from mnsim.lowering.hazards import overlaps
 from mnsim.lowering.places import Area, Places, make_places
 from mnsim.pipeline import Planned, Simulated, run
@@ -27,8 +28,8 @@ CLOSE = 1e-4  # of the largest output: what ONNX Runtime's float32 sums differ b
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first command that wrote other bytes of a map than inference has, and the other users of those
-    bytes.
+    """The first command that wrote other bytes of a map than inference has, home or in a ring, and the other
+    users of those bytes.
 
     `overlapping` are the ids of other commands that touched the region, the latest before it first.
     """
@@ -45,9 +46,9 @@ class Verified:
     """The sizes of a comparison, and its differences.
 
     `compared_elements` are those of all maps, as often as the program writes them (an output to SRAM and then
-    to external memory is two), `output_elements` those of the network's outputs, which are compared once more
-    at the end; `max_ulp` is the largest distance between two outputs in units of the last place (int8: in
-    steps of 1), `relative_error` the largest distance over the largest output.
+    to external memory is two, rows count in a ring, too), `output_elements` those of the network's outputs,
+    which are compared once more at the end; `max_ulp` is the largest distance between two outputs in units of
+    the last place (int8: in steps of 1), `relative_error` the largest distance over the largest output.
     """
 
     simulated: Simulated
@@ -86,7 +87,7 @@ def verify(planned: Planned, weights: Weights, image: Array, calibration: Sequen
 
     outputs = infer(graph, weights, image, numbers, keep)
     simulated, places = run(planned, progress), make_places(graph, planned.plan)
-    seen = _Seen(simulated.program, _expected(graph, places, maps))
+    seen = _Seen(simulated.program, _expected(graph, places, maps) | _expected_in_rings(graph, simulated.program, maps))
     layers = {operator.name: layer for operator, layer in zip(graph.operators, numbers.layers, strict=True)} if numbers else None
     external = external_content(graph, places, weights, numbers, maps[0])
     memories = execute(simulated.program, simulated.timeline, {EXTERNAL: external}, layers, seen.look)
@@ -166,6 +167,28 @@ def _laid_out(parts: list[tuple[Area, FeatureMap, Array]]) -> tuple[int, Bytes]:
         view = as_strided(laid[area.start - first :], (height * width, run), (area.pixel_bytes, 1))
         view[...] = _bytes(values).reshape(view.shape)
     return first, laid
+
+
+def _expected_in_rings(graph: Graph, program: Program, maps: dict[int, Array]) -> Expected:
+    """The right bytes of what passes through rings: parts of maps."""
+    classes = value_classes(graph)
+    alike: dict[int, list[int]] = {}
+    for index in maps:
+        alike.setdefault(classes[index], []).append(index)
+    found: Expected = {}
+    for data, part in program.passed.items():
+        first, last = part.rows
+        height, width, _ = graph.maps[part.map].shape
+        laid = np.zeros((last - first, width, part.pixel_bytes), np.uint8)
+        for index in alike[classes[part.map]]:
+            if graph.maps[index].shape[:2] == (height, width):
+                pixels = _bytes(maps[index]).reshape(height, width, -1)[first:last]
+                shift = graph.slots[index].offset_bytes - part.offset
+                start, end = max(0, shift), min(part.pixel_bytes, shift + pixels.shape[2])
+                if start < end:
+                    laid[..., start:end] = pixels[..., start - shift : end - shift]
+        found[SRAM, data] = part.start, laid.reshape(-1)
+    return found
 
 
 class _Seen:

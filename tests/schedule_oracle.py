@@ -26,7 +26,7 @@ def faults(schedule: Record) -> list[str]:
 
 def form_faults(schedule: Record) -> Iterator[str]:
     """Keys, kinds, ids, ranges, and the amounts that the regions imply."""
-    if set(schedule) != {"memories", "commands", "external"} or not {"sram", "external"} <= set(schedule["memories"]):
+    if set(schedule) != {"memories", "segments", "commands", "external"} or not {"sram", "external"} <= set(schedule["memories"]):
         yield "the keys at the top are not those of the contract"
         return
     if set(schedule["external"]) != {"inputs", "weights", "outputs"}:

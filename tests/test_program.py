@@ -40,7 +40,8 @@ from tests.schedule_oracle import Record, dead_bytes, faults, needless_waits
 from tests.test_tiling_oracle import Case, cases, legal_tilings
 
 MNSIM = str(Path(sys.executable).with_name("mnsim"))
-SMALL = ("mobilenet_cifar", "--alpha", "0.25", "--sram", "16KiB")  # maps go through external memory here
+TOGETHER = ("mobilenet_cifar", "--alpha", "0.25", "--sram", "16KiB")  # maps pass through rings here
+SMALL = (*TOGETHER, "--policy", "layerwise")  # and through external memory here
 LINE = re.compile(r" *(\d+)  (\w*bus|matrix|vector) +(\S.*?) +(\S+) +(\d+) (B|MACs|ops)  (\S.*?) -> (\S.*?)(?: +((?:after|room) .*))?")
 FUSED = ((), ("relu", "relu6", "batch_norm"), ("batch_norm",))
 WHOLE = {"type": "integer", "minimum": 0}
@@ -57,8 +58,11 @@ REGIONS = {"type": "array", "items": strict(memory={"enum": ["sram", "external"]
 KINDS_OF = {"kind": {"enum": ["load", "store", "matrix", "vector"]}, "engine": {"enum": ["bus", "matrix", "vector"]}}
 AMOUNTS = dict.fromkeys(("bytes", "macs", "vector_ops"), WHOLE)
 COMMAND = strict(**KINDS_OF, **AMOUNTS, id=WHOLE, layer={"type": "string"}, reads=REGIONS, writes=REGIONS, depends_on=IDS, room=IDS)
+LAYERS = {"type": "array", "items": {"type": "string"}, "minItems": 2}
+SEGMENT = strict(layers=LAYERS, kind={"enum": ["rows", "channels"]}, order={"enum": ["demand", "pipelined", None]})
 CONTRACT = strict(
     memories=strict(sram=WHOLE, external=WHOLE),
+    segments={"type": "array", "items": SEGMENT},
     commands={"type": "array", "items": COMMAND},
     external=strict(inputs=REGIONS, weights=REGIONS, outputs=REGIONS),
 )
@@ -74,11 +78,11 @@ def schedule_of(*arguments: str) -> Record:
     return found
 
 
-@pytest.mark.parametrize("arguments", [SMALL, ("squeezenet", "--policy", "serial"), ("mobilenet_v1", "--dtype", "float32")])
+@pytest.mark.parametrize("arguments", [SMALL, TOGETHER, ("squeezenet", "--policy", "serial"), ("mobilenet_v1", "--dtype", "float32")])
 def test_the_json_keeps_its_contract(arguments: tuple[str, ...]) -> None:
     schedule = schedule_of(*arguments)
     jsonschema.validate(schedule, CONTRACT)
-    assert list(schedule) == ["memories", "commands", "external"]
+    assert list(schedule) == ["memories", "segments", "commands", "external"]
     assert list(schedule["commands"][0]) == [
         "id", "kind", "engine", "layer", "reads", "writes", "depends_on", "room", "bytes", "macs", "vector_ops",
     ]  # fmt: skip
@@ -87,8 +91,8 @@ def test_the_json_keeps_its_contract(arguments: tuple[str, ...]) -> None:
 
 def test_each_command_is_a_line_of_the_json() -> None:
     lines = run("program", *SMALL, "--format", "json").out.splitlines()
-    commands = [json.loads(line.rstrip(",]")) if line.endswith("},") else None for line in lines[2:-2]]
-    assert [command["id"] for command in commands if command] == [*range(len(lines) - 4)]
+    commands = [json.loads(line.rstrip(",]")) if line.endswith("},") else None for line in lines[3:-2]]
+    assert [command["id"] for command in commands if command] == [*range(len(lines) - 5)]
 
 
 def regions_of(text: str) -> list[Record]:
@@ -126,11 +130,12 @@ def read_line(line: str) -> Record:
 def read_row(row: dict[str, str]) -> Record:
     whole = {key: int(row[key]) for key in ("id", "bytes", "macs", "vector_ops")}
     ids = {key: [int(each) for each in row[key].split(";") if each] for key in ("depends_on", "room")}
+    row = {key: cell for key, cell in row.items() if key != "segment"}
     return {**row, **whole, **ids, "reads": regions_of(row["reads"]), "writes": regions_of(row["writes"])}
 
 
 @pytest.mark.parametrize(
-    "arguments", [SMALL, ("squeezenet", "--policy", "serial"), ("squeezenet", "--alpha", "0.25", "--dtype", "float16")]
+    "arguments", [SMALL, TOGETHER, ("squeezenet", "--policy", "serial"), ("squeezenet", "--alpha", "0.25", "--dtype", "float16")]
 )
 def test_text_csv_and_json_say_the_same(arguments: tuple[str, ...]) -> None:
     commands = schedule_of(*arguments)["commands"]
@@ -194,7 +199,7 @@ def test_no_program_is_shown_that_breaks_a_rule(monkeypatch: pytest.MonkeyPatch,
     def refuse(*_: object) -> None:
         raise ProgramError(3, "it reads what nobody wrote")
 
-    monkeypatch.setattr("mnsim.program.check.check", refuse)
+    monkeypatch.setattr("mnsim.choice.check", refuse)
     ran = run("program", "mobilenet_cifar", "-o", str(tmp_path / "x.json"))
     assert (ran.code, ran.out) == (1, "")
     assert "error[P001]: command 3: it reads what nobody wrote" in ran.err
@@ -283,7 +288,7 @@ def reads_everything(graph: Graph) -> bool:
 def test_schedules_of_bundled_networks(network: str, policy: Policy) -> None:
     variants: list[tuple[str, float, Dtype]] = [("64 KiB", 0.25, "int8"), ("256 KiB", 0.5, "float32"), ("1 MiB", 0.25, "float16")]
     for sram, alpha, dtype in variants:
-        graph, hardware, plan, _ = plan_network(network, seed_with(f"internal_memory.capacity={sram}"), policy, alpha, dtype=dtype)
+        graph, hardware, plan = plan_network(network, seed_with(f"internal_memory.capacity={sram}"), policy, alpha, dtype=dtype)[:3]
         assert dead_bytes(judge(graph, plan, hardware)) == {}
 
 
@@ -349,7 +354,7 @@ def altered(schedule: Record, place: int, **fields: Any) -> Record:
 
 def test_every_single_wait_is_needed_and_missed() -> None:
     """Policy overlap waits for nothing in vain: without any one of its waits, two commands race."""
-    graph, _, plan, _ = plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=16 KiB"), "overlap", 0.25)
+    graph, _, plan = plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=16 KiB"), "overlap", 0.25)[:3]
     schedule = as_dict(lower(graph, plan))
     commands = schedule["commands"]
     waits = [(command["id"], other) for command in commands for other in command["depends_on"]]

@@ -15,7 +15,7 @@ from mnsim.report.analysis import analysis_document
 from tests.helpers import NETWORKS, as_text, chain, run, seed_with
 
 LAYER = [
-    "index", "name", "type", "stride", "kernel", "inputs", "output", "macs", "vector_ops", "parameters", "weight_bytes",
+    "index", "name", "type", "segment", "stride", "kernel", "inputs", "output", "macs", "vector_ops", "parameters", "weight_bytes",
     "weight_traffic_bytes", "input_traffic_bytes", "output_traffic_bytes", "traffic_bytes", "sram_bytes",
     "transfer_time_s", "matrix_time_s", "vector_time_s", "time_s", "busiest",
 ]  # fmt: skip
@@ -63,10 +63,50 @@ def test_the_names_of_the_json_are_a_contract() -> None:
     for layer in record["layers"]:
         assert list(layer) == LAYER
         for feature_map in (*layer["inputs"], layer["output"]):
-            assert list(feature_map) == ["name", "shape", "bytes", "address"]
+            assert list(feature_map) == ["name", "shape", "bytes", "address", "place"]
             assert len(feature_map["shape"]) == 3
     assert list(record["plan"]) == ["policy", "exact", "at_most_fewer_bytes", "dropped_ways", "homes", "segments"]
-    assert list(record["plan"]["segments"][0]["tiling"]) == ["rows", "out_channels", "in_channels", "stays"]
+    for home in record["plan"]["homes"]:
+        assert list(home) == ["name", "address", "place", "first_layer", "last_layer"]
+    for segment in record["plan"]["segments"]:
+        assert list(segment) == ["layers", "kind", "order", "tiling", "cuts", "buffers"]
+        assert [cut["layer"] for cut in segment["cuts"]] == segment["layers"]
+        for cut in segment["cuts"]:
+            assert list(cut) == ["layer", "tiling", "streams", "loads_whole", "stores_whole"]
+            assert sorted(cut["tiling"]) == ["in_channels", "lead", "out_channels", "rows", "stays"]
+        for buffer in segment["buffers"]:
+            assert list(buffer) == ["name", "address", "size_bytes", "layer", "maps", "rows"]
+
+
+def test_a_plan_says_how_segments_run() -> None:
+    """What each layer's cut and each ring is follows from the shapes: rows add up, and a ring's bytes are its rows."""
+    record = as_json("mobilenet_v1")
+    layers = {layer["name"]: layer for layer in record["layers"]}
+    shapes = {"input": [224, 224, 3]} | {name: layer["output"]["shape"] for name, layer in layers.items()}
+    places = {home["name"]: home["place"] for home in record["plan"]["homes"]}
+    segments = record["plan"]["segments"]
+    assert [(segment["layers"], segment["kind"], segment["order"]) for segment in segments[:3]] == [
+        (["conv1", "dw1", "pw1", "dw2"], "rows", "pipelined"),
+        (["pw2", "dw3", "pw3", "dw4"], "rows", "pipelined"),
+        (["pw4", "dw5"], "channels", None),
+    ]
+    assert sum(len(segment["layers"]) for segment in segments) == len(layers)
+    for number, segment in enumerate(segments):
+        assert {layers[name]["segment"] for name in segment["layers"]} == {number}
+        assert (segment["tiling"] is None) == (segment["kind"] != "single") == (len(segment["layers"]) > 1)
+        assert {places[name] for name in segment["layers"][:-1]} <= {"ring"}
+        assert places[segment["layers"][-1]] != "ring"
+        for buffer in segment["buffers"]:
+            assert buffer["layer"] in segment["layers"]
+            if buffer["name"] == "ring":
+                (name,) = buffer["maps"]
+                assert buffer["size_bytes"] == buffer["rows"] * shapes[name][1] * shapes[name][2]
+            if buffer["name"] == "passed block":
+                assert buffer["rows"] is None
+                assert buffer["maps"] == segment["layers"][:1]
+    (stream,) = segments[0]["cuts"][0]["streams"]
+    assert (stream["map"], places["input"]) == ("input", "external")
+    assert all(layer["output"]["place"] == places[name] for name, layer in layers.items())
 
 
 def test_the_rows_add_up_to_the_totals() -> None:
@@ -88,7 +128,7 @@ def test_kernel_and_stride_are_null_where_there_is_no_window() -> None:
     layers = {layer["name"]: layer for layer in as_json("mobilenet_v1")["layers"]}
     assert (layers["conv1"]["kernel"], layers["conv1"]["stride"]) == ([3, 3], [2, 2])
     assert (layers["fc1"]["kernel"], layers["fc1"]["stride"]) == (None, None)
-    assert layers["dw1"]["output"]["address"] is None
+    assert (layers["dw1"]["output"]["address"], layers["dw1"]["output"]["place"]) == (None, "ring")
     assert layers["pw1"]["inputs"][0] == layers["dw1"]["output"]
 
 
@@ -101,7 +141,9 @@ def test_csv_loads_into_pandas_without_options() -> None:
         assert list(frame[key]) == [layer[key] for layer in record["layers"]]
     for key in ("time_s", "transfer_time_s"):
         assert list(frame[key]) == [layer[key] for layer in record["layers"]]  # to the last bit
-    assert frame["output_address"].isna().sum() == 1
+    assert (frame["output_place"] == "ring").sum() == 10  # 16 layers in 6 segments, of which all but the last pass their map on
+    assert list(frame["output_address"].isna()) == list(frame["output_place"] != "sram")
+    assert (as_frame("mobilenet_v1", "--policy", "layerwise")["output_place"] == "external").sum() == 1
     assert frame["output_shape"][0] == "112x112x32"
     by_type = frame.groupby("type")["macs"].sum()
     assert round(100 * by_type["pointwise"] / by_type.sum(), 1) == 94.9
@@ -124,7 +166,7 @@ def test_markdown_is_one_table_of_equal_rows() -> None:
     layers = rows[:33]
     assert len({line.count("|") for line in layers}) == 1
     assert "585,186" in layers[32]
-    assert sum(line.startswith("- ") for line in ran.out.splitlines()) == 3
+    assert sum(line.startswith("- ") for line in ran.out.splitlines()) == 4
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
@@ -137,12 +179,32 @@ def test_no_table_is_wider_than_its_terminal(network: str, width: int) -> None:
 
 
 def test_a_pipe_gets_every_column() -> None:
-    ran = run("analyze", "mobilenet_v1", "-v")
+    ran = run("analyze", "mobilenet_v1", "-v", "--policy", "layerwise")
     header = next(line for line in ran.out.splitlines() if "layer" in line)
     for heading in ("#", "window", "at", "weights B", "maps in B", "maps out B", "SRAM B", "cut", "busiest"):
         assert heading in header
     assert "8x1x1, weights stay" in ran.out
     assert not ran.err
+    assert "seg" not in header  # a plan without fused segments
+
+
+def test_a_pipe_says_how_segments_run() -> None:
+    ran = run("analyze", "mobilenet_v1", "-v")
+    header = next(line for line in ran.out.splitlines() if "layer" in line)
+    rows = [line for line in ran.out.splitlines() if line[:2].strip().isdigit()]
+    assert " seg " in header
+    assert " pass " in header
+    assert rows[0].split()[:4] == ["0", "conv1", "┐", "0r"]
+    assert rows[1].split()[:4] == ["1", "dw1", "│", "0r"]
+    assert rows[3].split()[:4] == ["3", "dw2", "┘", "0r"]
+    assert rows[8].split()[:4] == ["8", "pw4", "┐", "2c"]
+    assert rows[14].split()[:3] == ["14", "pw7", "pointwise"]
+    assert rows[0].endswith("rows, pipelined  14 x 8 rows, lead 2")
+    assert rows[8].rstrip().endswith("channels         8 x 32 channels")
+    assert " ring " in rows[0]
+    assert " external " not in rows[0]
+    assert "the clock may take another" in ran.out
+    assert "the clock may take another" not in run("analyze", "mobilenet_v1", "-v", "--policy", "serial").out
 
 
 def test_quiet_leaves_the_bare_table() -> None:
@@ -152,10 +214,14 @@ def test_quiet_leaves_the_bare_table() -> None:
 
 def test_the_sentences_name_bound_and_costly_layers() -> None:
     out = run("analyze", "mobilenet_v1").out
+    assert "Most costly: 5 like pw7 377.0 us each (31.1 %, bus), pw13 1.160 ms (19.2 %, bus), fc1 1.030 ms (17.0 %, bus)" in out
+    assert "16 of 30 layers run in 6 segments (in brackets): 2 pass rows (r) and 4 pass channels (c)." in out
+    out = run("analyze", "mobilenet_v1", "--policy", "layerwise").out
+    assert "run in" not in out
     assert "No schedule beats 4.408 ms, which the bus sets (4.408 MB of weights, input and output at 1 GB/s)" in out
     assert "beyond weights, input and output, 802.8 kB of feature maps that do not stay in SRAM cross the bus" in out
     assert "Most costly: 5 like pw7 377.0 us each (27.5 %, bus), pw13 1.160 ms (16.9 %, bus), fc1 1.030 ms (15.0 %, bus)" in out
-    assert "MB of weights read again cross the bus" in run("analyze", "mobilenet_v1", "--sram", "64KiB").out
+    assert "MB of weights read again cross the bus" in run("analyze", "mobilenet_v1", "--sram", "64KiB", "--policy", "layerwise").out
     slow = run("analyze", "mobilenet_v1", "--set", "matrix_unit.throughput=10 GFLOPS").out
     assert "which the matrix unit sets (568.7 MMACs on the matrix unit)" in slow
 
@@ -183,10 +249,10 @@ def test_derivations_evaluate_to_the_figures(options: tuple[str, ...]) -> None:
             derivation = derive(estimate, row.index)
             figures = {step.figure: step for step in derivation.steps}
             for step in derivation.steps:
-                value = eval(step.numbers, {"__builtins__": {}, "max": max, "min": min})
+                value = eval(step.numbers, {"__builtins__": {}, "max": max, "min": min, "ceil": math.ceil})
                 assert math.isclose(value, step.value, rel_tol=1e-12, abs_tol=1e-18), (row.index, step)
                 assert step.formula
-            for key in LAYER[7:-1]:
+            for key in LAYER[8:-1]:
                 assert key in figures
             output = estimate.graph.maps[estimate.graph.operators[row.index].output].shape
             assert figures.get("output height", figures["macs"]).value in (output[0], row.macs)

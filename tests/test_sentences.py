@@ -33,6 +33,7 @@ from tests.sentences import AMOUNT, ENGINE, ENGINES, PERCENT, TIMES, is_amount, 
 from tests.test_tiling_oracle import walk
 
 SEED = load_hardware("seed")
+LAYERWISE = ("--policy", "layerwise")
 
 
 @st.composite
@@ -163,31 +164,44 @@ def test_what_a_layer_says(case: Planned) -> None:
     """Formulas give their figures; what is said of memory, of engines and of what stays is so."""
     found = estimate(case.graph, case.plan, case.hardware)
     record = as_dict(found)
-    cuts = next(column for column in layer_columns(found, record, True) if column.heading == "cut")
-    for row, layer, segment in zip(found.layers, record["layers"], record["plan"]["segments"], strict=True):
+    cuts = next(column for column in layer_columns(found, record, "more") if column.heading == "cut")
+    segments = record["plan"]["segments"]
+    for row, layer in zip(found.layers, record["layers"], strict=True):
+        segment = segments[layer["segment"]]
+        (cut,) = (each for each in segment["cuts"] if each["layer"] == layer["name"])
         derivation = derive(found, row.index)
         steps = {step.figure: step for step in derivation.steps}
         for step in derivation.steps:
-            value = eval(step.numbers, {"__builtins__": {}, "max": max, "min": min})
+            value = eval(step.numbers, {"__builtins__": {}, "max": max, "min": min, "ceil": ceil})
             assert isclose(value, step.value, rel_tol=1e-12, abs_tol=1e-18), (row.index, step)
         if "runs on the vector unit" in steps["macs"].formula:
             assert layer["vector_ops"] > 0
         if "all that it reads is in SRAM" in steps["input_traffic_bytes"].formula:
-            assert all(each["address"] is not None for each in layer["inputs"])
+            loaded = {stream["map"] for each in segment["cuts"] if each != cut for stream in each["streams"]}
+            made = set(segment["layers"][: segment["layers"].index(layer["name"])])
+            assert all(each["address"] is not None or each["name"] in loaded | made for each in layer["inputs"])
+            assert ("ring" in steps["input_traffic_bytes"].formula) == any(each["address"] is None for each in layer["inputs"])
         if "all that it copies is in SRAM" in steps["input_traffic_bytes"].formula:
             copied = [case.graph.maps[source].name for source in case.graph.operators[row.index].copied]
             assert all(each["address"] is not None for each in layer["inputs"] if each["name"] in copied)
         if "the output stays in SRAM" in steps["output_traffic_bytes"].formula:
             assert layer["output"]["address"] is not None
+        if "the output passes to the next layers" in steps["output_traffic_bytes"].formula:
+            assert layer["output"]["place"] == "ring"
         facts = "\n".join(derivation.facts)
         if "moves and computes nothing" in facts:
             assert layer["traffic_bytes"] == layer["vector_ops"] == layer["macs"] == 0
         if "computes nothing" in facts:
             assert layer["vector_ops"] == layer["macs"] == 0
             assert layer["busiest"] in (None, "bus")
-        stays = segment["tiling"]["stays"]
+        assert len(re.findall(r"^runs in segment", facts, re.MULTILINE)) == (segment["kind"] != "single")
+        for name, rows in re.findall(r"^ring of (\S+) \(at \d+\), (\d+) row", facts, re.MULTILINE):
+            (ring,) = (each for each in segment["buffers"] if each["name"] == "ring" and name in each["maps"])
+            assert ring["rows"] == int(rows)
+        stays = cut["tiling"]["stays"]
         assert re.findall(r"what stays: (\w+)", facts) == ([] if stays is None else [stays])
-        assert re.findall(r"(\w+) stay", cuts.cells[row.index]) == ([] if stays is None else [stays])
+        if segment["kind"] == "single":
+            assert re.findall(r"(\w+) stay", cuts.cells[row.index]) == ([] if stays is None else [stays])
         assert stays == held_between_two_tiles(found, row.index)
 
 
@@ -270,19 +284,19 @@ def check_against_serial(sentence: str, record: dict[str, Any], case: Planned) -
 
 def test_busiest_and_bound_by_are_two_things() -> None:
     """squeezenet moves maps out and in again: the bus is busiest, and still it is the matrix unit that no schedule beats."""
-    found = json.loads(run("analyze", "squeezenet", "--format", "json").out)["total"]
-    played = json.loads(run("simulate", "squeezenet", "--format", "json").out)["total"]
-    (row,) = swept(["squeezenet"], "json")["rows"]
+    found = json.loads(run("analyze", "squeezenet", *LAYERWISE, "--format", "json").out)["total"]
+    played = json.loads(run("simulate", "squeezenet", *LAYERWISE, "--format", "json").out)["total"]
+    (row,) = swept(["squeezenet", *LAYERWISE], "json")["rows"]
     for record in (found, played, row):
         assert (record["busiest"], record["bound_by"]) == ("bus", "matrix")
-    assert "The bus is busiest; the matrix unit sets the lower bound." in swept(["squeezenet"], "markdown")
+    assert "The bus is busiest; the matrix unit sets the lower bound." in swept(["squeezenet", *LAYERWISE], "markdown")
 
 
 def test_reserved_and_peak_are_two_things() -> None:
     """mobilenet_v1: 1,005,824 bytes are reserved for one layer, and 864,320 at most in use; each command that has both says both alike."""
-    found = json.loads(run("analyze", "mobilenet_v1", "--format", "json").out)
-    played = json.loads(run("simulate", "mobilenet_v1", "--format", "json").out)["total"]
-    (row,) = swept(["mobilenet_v1"], "json")["rows"]
+    found = json.loads(run("analyze", "mobilenet_v1", *LAYERWISE, "--format", "json").out)
+    played = json.loads(run("simulate", "mobilenet_v1", *LAYERWISE, "--format", "json").out)["total"]
+    (row,) = swept(["mobilenet_v1", *LAYERWISE], "json")["rows"]
     reserved = found["total"]["reserved_sram_bytes"]
     assert reserved == played["reserved_sram_bytes"] == row["reserved_sram_bytes"] == max(layer["sram_bytes"] for layer in found["layers"])
     assert (reserved, played["peak_sram_bytes"]) == (1_005_824, 864_320)
@@ -298,7 +312,8 @@ def test_what_is_reserved_is_what_the_plan_lists(case: Planned) -> None:
     sizes = {each["name"]: each["bytes"] for layer in record["layers"] for each in (*layer["inputs"], layer["output"])}
     if any(layer["type"] == "concat" for layer in record["layers"]):
         return
-    for layer, segment in zip(record["layers"], record["plan"]["segments"], strict=True):
+    for layer in record["layers"]:
+        segment = record["plan"]["segments"][layer["segment"]]
         used = {
             home["address"] + place
             for home in record["plan"]["homes"]
@@ -311,9 +326,9 @@ def test_what_is_reserved_is_what_the_plan_lists(case: Planned) -> None:
 
 def test_what_verify_says() -> None:
     """Every element of every map is compared when it is written; the outputs, which are written to SRAM and then stored, twice."""
-    layers = json.loads(run("analyze", "mobilenet_cifar", "--format", "json").out)["layers"]
+    layers = json.loads(run("analyze", "mobilenet_cifar", *LAYERWISE, "--format", "json").out)["layers"]
     elements = sum(layer["output"]["bytes"] for layer in layers)
-    said = run("verify", "mobilenet_cifar").out.splitlines()[-1]
+    said = run("verify", "mobilenet_cifar", *LAYERWISE).out.splitlines()[-1]
     assert said == f"Identical: {elements + 10:,} elements when they were written, and at the end 10 of outputs."
 
 
@@ -328,9 +343,9 @@ def test_a_layer_without_weights_keeps_none(tmp_path: Any) -> None:
     path = tmp_path / "network.yaml"
     layers = ("{max_pool: 2, name: left}", "{max_pool: 2, input: input, name: right}", "{add: [left, right], name: sum}")
     path.write_text("name: a\ninput: [64, 64, 8]\nlayers:\n" + "".join(f"  - {layer}\n" for layer in layers))
-    found = json.loads(run("analyze", str(path), "--sram", "10 KiB", "--format", "json").out)
+    found = json.loads(run("analyze", str(path), "--sram", "10 KiB", *LAYERWISE, "--format", "json").out)
     name = found["layers"][-1]["name"]
-    facts = run("analyze", str(path), "--sram", "10 KiB", "--layer", name).out
+    facts = run("analyze", str(path), "--sram", "10 KiB", *LAYERWISE, "--layer", name).out
     assert "cut: " in facts and "strips" in facts  # noqa: PT018
     assert "stays" not in facts
     assert found["plan"]["segments"][-1]["tiling"]["stays"] is None

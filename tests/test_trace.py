@@ -131,11 +131,18 @@ def test_slices_are_complete_events_unless_one_has_no_length() -> None:
 def test_a_slice_says_what_an_architect_asks() -> None:
     program, timeline = made("small")
     kernels = set()
+    fused = set()
+    segments = {layer: segment for segment in program.segments for layer in segment.layers}
     for event in json.loads("".join(trace_json(program, timeline, "net")))["traceEvents"]:
         if event["ph"] not in "XB":
             continue
         command = program.commands[event["args"]["id"]]
         kind = event["cat"]
+        segment = segments.get(command.layer)
+        if segment:
+            how = {"rows": "rows pass, pipelined", "channels": "channels pass"}[segment.kind]
+            assert event["args"].pop("segment") == f"{segment.layers[0]}..{segment.layers[-1]}: {how}"
+            fused.add(segment.kind)
         assert kind == kind_of(command)
         if isinstance(command, Matrix | Vector):
             words = [command.layer, command.kernel.operation, *(["(partial sum)"] if command.kernel.partial else [])]
@@ -156,6 +163,7 @@ def test_a_slice_says_what_an_architect_asks() -> None:
             "end_s": timeline.ends_s[command.id],
         }
     assert kernels == {"input", "filters", "biases", ""}
+    assert fused == {"rows", "channels"}
 
 
 def test_the_process_and_its_tracks_are_named() -> None:

@@ -89,7 +89,7 @@ def with_another_term(function: Any, before: str, after: str) -> Any:
 
 def test_a_term_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the same plan, another closed form gives another derivation: values, formulas and numbers."""
-    found = analyze("mobilenet_v1", seed_with(*SMALL))
+    found = analyze("mobilenet_v1", seed_with(*SMALL), "layerwise")
     cut = cuts_of(found.plan)[3]
     before = {step.figure: step for step in derive(found, 3).steps}
     traffic = with_another_term(tiling.tile_traffic, "input_bytes = geometry.in_streams", "input_bytes = 16 * strips + geometry.in_streams")
@@ -107,7 +107,7 @@ def test_a_term_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_function_returns_is_that_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = analyze("mobilenet_v1", seed_with(*SMALL))
+    found = analyze("mobilenet_v1", seed_with(*SMALL), "layerwise")
     geometry = cuts_of(found.plan)[3].geometry
     monkeypatch.setattr(tiling, "weight_passes", lambda geometry, tiling: (3, 5))
     (step,) = (step for step in derive(found, 3).steps if step.figure == "weight_traffic_bytes")
@@ -118,7 +118,7 @@ def test_the_closed_form_is_left_as_it_was() -> None:
     """Plain numbers stay plain: no name is bound anew, and what is remembered is no traced number."""
     tiling.strip_rows.cache_clear()
     before = dict(vars(tiling))
-    found = analyze("mobilenet_v1", seed_with(*SMALL))
+    found = analyze("mobilenet_v1", seed_with(*SMALL), "layerwise")
     tiling.strip_rows.cache_clear()
     derive(found, 3)
     assert dict(vars(tiling)) == before

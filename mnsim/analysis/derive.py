@@ -14,6 +14,7 @@ from typing import Any
 
 from mnsim.analysis.cost import Estimate, LayerTimes, LayerWork, layer_cost, layer_times, layer_works, sram_in_use
 from mnsim.analysis.energy import joules
+from mnsim.analysis.rings import buffer_name, need_of, row_bytes, rows_in_ring, segment_name
 from mnsim.analysis.traced import Traced, Tracer, fields_named, named, noted, plain, written
 from mnsim.clocks.rates import Rates, make_rates
 from mnsim.errors import Location
@@ -22,8 +23,9 @@ from mnsim.graph.operators import count_macs, count_vector_ops
 from mnsim.operators.quantities import EFFICIENCIES, ENERGIES, RATES, kind_column
 from mnsim.operators.shapes import Window, make_window
 from mnsim.operators.table import RULES
-from mnsim.plan.model import Geometry, Segment, Tiling, cuts_of, lifetime, segments_of
-from mnsim.plan.tiling import Traffic, tile_counts, what_stays, working_bytes
+from mnsim.plan.model import Buffer, Cut, Geometry, Segment, Tiling, cuts_of, lifetime, segments_of
+from mnsim.plan.tiling import Traffic, loads_of, tile_counts, what_stays, working_bytes
+from mnsim.plan.words import pass_words
 from mnsim.spec.records import BUS, Hardware, Layer, amount_of, own_rates
 
 RESULTS = {  # the words for what functions of the closed form return
@@ -49,7 +51,17 @@ GEOMETRY = {
     "in_channels": "channels",
     "out_channels": "channels",
 }
-TILING = {"out_channels": "output channels of a block", "in_channels": "input channels of a block"}
+TILING = {
+    "rows": "rows of a strip",
+    "lead": "rows more in the first",
+    "out_channels": "output channels of a block",
+    "in_channels": "input channels of a block",
+}
+ABOUT = {  # segments, by kind and order
+    ("rows", "demand"): "strips of rows pass from layer to layer, each made just before it is read",
+    ("rows", "pipelined"): "strips of rows pass from layer to layer, and the layers work on different strips at a time",
+    ("channels", "demand"): "blocks of channels pass from layer to layer, each through all of them before the next",
+}
 AMOUNTS = ("bytes of external memory", "bytes of SRAM (read and written)", "matrix operations", "vector operations")
 INPUT = ("H_in", "W_in", "C_in")
 
@@ -86,16 +98,78 @@ def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
     graph, plan = estimate.graph, estimate.plan
     for role, indices in (("reads", operator.sources), ("writes", (operator.output,))):
         for place in indices:
-            feature_map, home = graph.maps[place], plan.homes[place]
-            where = "external memory" if home.address is None else f"SRAM at {home.address}"
-            first, last = (graph.operators[index].name for index in lifetime(plan, home))
-            lives = f", in use from {first} to {last}" if first != last else ""
-            yield f"{role} {feature_map.name}: {_by(feature_map.shape)}, {feature_map.size_bytes} bytes in {where}{lives}"
+            feature_map = graph.maps[place]
+            yield f"{role} {feature_map.name}: {_by(feature_map.shape)}, {feature_map.size_bytes} bytes in {_where(estimate, place)}"
     if operator.window:
         top, bottom, left, right = operator.window.padding
         kernel, stride = _by(operator.window.kernel), _by(operator.window.stride)
         yield f"window {kernel}, stride {stride}, padding ({operator.window.rule}): top {top}, bottom {bottom}, left {left}, right {right}"
+    if segment := _fused_segment(estimate, operator):
+        number = segments_of(plan)[operator.index]
+        how = f"({pass_words(segment.kind, segment.order)}): {ABOUT[segment.kind, segment.order]}"
+        yield f"runs in segment {number}, {segment_name(graph, segment)} {how}"
     yield _cut(estimate, operator)
+    if segment:
+        yield from _streams(graph, segment, operator)
+        yield from _rings(estimate, segment, operator)
+
+
+def _fused_segment(estimate: Estimate, operator: Operator) -> Segment | None:
+    segment = estimate.plan.segments[segments_of(estimate.plan)[operator.index]]
+    return None if segment.kind == "single" else segment
+
+
+def _where(estimate: Estimate, place: int) -> str:
+    """A map's home in words."""
+    graph, plan = estimate.graph, estimate.plan
+    home = plan.homes[place]
+    if home.is_passed:
+        segment = plan.segments[home.first]
+        (rows, *_) = [rows_in_ring(graph, segment, each) for each in segment.buffers if each.storage == graph.slots[place].storage]
+        passes = "passed block by block" if rows is None else f"in a ring of {_counted(rows, 'row')}"
+        return f"segment {home.first}, {segment_name(graph, segment)}: {passes}, never whole"
+    first, last = (graph.operators[index].name for index in lifetime(plan, home))
+    lives = f", in use from {first} to {last}" if first != last else ""
+    return f"{'external memory' if home.is_external else f'SRAM at {home.address}'}{lives}"
+
+
+def _streams(graph: Graph, segment: Segment, operator: Operator) -> Iterator[str]:
+    """Where the rows of external maps come from that the operator reads in a segment, and its own go to."""
+    for cut in segment.cuts:
+        for stream in cut.streams:
+            if stream.map in operator.inputs:
+                loads, name = loads_of(graph, stream), graph.maps[stream.map].name
+                if cut.operator != operator.index:
+                    yield f"{name} is loaded for {graph.operators[cut.operator].name}, the first of the segment that reads it"
+                    continue
+                sizes = _up_to(stream.rows, graph.maps[stream.map].shape[0] - stream.lead, "row") + _with_lead(stream.lead, loads)
+                yield f"loads {name} into a ring: {_counted(loads, 'load')} of {sizes}"
+
+
+def _rings(estimate: Estimate, segment: Segment, operator: Operator) -> Iterator[str]:
+    """What the rows of the rings are needed for that the operator reads or writes."""
+    graph = estimate.graph
+    for buffer in _buffers_of(graph, segment, operator):
+        need = need_of(graph, estimate.plan, segment, buffer)
+        if need is None:
+            continue
+        held = f"for rows {need.first} to {need.end - 1}" if need.end - need.first > 1 else f"for row {need.first}"
+        filled = f"which are loaded for {need.filler.name}" if need.is_loaded else f"which {need.filler.name} fills"
+        parts = [held, filled if need.filler == need.reader and not need.is_loaded else f"{filled} and {need.reader.name} still uses"]
+        parts += ["1 more, since the bus fills or empties it"] if need.spare_rows else []
+        parts += [f"{need.ahead_rows} more, since there is room"] if need.ahead_rows else []
+        rows = rows_in_ring(graph, segment, buffer)
+        yield f"{buffer_name(graph, segment, buffer)} (at {buffer.address}), {_counted(rows or 0, 'row')}: {', '.join(parts)}"
+
+
+def _buffers_of(graph: Graph, segment: Segment, operator: Operator) -> list[Buffer]:
+    """The buffers of a segment through which the operator's maps pass."""
+    mine = {graph.slots[index].storage for index in (*operator.inputs, operator.output)}
+    return [buffer for buffer in segment.buffers if buffer.storage in mine]
+
+
+def _with_lead(lead: int, strips: int) -> str:
+    return f" (and {lead} more in the first)" if lead and strips > 1 else ""
 
 
 def _cut(estimate: Estimate, operator: Operator) -> str:
@@ -107,8 +181,9 @@ def _cut(estimate: Estimate, operator: Operator) -> str:
     strips, out_blocks, in_blocks = tile_counts(geometry, tiling)
     if strips * out_blocks * in_blocks == 1:
         return "cut: not at all (one tile)"
+    rows = _up_to(tiling.rows, geometry.rows_out - tiling.lead, "output row")
     parts = [
-        f"{_counted(strips, 'strip')} of {_up_to(tiling.rows, geometry.rows_out, 'output row')}",
+        f"{_counted(strips, 'strip')} of {rows}{_with_lead(tiling.lead, strips)}",
         f"{_counted(out_blocks, 'block')} of {_up_to(tiling.out_channels, geometry.out_channels, 'output channel')}",
     ]
     if in_blocks > 1:
@@ -156,17 +231,17 @@ def _figures(estimate: Estimate, operator: Operator) -> Iterator[Step]:
     planes = f"{_counted(len(weights.planes), 'number')} of {BIAS_BYTES} B a channel" if weights.planes else ""
     yield _step("weight_bytes", noted(work.operator.weight_bytes, planes), "B", "none")
     yield _step("weight_traffic_bytes", traffic.weight_bytes, "B", "none")
-    why = "what it reads is not moved" if geometry.idle else f"all that it {'copies' if operator.copied else 'reads'} is in SRAM"
-    yield _step("input_traffic_bytes", traffic.input_bytes, "B", f"nothing: {why}")
-    why = "its bytes are there already" if geometry.idle else "the output stays in SRAM"
-    yield _step("output_traffic_bytes", traffic.output_bytes, "B", f"nothing: {why}")
+    yield _step("input_traffic_bytes", traffic.input_bytes, "B", f"nothing: {_why_no_input(estimate, operator, geometry)}")
+    yield _step("output_traffic_bytes", traffic.output_bytes, "B", f"nothing: {_why_no_output(estimate, operator, geometry)}")
     parts = (traffic.weight_bytes, traffic.input_bytes, traffic.output_bytes, traffic.transfers)
     moved = Traffic(*_named(parts, "filters and biases", "input", "output", "transfers"))
     yield _step("traffic_bytes", moved.total_bytes, "B")
-    for name, size in trace(working_bytes, geometry, tiling):
-        yield _step(f"buffer: {name}", size, "B")
-    held = sram_in_use(estimate.graph, estimate.plan)[segments_of(estimate.plan)[operator.index]]
+    yield from _buffer_steps(estimate, operator, trace(working_bytes, geometry, tiling))
+    held = _sram_in_use(estimate, segments_of(estimate.plan)[operator.index])
     yield _step("sram_bytes", sum(named(size, f"{name} (at {address})") for name, address, size in held), "B", "nothing")
+    yield from _strip_step(
+        replace(cuts_of(estimate.plan)[operator.index], geometry=geometry, tiling=tiling), _fused_segment(estimate, operator)
+    )
     rates = _rates(estimate.hardware)
     if any(rates.engines[BUS].overheads):
         yield _step("transfers", traffic.transfers, "", "none")
@@ -178,6 +253,66 @@ def _figures(estimate: Estimate, operator: Operator) -> Iterator[Step]:
         amounts = _named(astuple(estimate.energies[operator.index])[:-1], *AMOUNTS)
         each_j = [named(amount_of(estimate.hardware, quantity), quantity.column) for quantity in ENERGIES]
         yield _step("energy_j", joules(amounts, each_j), "J")
+
+
+def _why_no_input(estimate: Estimate, operator: Operator, geometry: Geometry) -> str:
+    """Why the operator loads no maps."""
+    if geometry.idle:
+        return "what it reads is not moved"
+    homes = [estimate.plan.homes[index] for index in operator.copied or operator.inputs]
+    if all(home.address is not None for home in homes):
+        return f"all that it {'copies' if operator.copied else 'reads'} is in SRAM"
+    return "all that it reads is in SRAM: what passes through a ring was made, or loaded, by others of its segment"
+
+
+def _why_no_output(estimate: Estimate, operator: Operator, geometry: Geometry) -> str:
+    """Why the operator stores nothing."""
+    home = estimate.plan.homes[operator.output]
+    if geometry.idle:
+        return "its bytes are there already"
+    if home.is_passed:
+        return "the output passes to the next layers of its segment"
+    return "another layer of its segment writes over it first" if home.is_external else "the output stays in SRAM"
+
+
+def _buffer_steps(estimate: Estimate, operator: Operator, traced: Iterable[tuple[str, Any]]) -> Iterator[Step]:
+    """The buffers that the operator works in; in a segment its strips lie in rings."""
+    segment, graph = _fused_segment(estimate, operator), estimate.graph
+    for name, size in traced:
+        if segment is None or name in ("filters", "biases"):
+            yield _step(f"buffer: {name}", size, "B")
+    seen: set[str] = set()
+    for buffer in _buffers_of(graph, segment, operator) if segment else ():
+        assert segment is not None
+        assert buffer.storage is not None
+        name = buffer_name(graph, segment, buffer)
+        width, pixel = row_bytes(graph, segment, buffer.storage)
+        rows = rows_in_ring(graph, segment, buffer)
+        if name in seen:
+            continue
+        seen.add(name)
+        if rows is None:
+            height = graph.maps[graph.storages[buffer.storage].root].shape[0]
+            parts = _named(
+                (height, width, buffer.size_bytes // (height * width)), "rows", "columns", "bytes of a pixel's channels in a block"
+            )
+        else:
+            parts = _named((rows, width, pixel), "rows of the ring", "columns", "bytes of a pixel")
+        yield _step(f"buffer: {name}", prod(parts), "B")
+
+
+def _sram_in_use(estimate: Estimate, number: int) -> list[tuple[str, int, int]]:
+    """What is set aside while a segment runs, as `sram_in_use` has it; buffers say what they belong to."""
+    held, segment = sram_in_use(estimate.graph, estimate.plan)[number], estimate.plan.segments[number]
+    maps = held[: len(held) - len(segment.buffers)]
+    return maps + [(buffer_name(estimate.graph, segment, each), each.address, each.size_bytes) for each in segment.buffers]
+
+
+def _strip_step(cut: Cut, segment: Segment | None) -> Iterator[Step]:
+    """How many strips, or blocks, a segment's operator is cut into."""
+    if segment is not None and not cut.geometry.idle:
+        strips, blocks, _ = Tracer({})(tile_counts, cut.geometry, cut.tiling)
+        yield _step("strips", strips, "") if segment.kind == "rows" else _step("blocks", blocks, "")
 
 
 def _time_steps(work: LayerWork, rates: Rates[Any]) -> Iterator[Step]:
@@ -192,9 +327,11 @@ def _work(estimate: Estimate, operator: Operator, trace: Tracer) -> tuple[LayerW
     cut = replace(cut, geometry=fields_named(cut.geometry, GEOMETRY), tiling=fields_named(cut.tiling, TILING))
     operators, maps = list(graph.operators), list(graph.maps)
     operators[operator.index] = _counts(graph, operator)
-    for place in cut.loads_whole + cut.stores_whole:
+    streamed = tuple(stream.map for stream in cut.streams)
+    for place in cut.loads_whole + cut.stores_whole + streamed:
         whole = maps[place]
-        element = named(whole.element_bytes, f"bytes an element of {whole.name}, which crosses whole")
+        how = "which is loaded into a ring" if place in streamed else "which crosses whole"
+        element = named(whole.element_bytes, f"bytes an element of {whole.name}, {how}")
         maps[place] = replace(whole, shape=_named(whole.shape, "H", "W", "C"), element_bytes=element)
     graph = replace(graph, operators=tuple(operators), maps=tuple(maps))
     (work,) = trace(layer_works, graph, replace(estimate.plan, segments=(Segment((cut,), ()),)), estimate.hardware.fused)

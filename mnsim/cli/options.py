@@ -152,9 +152,8 @@ _ALPHA_HELP = "Width multiplier: channels become int(alpha * C), at least min_de
 ALPHA = click.option("--alpha", type=Multiplier(), default="1", show_default=True, help=_ALPHA_HELP)
 RHO = click.option("--rho", type=Multiplier(), default="1", show_default=True, help="Resolution multiplier: 0.5, or 6/7.")
 DTYPE = click.option("--dtype", type=click.Choice(DTYPES), default="int8", show_default=True, help="Elements of maps and filters.")
-POLICY = click.option(
-    "--policy", type=click.Choice(POLICIES), default="overlap", show_default=True, help="Prefetch, or one thing at a time."
-)
+_POLICY_HELP = "overlap: fusion, prefetch; layerwise: prefetch, one operator at a time; serial: one thing at a time."
+POLICY = click.option("--policy", type=click.Choice(POLICIES), default="overlap", show_default=True, help=_POLICY_HELP)
 variant_options = gather("variant", Variant, ALPHA, RHO, DTYPE, POLICY)
 machine_options = gather(
     "machine",

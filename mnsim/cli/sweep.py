@@ -69,7 +69,7 @@ levels_options = gather(
     click.option("--alpha", metavar="LEVELS", help="Width multipliers: 0.25,0.5,1 or linear(0.25, 1, 4)."),
     click.option("--rho", metavar="LEVELS", help="Resolution multipliers: 4/7,5/7,6/7,1."),
     click.option("--dtype", type=OneOf(DTYPES), metavar="LEVELS", help="Elements: int8,float16,float32."),
-    click.option("--policy", type=OneOf(POLICIES), metavar="LEVELS", help="Prefetch, or one thing at a time: overlap,serial."),
+    click.option("--policy", type=OneOf(POLICIES), metavar="LEVELS", help="What runs at the same time: overlap,layerwise,serial."),
     click.option("--hw", "hardware", metavar="LEVELS", type=SpecNames("hardware"), help="Hardware: YAML files or bundled names."),
     click.option(
         "--set",

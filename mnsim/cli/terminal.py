@@ -17,7 +17,7 @@ from mnsim.errors import Location, SpecError, shown
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
-_PLAIN = str.maketrans("─▁▂▃▄▅▆▇█", "-.:-=+*%#")  # rules and charts where letters are ASCII only
+_PLAIN = str.maketrans("─▁▂▃▄▅▆▇█┐│┘", "-.:-=+*%#\\|/")  # rules, charts and brackets where letters are ASCII only
 PIPE_WIDTH = 400  # no line of a table is cut where there is no screen
 
 

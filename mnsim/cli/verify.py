@@ -55,7 +55,7 @@ def command(network: str, variant: Variant, machine: Machine, material: Material
         weights, images, _ = gathered(material, planned.graph)
         bar.update(STEP)
         with computing(material):
-            found = verify(choose_plan(planned), weights, images[0], images if material.images else (), within(bar))
+            found = verify(choose_plan(planned, within(bar)), weights, images[0], images if material.images else ())
         bar.update(STEP)
     from mnsim.report.proof import proof_document
 

@@ -8,7 +8,7 @@ from mnsim.graph.model import Graph, Operator
 from mnsim.graph.operators import vector_work
 from mnsim.lowering.operands import Columns, Scene, Tile, block, inputs_of, make_scene, partial_sums, staged, target_of
 from mnsim.lowering.order import arrange
-from mnsim.lowering.places import Area, Places, biases_of, filters_of, make_places, part_of, run_of
+from mnsim.lowering.places import Area, biases_of, filters_of, make_places, part_of, run_of
 from mnsim.lowering.rings import load_rows, make_rings
 from mnsim.lowering.work import Draft, Touch, Work, compute, fresh_data, in_external, in_sram, outside, transfer, whole
 from mnsim.plan.model import Buffer, Cut, Plan, Segment
@@ -16,7 +16,7 @@ from mnsim.plan.passes import make_pass, needed_rows, rows_order
 from mnsim.plan.pieces import Span, walk
 from mnsim.plan.tiling import loads_of, tile_counts, tile_traffic
 from mnsim.program.collector import collector_paused
-from mnsim.program.model import Kernel, Program, Region
+from mnsim.program.model import Fused, Kernel, Passed, Program, Region
 from mnsim.program.progress import Progress, untold
 from mnsim.spec.records import EXTERNAL, SRAM
 
@@ -55,7 +55,9 @@ def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
     if (expected := count_commands(graph, plan)) > MOST_COMMANDS:
         raise LengthError(expected, MOST_COMMANDS)
     places = make_places(graph, plan)
-    commands = arrange(_drafts(graph, plan, places, progress, expected), plan.policy)
+    passed: dict[int, Passed] = {}
+    first = places.values + 2 * len(graph.operators)
+    commands = arrange(_drafts(Work(graph, plan, places, first, progress, expected, passed=passed)), plan.policy)
     weights: list[Region] = []
     for operator in graph.operators:
         if operator.filter_bytes:
@@ -65,21 +67,28 @@ def lower(graph: Graph, plan: Plan, progress: Progress = untold) -> Program:
     inputs, *outputs = (whole(graph.maps[index], outside(places, index)) for index in (0, *graph.outputs))
     ends = (inputs,), tuple(weights), tuple(outputs)
     memories = {SRAM: plan.sram_capacity_bytes, EXTERNAL: places.external_bytes}
-    return Program(graph.name, plan.policy, memories, commands, *ends)
+    return Program(graph.name, plan.policy, memories, commands, *ends, _fused(graph, plan), passed)
 
 
-def _drafts(graph: Graph, plan: Plan, places: Places, progress: Progress, expected: int) -> list[Draft]:
-    """The commands in the order of the plan. Who used which bytes is forgotten with this: it takes as much
-    memory as the commands.
+def _fused(graph: Graph, plan: Plan) -> tuple[Fused, ...]:
+    return tuple(
+        Fused(tuple(graph.operators[cut.operator].name for cut in segment.cuts), segment.kind, segment.order)
+        for segment in plan.segments
+        if segment.kind != "single"
+    )
+
+
+def _drafts(work: Work) -> list[Draft]:
+    """The commands in the order of the plan. Who used which bytes is forgotten with the work: it takes as
+    much memory as the commands.
     """
-    work = Work(graph, plan, places, places.values + 2 * len(graph.operators), progress, expected)
-    for segment in plan.segments:
+    for segment in work.plan.segments:
         if segment.kind == "single":
             for cut in segment.cuts:
                 _lower_cut(work, cut, segment.buffers)
         else:
             _lower_fused(work, segment)
-    progress(expected, expected)
+    work.progress(work.expected, work.expected)
     return work.drafts
 
 

@@ -13,6 +13,7 @@ from mnsim.plan.model import Buffer, Segment, Stream
 from mnsim.plan.passes import Pace, loaded_rows
 from mnsim.plan.pieces import Span
 from mnsim.plan.segments import ring_pixel
+from mnsim.program.model import Passed
 from mnsim.spec.records import SRAM
 
 
@@ -115,7 +116,7 @@ def _data(work: Work, ring: Ring, index: int, band: Band) -> int:
     key = ring.classes[index], band.rows[0]
     if key not in ring.data:
         ring.data[key] = fresh_data(work)
-        work.passed[ring.data[key]] = (index, band.rows)
+        work.passed[ring.data[key]] = Passed(index, band.rows, band.start, ring.offset, ring.pixel_bytes)
     return ring.data[key]
 
 

@@ -8,7 +8,7 @@ from mnsim.graph.model import FeatureMap, Graph, Operator
 from mnsim.lowering.hazards import Hazards, Space, Waits, note_read, note_write
 from mnsim.lowering.places import Area, Places, part_of
 from mnsim.plan.model import Plan
-from mnsim.program.model import Kernel, Region
+from mnsim.program.model import Kernel, Passed, Region
 from mnsim.program.progress import EVERY, Progress
 
 Kind = Literal["load", "store", "matrix", "vector"]
@@ -50,7 +50,7 @@ class Work:
     """What is being lowered; `expected` are the commands that it will be about.
 
     `resident` are the spaces of storages in SRAM, `outside` those of values in external memory. `passed` says
-    of the values that pass through rings which rows of which map they are.
+    of the values that pass through rings what they are, by number.
     """
 
     graph: Graph
@@ -63,7 +63,7 @@ class Work:
     sram: Hazards = field(default_factory=Hazards)
     resident: dict[int, Space] = field(default_factory=dict)
     outside: dict[int, Space] = field(default_factory=dict)
-    passed: dict[int, tuple[int, tuple[int, int]]] = field(default_factory=dict)
+    passed: dict[int, Passed] = field(default_factory=dict)
 
 
 def fresh_data(work: Work) -> int:

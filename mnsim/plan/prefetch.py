@@ -56,8 +56,8 @@ class _LastUse:
         return index + 1
 
     def best_in(self, gap: Gap, size: int, best: tuple[float, int]) -> tuple[float, int]:
-        """Where in a gap a buffer of this size would lie on bytes whose last use is the longest ago: the time of
-        that use, and the address; `best` if there is nothing better.
+        """Where in a gap a buffer of this size would lie on bytes whose last use is the longest ago: the
+        time of that use, and the address; `best` if there is nothing better.
         """
         starts, times = self.starts, self.times
         for start in self._starts_in(gap, size):

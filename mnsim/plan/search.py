@@ -113,12 +113,12 @@ def fresh(search: Search) -> Search:
 
 def of_policy(search: Search, policy: Policy) -> Search:
     """A fresh search for a plan of another policy, without fusion."""
-    return replace(fresh(search), policy=policy, options=[], pipelined={})
+    return replace(fresh(search), policy=policy, options=[], pipelined={}, choices={}, known=[])
 
 
 def of_size(search: Search, capacity: int) -> Search:
     """A fresh search for a plan in less SRAM."""
-    return fresh(replace(search, capacity=capacity, pipelined={}))
+    return fresh(replace(search, capacity=capacity, pipelined={}, choices={}, known=[]))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple, assert_never
 
-from mnsim.program.model import Command, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
+from mnsim.plan.words import pass_words
+from mnsim.program.model import Command, Fused, Kernel, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of
 from mnsim.spec.records import EXTERNAL, SRAM
 
 Kind = Literal["load", "store", "matrix", "vector"]
@@ -180,6 +181,7 @@ def _header(program: Program, about: str, layer: str | None) -> Iterator[str]:
         for name, regions in (*lying, ("maps", [] if memory == SRAM else _rest(program, memory))):
             if regions:
                 yield f"#   {name.ljust(7)} {regions_text(joined(regions))}\n"
+    yield from _segments(program, layer)
     shown = [command for command in program.commands if layer in (None, command.layer)]
     whose = "" if layer is None else f" of {len(program.commands):,}, those of layer {layer}"
     yield f"#\n# {len(shown):,} commands{whose}\n"
@@ -191,6 +193,21 @@ def _header(program: Program, about: str, layer: str | None) -> Iterator[str]:
     for kind, (count, amount) in sums.items():
         yield f"#   {kind.ljust(7)} {f'{count:,}'.rjust(widths[0])}  {f'{amount:,}'.rjust(widths[1])} {UNITS[kind]}\n"
     yield f"#\n{NOTATION}#\n"
+
+
+def _segments(program: Program, layer: str | None) -> Iterator[str]:
+    """The layers that run together: those of one layer's segment, or all."""
+    together = [segment for segment in program.segments if layer is None or layer in segment.layers]
+    if together:
+        yield "#\n# layers that run together\n"
+    width = max((len(segment.name) for segment in together), default=0)
+    for segment in together:
+        yield f"#   {segment.name.ljust(width)}  {pass_words(segment.kind, segment.order)}\n"
+
+
+def segments_by_layer(program: Program) -> dict[str, Fused]:
+    """The fused segments by their layers."""
+    return {layer: segment for segment in program.segments for layer in segment.layers}
 
 
 def joined(regions: Sequence[Region]) -> tuple[Region, ...]:

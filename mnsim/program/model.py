@@ -1,8 +1,8 @@
 """The program: commands that load, store and compute, with their bytes and the commands they depend on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
 
 from mnsim.spec.records import BUS, MATRIX, VECTOR
 
@@ -148,13 +148,39 @@ def engine_of(command: Command) -> EngineName:
             assert_never(command)
 
 
+class Fused(NamedTuple):
+    """Layers that run together, in order; `kind` and `order` are those of the plan's segment."""
+
+    layers: tuple[str, ...]
+    kind: str
+    order: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.layers[0]}..{self.layers[-1]}"
+
+
+class Passed(NamedTuple):
+    """What a value in a ring is: rows of a map (and of those that are the same bytes), from `start` on.
+
+    `pixel_bytes` of each pixel lie there, from the byte `offset` of the map's storage on.
+    """
+
+    map: int
+    rows: tuple[int, int]
+    start: int
+    offset: int
+    pixel_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Commands in issue order; a command's id is its place. Each engine takes its own in this order, once
     what they depend on has ended.
 
     `memories` are the sizes of the memories that it uses, in bytes, by name. `inputs` and `weights` are in
-    memories outside before the run, `outputs` after it.
+    memories outside before the run, `outputs` after it. `segments` are the fused ones of the plan, `passed`
+    says of values in rings what they are, by number: nothing depends on either.
     """
 
     network: str
@@ -164,6 +190,8 @@ class Program:
     inputs: tuple[Region, ...]
     weights: tuple[Region, ...]
     outputs: tuple[Region, ...]
+    segments: tuple[Fused, ...] = ()
+    passed: Mapping[int, Passed] = field(default_factory=dict)
 
 
 def engines_of(program: Program) -> tuple[EngineName, ...]:

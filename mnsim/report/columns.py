@@ -5,10 +5,12 @@ from typing import Any
 
 from mnsim.analysis.cost import Estimate
 from mnsim.document.blocks import Column, Table
-from mnsim.plan.model import Cut, cuts_of
+from mnsim.document.model import View
+from mnsim.graph.model import Graph
+from mnsim.plan.model import Cut, Plan
 from mnsim.plan.tiling import tile_counts, what_stays
 from mnsim.report.records import ENGINE_TIMES, Record
-from mnsim.spec.records import EXTERNAL
+from mnsim.report.segments import bracketed, cut_cell, how_it_runs, is_fused, segment_cell
 
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
@@ -27,7 +29,7 @@ def _shape(layer: Record) -> str:
 
 def _home(layer: Record) -> str:
     address = layer["output"]["address"]
-    return EXTERNAL if address is None else f"{address:,}"
+    return str(layer["output"]["place"]) if address is None else f"{address:,}"
 
 
 def time_unit(longest_s: float) -> tuple[str, float]:
@@ -42,11 +44,22 @@ def energy_column(record: Record) -> Column:
     return Column("energy uJ", cells, 3, total=total)
 
 
-def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Column, ...]:
-    """The columns of the table of layers; `verbose` adds how each layer is cut."""
+def name_column(graph: Graph, plan: Plan, view: View) -> Column:
+    """The layers' names, on a screen with brackets around fused segments."""
+    return Column("layer", [operator.name for operator in graph.operators] if view == "page" else bracketed(graph, plan), 0, True, "total")
+
+
+def segment_column(plan: Plan, rank: int) -> tuple[Column, ...]:
+    """The fused segment that each layer runs in; no column where there is none."""
+    count = len(plan.cuts)
+    return (Column("seg", [segment_cell(plan, operator) for operator in range(count)], rank, True),) if is_fused(plan) else ()
+
+
+def layer_columns(estimate: Estimate, record: Record, view: View) -> tuple[Column, ...]:
+    """The columns of the table of layers; the view `more` adds how each layer is cut."""
     layers, totals = record["layers"], record["total"]
     serial_s = totals["serial_time_s"]
-    cuts = cuts_of(estimate.plan) if verbose else {}
+    plan = estimate.plan
     unit, scale = time_unit(max(layer["time_s"] for layer in layers))
 
     def column(heading: str, show: Callable[[Record], str], rank: int, total: str = "", is_text: bool = False) -> Column:
@@ -67,7 +80,8 @@ def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Co
 
     return (
         column("#", lambda layer: str(layer["index"]), 12),
-        column("layer", lambda layer: layer["name"], 0, "total", True),
+        name_column(estimate.graph, plan, view),
+        *segment_column(plan, 11),
         column("type", lambda layer: layer["type"], 6, is_text=True),
         column("window", _window, 10, is_text=True),
         column("output", _shape, 5, is_text=True),
@@ -83,8 +97,17 @@ def layer_columns(estimate: Estimate, record: Record, verbose: bool) -> tuple[Co
         column("%", share, 3, "100.0"),
         *([energy_column(record)] if estimate.energies is not None else []),
         column("busiest", lambda layer: layer["busiest"] or "", 1, totals["busiest"], True),
-        *([column("cut", lambda layer: _pieces(cuts[layer["index"]]), 4, is_text=True)] if verbose else []),
+        *(_how_cut(plan) if view == "more" else []),
     )
+
+
+def _how_cut(plan: Plan) -> list[Column]:
+    """How each layer's segment runs, and how the layer is cut."""
+    segments = {cut.operator: (segment, cut) for segment in plan.segments for cut in segment.cuts}
+    own = [segments[operator] for operator in range(len(segments))]
+    passes = [Column("pass", [how_it_runs(segment) for segment, _ in own], 4, True)] if is_fused(plan) else []
+    cells = [_pieces(cut) if segment.kind == "single" else cut_cell(segment, cut) for segment, cut in own]
+    return [*passes, Column("cut", cells, 4, True)]
 
 
 def _pieces(cut: Cut) -> str:

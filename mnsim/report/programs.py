@@ -5,12 +5,12 @@ from functools import partial
 
 from mnsim.document.blocks import Block, Column, Lines, Table
 from mnsim.document.model import Document, Listing, View
-from mnsim.program.dump import HEADINGS, amount_of, dump, kind_of, regions_text, rows_of
-from mnsim.program.model import Command, Program, Region, engine_of
+from mnsim.program.dump import HEADINGS, amount_of, dump, kind_of, regions_text, rows_of, segments_by_layer
+from mnsim.program.model import Command, Fused, Program, Region, engine_of
 from mnsim.report import records
 from mnsim.report.records import Record
 
-COLUMNS = ("id", "kind", "engine", "layer", "bytes", "macs", "vector_ops", "depends_on", "room", "reads", "writes")
+COLUMNS = ("id", "kind", "engine", "layer", "bytes", "macs", "vector_ops", "depends_on", "room", "reads", "writes", "segment")
 _VERBOSITY = {"bare": -1, "usual": 0, "more": 1}
 
 
@@ -28,16 +28,26 @@ def program_document(program: Program, about: str, layer: str | None = None) -> 
             Table(tuple(Column(name, column, is_text=name not in ("id", "amount")) for name, column in zip(HEADINGS, cells, strict=True)))
         ]
 
-    return Document(lambda: program_listing(program), lambda: records.rows_of(list(map(_flat, commands)), COLUMNS), blocks)
+    segments = segments_by_layer(program)
+    return Document(
+        lambda: program_listing(program),
+        lambda: records.rows_of([_flat(command, segments.get(command.layer)) for command in commands], COLUMNS),
+        blocks,
+    )
 
 
 def program_listing(program: Program) -> Listing:
-    """Memories, commands in issue order, and the contents of the memories outside."""
+    """Memories, the layers that run together, commands in issue order, and the contents of the memories
+    outside.
+    """
     memories = dict(program.memories)
     ends = (("inputs", program.inputs), ("weights", program.weights), ("outputs", program.outputs))
     external = {name: [_region_record(region) for region in regions] for name, regions in ends}
     commands = partial(map, command_record, program.commands)
-    return Listing({"memories": memories}, "commands", commands, {"external": external}, is_compact=True)
+    segments = [
+        {"layers": list(each.layers), "kind": each.kind, "order": each.order if each.kind == "rows" else None} for each in program.segments
+    ]
+    return Listing({"memories": memories, "segments": segments}, "commands", commands, {"external": external}, is_compact=True)
 
 
 def command_record(command: Command) -> Record:
@@ -69,9 +79,10 @@ def _region_record(region: Region) -> Record:
     }
 
 
-def _flat(command: Command) -> Record:
-    """Ids joined with `;`, regions in the notation of the text."""
+def _flat(command: Command, segment: Fused | None) -> Record:
+    """Ids joined with `;`, regions in the notation of the text, the segment by its layers."""
     record = command_record(command)
+    record["segment"] = segment.name if segment else ""
     texts = {"reads": regions_text(command.reads), "writes": regions_text(command.writes)}
     ids = {key: ";".join(map(str, record[key])) for key in ("depends_on", "room")}
     return {key: (texts | ids).get(key, record[key]) for key in COLUMNS}

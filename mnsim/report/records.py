@@ -9,11 +9,13 @@ from operator import getitem
 from typing import Any
 
 from mnsim.analysis.cost import Estimate, LayerCost
+from mnsim.analysis.rings import maps_in, rows_in_ring
 from mnsim.document.model import Rows, Values
-from mnsim.graph.model import Operator
+from mnsim.graph.model import Graph, Operator
 from mnsim.operators.quantities import Quantity
-from mnsim.plan.model import Cut, Home, Plan, lifetime
+from mnsim.plan.model import Buffer, Cut, Home, Plan, Segment, lifetime, segments_of
 from mnsim.plan.tiling import what_stays
+from mnsim.report.segments import place_of
 from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware
 
 Record = dict[str, Any]
@@ -34,7 +36,8 @@ def rows_of(records: Sequence[Record], names: Sequence[str] = ()) -> Rows:
 
 def as_dict(estimate: Estimate) -> Record:
     """The estimate as dictionaries, lists, numbers and strings. Shapes are [height, width, channels];
-    address null is external.
+    a map in external
+    memory or in a ring has no address (null).
     """
     return {
         "network": network_record(estimate),
@@ -82,7 +85,13 @@ def number_of(machine: Record, quantity: Quantity) -> Any:
 
 def _map_record(estimate: Estimate, index: int) -> Record:
     feature_map, home = estimate.graph.maps[index], estimate.plan.homes[index]
-    return {"name": feature_map.name, "shape": list(feature_map.shape), "bytes": feature_map.size_bytes, "address": home.address}
+    return {
+        "name": feature_map.name,
+        "shape": list(feature_map.shape),
+        "bytes": feature_map.size_bytes,
+        "address": home.address,
+        "place": place_of(home),
+    }
 
 
 def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
@@ -91,6 +100,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "index": row.index,
         "name": operator.name,
         "type": operator.label,
+        "segment": segments_of(estimate.plan)[row.index],
         "stride": _window_part(operator, "stride"),
         "kernel": _window_part(operator, "kernel"),
         "inputs": [_map_record(estimate, source) for source in operator.sources],
@@ -118,33 +128,60 @@ def _window_part(operator: Operator, part: str) -> list[int] | None:
 
 
 def _plan_record(estimate: Estimate) -> Record:
-    """The plan: each map's home over its layers (first and last included), each segment's cut and working
-    space. A cut's `stays` is null where no operand is held while another passes.
-    """
+    """The plan: each map's home over its layers (first and last included), and each segment."""
     graph, plan = estimate.graph, estimate.plan
     names = [operator.name for operator in graph.operators]
 
     def home_record(name: str, home: Home) -> Record:
         first, last = (names[index] for index in lifetime(plan, home))
-        return {"name": name, "address": home.address, "first_layer": first, "last_layer": last}
-
-    def tiling_record(cut: Cut) -> Record:
-        return {**asdict(cut.tiling), "stays": what_stays(cut.geometry, cut.tiling)}
+        return {"name": name, "address": home.address, "place": place_of(home), "first_layer": first, "last_layer": last}
 
     return {
         "policy": plan.policy,
         **exactness_record(plan),
         "homes": [home_record(feature_map.name, home) for feature_map, home in zip(graph.maps, plan.homes, strict=True)],
-        "segments": [
-            {
-                "layers": [names[cut.operator] for cut in segment.cuts],
-                "tiling": tiling_record(segment.cuts[0]),
-                "buffers": [
-                    {"name": buffer.name, "address": buffer.address, "size_bytes": buffer.size_bytes} for buffer in segment.buffers
-                ],
-            }
-            for segment in plan.segments
-        ],
+        "segments": [_segment_record(graph, segment) for segment in plan.segments],
+    }
+
+
+def _segment_record(graph: Graph, segment: Segment) -> Record:
+    """A segment. `tiling` is that of a layer that runs alone, and null where each layer has its own, in
+    `cuts`; `order` is null but for a rows pass.
+    """
+    cuts = [_cut_record(graph, cut) for cut in segment.cuts]
+    return {
+        "layers": [cut["layer"] for cut in cuts],
+        "kind": segment.kind,
+        "order": segment.order if segment.kind == "rows" else None,
+        "tiling": cuts[0]["tiling"] if segment.kind == "single" else None,
+        "cuts": cuts,
+        "buffers": [_buffer_record(graph, segment, buffer) for buffer in segment.buffers],
+    }
+
+
+def _cut_record(graph: Graph, cut: Cut) -> Record:
+    """A layer's tiling, whose `stays` is null where no operand is held while another passes, and the maps
+    that it loads into rings, or whole, and stores whole.
+    """
+    return {
+        "layer": graph.operators[cut.operator].name,
+        "tiling": {**asdict(cut.tiling), "stays": what_stays(cut.geometry, cut.tiling)},
+        "streams": [{"map": graph.maps[stream.map].name, "rows": stream.rows, "lead": stream.lead} for stream in cut.streams],
+        "loads_whole": [graph.maps[index].name for index in cut.loads_whole],
+        "stores_whole": [graph.maps[index].name for index in cut.stores_whole],
+    }
+
+
+def _buffer_record(graph: Graph, segment: Segment, buffer: Buffer) -> Record:
+    """A buffer and the layer that it belongs to; the maps that pass through it, and a ring's rows."""
+    storage = buffer.storage
+    return {
+        "name": buffer.name,
+        "address": buffer.address,
+        "size_bytes": buffer.size_bytes,
+        "layer": graph.operators[buffer.operator].name,
+        "maps": [] if storage is None else [graph.maps[index].name for index in maps_in(graph, segment, storage)],
+        "rows": rows_in_ring(graph, segment, buffer),
     }
 
 
@@ -156,8 +193,8 @@ def exactness_record(plan: Plan) -> Record:
 
 
 def flat_rows(record: Mapping[str, Any]) -> list[Record]:
-    """One flat row a layer: a shape is 28x28x3, several inputs are joined with `;`, external memory is an
-    empty address.
+    """One flat row a layer: a shape is 28x28x3, several inputs are joined with `;`, a map in external memory
+    or in a ring has no address.
     """
     rows = []
     for layer in record["layers"]:
@@ -182,4 +219,5 @@ def _flat_maps(prefix: str, maps: list[Record]) -> Record:
         f"{prefix}_shape": joined(["x".join(map(str, each["shape"])) for each in maps]),
         f"{prefix}_bytes": joined([each["bytes"] for each in maps]),
         f"{prefix}_address": joined([each["address"] for each in maps]),
+        f"{prefix}_place": joined([each["place"] for each in maps]),
     }

@@ -9,12 +9,14 @@ from mnsim.analysis.occupancy import Occupancy, occupancy
 from mnsim.clocks.rates import rates_of
 from mnsim.clocks.timeline import LayerSchedule, busy_times_s, causes_of, layer_schedules
 from mnsim.pipeline import Simulated
+from mnsim.plan.model import segments_of
 from mnsim.program.model import Command, engines_of
+from mnsim.report.candidates import candidate_records
 from mnsim.report.records import Record, exactness_record, hardware_record, network_record
 
 
 def simulation_record(simulated: Simulated) -> Record:
-    """Network, hardware, totals, engines and layers. Times are seconds from the start of the run."""
+    """Network, hardware, candidates, totals, engines and layers. Times are seconds from the run's start."""
     program, timeline, estimate = simulated.program, simulated.timeline, simulated.estimate
     end_s, total = timeline.end_s, estimate.total
     return {
@@ -22,6 +24,7 @@ def simulation_record(simulated: Simulated) -> Record:
         "hardware": hardware_record(estimate),
         "policy": program.policy,
         "plan": exactness_record(estimate.plan),
+        "candidates": [] if simulated.choice is None else candidate_records(simulated.choice),
         "total": {
             "simulated_time_s": end_s,
             "bound_time_s": total.bound_time_s,
@@ -68,7 +71,7 @@ def _layers(simulated: Simulated) -> list[Record]:
     commands: dict[str, list[Command]] = {}
     for command in program.commands:
         commands.setdefault(command.layer, []).append(command)
-    ready_s = {0: 0.0}
+    ready_s, segments = {0: 0.0}, segments_of(estimate.plan)
     records = []
     for operator, row in zip(graph.operators, estimate.layers, strict=True):
         ready = max(ready_s[source] for source in operator.inputs)
@@ -79,6 +82,7 @@ def _layers(simulated: Simulated) -> list[Record]:
                 "index": operator.index,
                 "name": operator.name,
                 "type": operator.label,
+                "segment": segments[operator.index],
                 "start_s": found.start_s,
                 "end_s": found.end_s,
                 "busy_s": busy_times_s(commands.get(operator.name, ()), rates, engines),

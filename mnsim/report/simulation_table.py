@@ -7,8 +7,10 @@ from mnsim.document.model import Document, View
 from mnsim.operators.quantities import OVERHEADS
 from mnsim.pipeline import Simulated
 from mnsim.program.model import ENGINES, EngineName, Matrix, Vector, engine_of
-from mnsim.report.columns import energy_column, time_unit
+from mnsim.report.candidates import candidate_table, choice_words
+from mnsim.report.columns import energy_column, name_column, segment_column, time_unit
 from mnsim.report.records import Record, number_of, rows_of
+from mnsim.report.segments import segment_words
 from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
 from mnsim.report.words import engine_words, headline, idle_memories, not_exact, taken_out
 from mnsim.units import format_scaled
@@ -42,7 +44,7 @@ def comparison_document(runs: Sequence[Simulated]) -> Document:
 
 def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]:
     layers = Table(
-        _columns(record, view == "more"),
+        _columns(simulated, record, view),
         has_totals=True,
         bars=_bars(simulated, record) if view != "page" else None,
         elsewhere="--format csv",
@@ -51,17 +53,22 @@ def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]
         return [layers]
     lines = Headline(headline(simulated.estimate, record["total"]["peak_sram_bytes"]))
     more = (*not_exact(simulated.estimate.plan), *taken_out(simulated.estimate.graph)) if view == "more" else ()
-    return [lines, layers, _chart(simulated, record), Words((*simulation_sentences(record), *_idle(simulated), *more), are_items=True)]
+    choice = simulated.choice
+    tables = [candidate_table(choice)] if choice is not None and len(choice.tried) > 1 and view == "more" else []
+    fused = segment_words(simulated.estimate.plan, "column seg" if view == "page" else "in brackets")
+    words = (*simulation_sentences(record), *choice_words(choice), *fused, *_idle(simulated), *more)
+    return [lines, layers, _chart(simulated, record), *tables, Words(words, are_items=True)]
 
 
 def _idle(simulated: Simulated) -> tuple[str, ...]:
     return idle_memories(simulated.estimate.hardware, simulated.program.memories)
 
 
-def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
-    """The figures of a layer; `verbose` tells the engines apart that it waits for. Waits of queues
+def _columns(simulated: Simulated, record: Record, view: View) -> tuple[Column, ...]:
+    """The figures of a layer; the view `more` tells the engines apart that it waits for. Waits of queues
     overlap: no sum over layers.
     """
+    plan = simulated.estimate.plan
     layers, total, engines = record["layers"], record["total"], record["engines"]
     unit, scale = time_unit(total["simulated_time_s"])
 
@@ -77,14 +84,15 @@ def _columns(record: Record, verbose: bool) -> tuple[Column, ...]:
 
     return (
         Column("#", [str(layer["index"]) for layer in layers], 9),
-        Column("layer", [layer["name"] for layer in layers], 0, True, "total"),
+        name_column(simulated.estimate.graph, plan, view),
+        *segment_column(plan, 9),
         Column("type", [layer["type"] for layer in layers], 6, True),
         time(f"start {unit}", lambda layer: layer["start_s"], 2),
         time(f"end {unit}", lambda layer: layer["end_s"], 1, total["simulated_time_s"]),
         *map(busy, engines),
         wait("wait: data", "data"),
         wait("room", "room"),
-        *([wait(f"{engine} queue", engine) for engine in engines] if verbose else [wait("engine", *engines)]),
+        *([wait(f"{engine} queue", engine) for engine in engines] if view == "more" else [wait("engine", *engines)]),
         Column("moved B", [f"{layer['traffic_bytes']:,}" for layer in layers], 8, total=f"{total['traffic_bytes']:,}"),
         *([energy_column(record)] if "energy_j" in total else []),
     )

@@ -14,8 +14,22 @@ from typing import Literal, NamedTuple
 from mnsim.analysis.occupancy import occupancy
 from mnsim.clocks.timeline import Timeline
 from mnsim.lowering.hazards import Log, Space, overlaps
-from mnsim.program.dump import Row, amount_of, kind_of, rows_of
-from mnsim.program.model import Command, EngineName, Load, Matrix, Memory, Program, Region, Store, Vector, engine_of, engines_of
+from mnsim.plan.words import pass_words
+from mnsim.program.dump import Row, amount_of, kind_of, rows_of, segments_by_layer
+from mnsim.program.model import (
+    Command,
+    EngineName,
+    Fused,
+    Load,
+    Matrix,
+    Memory,
+    Program,
+    Region,
+    Store,
+    Vector,
+    engine_of,
+    engines_of,
+)
 from mnsim.report.records import Record
 from mnsim.spec.records import EXTERNAL, SRAM
 
@@ -108,11 +122,11 @@ def _engines(program: Program, timeline: Timeline, unit: Unit) -> Iterator[tuple
     """The engines' commands and the arrows: ticks and events, in order."""
     slices = _slices(program, timeline, unit)
     arrows, operands = _arrows(program, timeline)
-    rows = rows_of(program, detailed=True)
+    rows, segments = rows_of(program, detailed=True), segments_by_layer(program)
     for event in _events(slices, arrows):
         command = program.commands[event.command]
         if event.role == BEGIN:
-            record = _record(command, rows[command.id], operands.get(command.id), timeline)
+            record = _record(command, rows[command.id], operands.get(command.id), timeline, segments.get(command.layer))
             yield event.tick, _slice(command, slices, record)
         else:
             yield event.tick, _mark(event, slices.tracks[engine_of(command)], arrows)
@@ -168,8 +182,8 @@ def _events(slices: Slices, arrows: Sequence[Arrow]) -> list[Event]:
     return sorted(events)
 
 
-def _record(command: Command, row: Row, operand: str | None, timeline: Timeline) -> Record:
-    """A slice's name, category and arguments."""
+def _record(command: Command, row: Row, operand: str | None, timeline: Timeline, segment: Fused | None) -> Record:
+    """A slice's name, category and arguments; `segment` is the fused one that its layer runs in."""
     kind = kind_of(command)
     reads, _, writes = row.regions.partition(" -> ")
     return {
@@ -178,6 +192,7 @@ def _record(command: Command, row: Row, operand: str | None, timeline: Timeline)
         "args": {
             "id": command.id,
             "layer": command.layer,
+            **({"segment": f"{segment.name}: {pass_words(segment.kind, segment.order)}"} if segment else {}),
             "command": row.command,
             AMOUNTS[kind]: sum(amount_of(command)),
             "reads": reads,
