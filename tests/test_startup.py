@@ -21,7 +21,7 @@ ANALYSIS = {
         "cli.analyze", "cli.options", "cli.places", "cli.terminal", "cli.words",
         "units", "spec", "spec.document", "spec.expand", "spec.fields", "spec.hardware", "spec.load", "spec.network", "spec.records",
         "operators", "operators.quantities", "operators.shapes", "operators.table",
-        "graph", "graph.build", "graph.model", "graph.operators", "graph.storage",
+        "graph", "graph.build", "graph.concats", "graph.model", "graph.operators", "graph.storage",
         "plan", "plan.ahead", "plan.fusing", "plan.growing", "plan.homes", "plan.least", "plan.model", "plan.options", "plan.packing", "plan.passes", "plan.pieces",
         "plan.prefetch", "plan.residency", "plan.search", "plan.segments", "plan.tiles", "plan.tiling", "plan.words",
         "pipeline", "clocks", "clocks.rates", "analysis", "analysis.bounds", "analysis.cost", "analysis.rings",
