@@ -13,7 +13,7 @@ from mnsim.analysis.bounds import compulsory_bytes
 from mnsim.analysis.cost import estimate
 from mnsim.clocks.rates import rates_of
 from mnsim.clocks.recurrence import recur
-from mnsim.errors import CapacityError
+from mnsim.errors import CapacityError, MnsimError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
 from mnsim.lowering.lower import count_commands, lower
@@ -212,3 +212,30 @@ def test_networks_of_the_papers_stay_as_they_are() -> None:
         plan = plan_network(name, policy="serial").plan
         assert all(segment.kind == "single" and len(segment.cuts) == 1 for segment in plan.segments)
         assert load_network(name)
+
+
+def test_a_cut_that_disagrees_with_its_buffers_is_refused() -> None:
+    """A plan whose cuts say other tiles than their buffers and rings were made for gives no program that passes."""
+    planned = plan_network("squeezenet", seed_with("internal_memory.capacity=192 KiB"), alpha=0.5)
+    plan, refused = planned.plan, 0
+    for number, segment in enumerate(plan.segments[:4]):
+        cut = segment.cuts[-1]
+        larger = replace(cut.tiling, rows=cut.tiling.rows * 2)
+        wrong = replace(segment, cuts=(*segment.cuts[:-1], replace(cut, tiling=larger)))
+        segments = tuple(wrong if place == number else each for place, each in enumerate(plan.segments))
+        try:
+            check(lower(planned.graph, replace(plan, segments=segments)), planned.hardware)
+        except (MnsimError, KeyError, ValueError):
+            refused += 1
+    assert refused
+
+
+def test_geometry_that_disagrees_with_homes_is_refused() -> None:
+    """An operator that says that it stores its map, where the map's home is a ring: a store of bytes that have no place."""
+    planned = plan_network("mobilenet_v1", alpha=0.25)
+    plan = planned.plan
+    cut = plan.segments[0].cuts[0]
+    wrong = replace(cut, geometry=replace(cut.geometry, out_streams=True))
+    segments = (replace(plan.segments[0], cuts=(wrong, *plan.segments[0].cuts[1:])), *plan.segments[1:])
+    with pytest.raises(AssertionError):
+        lower(planned.graph, replace(plan, segments=segments))
