@@ -88,8 +88,8 @@ def not_exact(plan: Plan) -> tuple[str, ...]:
     """The sentence about a plan that may not move the fewest bytes, if it may not."""
     if plan.exact:
         return ()
-    dropped = f"not exact, {plan.dropped_ways:,} ways to go on were dropped" if plan.dropped_ways else "exact, but addresses took more room"
-    return (f"The search for the plan was {dropped}: at most {plan.at_most_fewer_bytes:,} B fewer are possible for it.",)
+    dropped = f"{plan.dropped_ways:,} ways to go on were dropped" if plan.dropped_ways else "a cheaper one found no addresses"
+    return (f"The plan is not exact: {dropped}; at most {plan.at_most_fewer_bytes:,} B fewer are possible for a plan of its kind.",)
 
 
 def _where_time_goes(estimate: Estimate) -> str:
