@@ -156,7 +156,7 @@ def test_fewer_transfers_need_no_sram() -> None:
     found = sensitivity(plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=512 KiB", "external_memory.latency=1 ms")))
     first = found.gains[0]
     assert first.resource == "latency"
-    assert first.saved_by_25_percent_s == pytest.approx(0.2 * found.simulated_time_s, rel=0.01)
+    assert first.saved_by_25_percent_s == pytest.approx(0.2 * found.simulated_time_s, rel=0.02)
     assert max(gain.saved_by_25_percent_s for gain in found.gains[1:]) < first.saved_by_25_percent_s
     assert not any("--policy serial" in sentence for sentence in why_sentences(found))
 
