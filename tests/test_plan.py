@@ -85,9 +85,9 @@ def test_a_softmax_cannot_be_cut_by_channels() -> None:
 def test_external_memory_can_be_too_small() -> None:
     graph = build_graph(load_network("mobilenet_v1"))
     needed = 4_256_864 + 150_528 + 1_000 + 401_408  # weights, input, output, dw1's spilled output
-    assert make_plan(graph, seed_with(f"external_memory.capacity={needed} B"))
+    assert make_plan(graph, seed_with(f"external_memory.capacity={needed} B"), "layerwise")
     with pytest.raises(CapacityError) as caught:
-        make_plan(graph, seed_with(f"external_memory.capacity={needed - 1} B"))
+        make_plan(graph, seed_with(f"external_memory.capacity={needed - 1} B"), "layerwise")
     assert (caught.value.memory, caught.value.needed_bytes) == ("external memory", needed)
 
 
@@ -102,7 +102,7 @@ def test_homes_say_where_and_how_long() -> None:
 def test_overlap_streams_what_crosses_the_bus_once_in_any_case() -> None:
     """The input and the output move the same bytes strip by strip, and leave the SRAM to prefetch."""
     layers = ("{conv: 4, kernel: 1}", "{conv: 8, kernel: 1}", "{conv: 4, kernel: 1}")
-    overlap, serial = (plan_of(*layers, sram="1 MiB", policy=policy) for policy in ("overlap", "serial"))
+    overlap, serial = (plan_of(*layers, sram="1 MiB", policy=policy) for policy in ("layerwise", "serial"))
     assert [home.address is None for home in serial.homes] == [False] * 4
     assert [home.address is None for home in overlap.homes] == [True, False, False, True]
 

@@ -65,7 +65,7 @@ def test_the_names_of_the_json_are_a_contract() -> None:
         for feature_map in (*layer["inputs"], layer["output"]):
             assert list(feature_map) == ["name", "shape", "bytes", "address", "place"]
             assert len(feature_map["shape"]) == 3
-    assert list(record["plan"]) == ["policy", "homes", "segments"]
+    assert list(record["plan"]) == ["policy", "exact", "at_most_fewer_bytes", "dropped_ways", "homes", "segments"]
     for home in record["plan"]["homes"]:
         assert list(home) == ["name", "address", "place", "first_layer", "last_layer"]
     for segment in record["plan"]["segments"]:

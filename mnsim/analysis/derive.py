@@ -96,7 +96,7 @@ def derive(estimate: Estimate, index: int) -> Derivation:
 
 def _facts(estimate: Estimate, operator: Operator) -> Iterator[str]:
     graph, plan = estimate.graph, estimate.plan
-    for role, indices in (("reads", operator.inputs), ("writes", (operator.output,))):
+    for role, indices in (("reads", operator.sources), ("writes", (operator.output,))):
         for place in indices:
             feature_map = graph.maps[place]
             yield f"{role} {feature_map.name}: {_by(feature_map.shape)}, {feature_map.size_bytes} bytes in {_where(estimate, place)}"

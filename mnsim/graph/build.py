@@ -5,6 +5,7 @@ from fractions import Fraction
 from numbers import Rational
 
 from mnsim.errors import Location, MnsimError, ShapeError, SpecError, did_you_mean, raise_all
+from mnsim.graph.concats import as_chains
 from mnsim.graph.model import ELEMENT_BYTES, FeatureMap, Graph, Operator
 from mnsim.graph.operators import count_macs, count_vector_ops, label_of, weight_parts
 from mnsim.graph.storage import share_storage
@@ -51,7 +52,7 @@ def build_graph(network: Network, alpha: Fraction | float = 1, rho: Fraction | f
         operators.append(replace(operator, base_channels=written.channels, turn=written.turn))
     if problems:
         raise_all(problems)
-    shared, storages, slots = share_storage(tuple(maps), operators)
+    shared, storages, slots = share_storage(tuple(maps), as_chains(operators))
     read = {source for operator in shared for source in operator.inputs}
     outputs = tuple(operator.output for operator in shared if operator.output not in read)
     return Graph(network.name, alpha, rho, network.min_depth, dtype, tuple(maps), shared, outputs, storages, slots, network.taken_out)

@@ -79,6 +79,7 @@ class Operator:
     pointwise). `inputs` and `output` index the graph's feature maps. `groups` is C for operators that
     treat channels one by one, 1 for those that need all of them. `vector_ops` counts operations by name.
     `copied` are those inputs of a concat or flatten that could not be given their place in the output.
+    `spelled` are a concat's inputs as the network has them, where `inputs` are fewer and the same bytes.
     `base_channels` are the file's output channels, before alpha; `turn` is 1 in the first turn of a
     repeat.
     """
@@ -96,8 +97,14 @@ class Operator:
     weights: WeightParts = WeightParts()
     activation: str = "none"
     copied: tuple[int, ...] = ()
+    spelled: tuple[int, ...] = ()
     base_channels: int | None = None
     turn: int = 1
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The inputs that the network names."""
+        return self.spelled or self.inputs
 
     @property
     def parameters(self) -> int:

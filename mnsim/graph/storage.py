@@ -2,9 +2,9 @@
 
 A storage is a set of bytes that one or more maps name; it lives from its first writer to its last reader. A
 concat's output is a storage in which its inputs are slices of channels, written there by their own
-operators. Where that cannot be (an input of two concats, the network's own input, a slice that is
-flattened), the operator copies, one vector operation an element (assumption: a copy passes through the
-vector unit).
+operators; or a slice of another concat's storage, where its inputs are neighbours there. Where neither can be
+(an input that two concats want in another order, the network's own input, a slice that is flattened), the
+operator copies, one vector operation an element (assumption: a copy passes through the vector unit).
 """
 
 from dataclasses import replace
@@ -86,7 +86,16 @@ def _flatten(state: _Sharing, operator: Operator) -> tuple[int, ...]:
 
 
 def _concat(state: _Sharing, operator: Operator) -> tuple[int, ...]:
-    """Make every input that can be a slice of the output one; the others must be copied."""
+    """Make every input that can be a slice of the output one; the others must be copied.
+
+    Where all of them stand next to one another already, the output is another name for those bytes.
+    """
+    if _stand_together(state, operator):
+        root, start = state.root[operator.inputs[0]], state.offset[operator.inputs[0]]
+        state.move(operator.output, root, start)
+        if state.maps[root].shape != state.maps[operator.output].shape:
+            state.slices.add(operator.output)
+        return ()
     copied = []
     offset = 0
     for source in operator.inputs:
@@ -103,6 +112,22 @@ def _concat(state: _Sharing, operator: Operator) -> tuple[int, ...]:
                 state.slices.add(member)
         offset += channels
     return tuple(copied)
+
+
+def _stand_together(state: _Sharing, operator: Operator) -> bool:
+    """Whether a concat's inputs are neighbours, in order, in a storage of the same rows and columns.
+
+    An output of the network has bytes of its own.
+    """
+    root, place = state.root[operator.inputs[0]], state.offset[operator.inputs[0]]
+    output = state.maps[operator.output]
+    if root == 0 or state.maps[root].shape[:2] != output.shape[:2] or state.has_end(operator.output):
+        return False
+    for source in operator.inputs:
+        if state.root[source] != root or state.offset[source] != place:
+            return False
+        place += state.maps[source].shape[2] * output.element_bytes
+    return True
 
 
 def _collect(state: _Sharing, readers: list[list[int]]) -> tuple[tuple[Storage, ...], tuple[Slot, ...]]:

@@ -12,7 +12,8 @@ from mnsim.errors import CapacityError
 from mnsim.graph.model import Graph
 from mnsim.plan.model import Plan
 from mnsim.plan.residency import STYLES, make_plan, planned
-from mnsim.plan.search import Search, fresh, make_search
+from mnsim.plan.search import Search, fresh, make_search, of_policy, of_size
+from mnsim.plan.segments import Style
 from mnsim.spec.records import Hardware, Policy
 
 RUNGS = 16  # sizes of SRAM on the ladder between one power of two and the next
@@ -32,24 +33,26 @@ def candidates(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Pla
 
 
 def _all(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Plan]:
-    yield make_plan(graph, hardware, policy)
+    search = make_search(graph, policy, hardware.sram_capacity_bytes, hardware.fused)
+    try:
+        yield planned(fresh(search), hardware)
+    except CapacityError:
+        yield make_plan(graph, hardware, policy)  # raises, with a remedy
     if policy == "serial":
         return
-    search = make_search(graph, policy, hardware.sram_capacity_bytes, hardware.fused)
     if policy == "overlap":
         for style in STYLES[1:]:
-            yield planned(fresh(search), hardware, style)
-        yield from _tried(graph, hardware, "layerwise", hardware.sram_capacity_bytes)
-    yield from _tried(graph, hardware, "serial", hardware.sram_capacity_bytes)
+            yield from _tried(fresh(search), hardware, style)
+        yield from _tried(of_policy(search, "layerwise"), hardware)
+    yield from _tried(of_policy(search, "serial"), hardware)
     for size in rungs_below(hardware.sram_capacity_bytes):
-        yield from _tried(graph, hardware, policy, size)
+        yield from _tried(of_size(search, size), hardware)
 
 
-def _tried(graph: Graph, hardware: Hardware, policy: Policy, capacity: int) -> Iterator[Plan]:
+def _tried(search: Search, hardware: Hardware, style: Style = STYLES[0]) -> Iterator[Plan]:
     """A plan that may not exist."""
-    search: Search = make_search(graph, policy, capacity, hardware.fused)
     try:
-        yield planned(search, hardware)
+        yield planned(search, hardware, style)
     except CapacityError:
         return
 

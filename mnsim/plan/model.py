@@ -1,6 +1,6 @@
 """The plan: how each layer is cut, and where every byte lies while it is used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mnsim.spec.records import Policy
@@ -160,7 +160,9 @@ class Segment:
 class Plan:
     """Segments in the order in which they run, and a home for every feature map (by the map's index).
 
-    `fused` are the vector operations that the matrix unit's output stage does.
+    `fused` are the vector operations that the matrix unit's output stage does. The search dropped
+    `dropped_ways` before their end. Of the plans that it chose from none moves over `at_most_fewer_bytes`
+    less, where a command counts as many bytes as it does to the search.
     """
 
     policy: Policy
@@ -168,6 +170,13 @@ class Plan:
     fused: tuple[str, ...]
     segments: tuple[Segment, ...]
     homes: tuple[Home, ...]
+    at_most_fewer_bytes: int = field(default=0, compare=False)
+    dropped_ways: int = field(default=0, compare=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is proved that no plan that the search chose from moves less."""
+        return self.at_most_fewer_bytes == 0
 
     @property
     def cuts(self) -> tuple[Cut, ...]:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -54,13 +55,18 @@ class _LastUse:
         self.times.insert(index + 1, self.times[index])
         return index + 1
 
-    def latest(self, start: int, size: int) -> float:
-        """When the last of these bytes was used last."""
-        first = bisect_right(self.starts, start) - 1
-        last = bisect_right(self.starts, start + size - 1)
-        return max(self.times[first:last])
+    def best_in(self, gap: Gap, size: int, best: tuple[float, int]) -> tuple[float, int]:
+        """Where in a gap a buffer of this size would lie on bytes whose last use is the longest ago: the
+        time of that use, and the address; `best` if there is nothing better.
+        """
+        starts, times = self.starts, self.times
+        for start in self._starts_in(gap, size):
+            first = bisect_right(starts, start) - 1
+            if times[first] <= best[0]:
+                best = min(best, (max(times[first : bisect_right(starts, start + size - 1)]), start))
+        return best
 
-    def starts_in(self, gap: Gap, size: int) -> Iterator[int]:
+    def _starts_in(self, gap: Gap, size: int) -> Iterator[int]:
         """Where a buffer of this size could lie in a gap: at its ends, and where an interval begins or
         ends.
         """
@@ -213,10 +219,14 @@ def _place_all(used: _LastUse, gaps: Sequence[Gap], buffers: Sequence[Buffer]) -
 
 def _place(used: _LastUse, free: list[Gap], buffer: Buffer) -> Buffer | None:
     """The buffer at its best address in the free gaps, which are cut; None when there is no room."""
-    candidates = [(used.latest(start, buffer.size_bytes), start, gap) for gap in free for start in used.starts_in(gap, buffer.size_bytes)]
-    if not candidates:
+    found: tuple[float, int, Gap] | None = None
+    for gap in free:
+        time, start = used.best_in(gap, buffer.size_bytes, found[:2] if found else (inf, -1))
+        if start >= 0 and (found is None or (time, start) < found[:2]):
+            found = time, start, gap
+    if found is None:
         return None
-    _, start, gap = min(candidates)
+    _, start, gap = found
     end = start + buffer.size_bytes
     free.remove(gap)
     free += [piece for piece in ((gap[0], start), (end, gap[1])) if piece[0] < piece[1]]

@@ -61,10 +61,12 @@ def planned(search: Search, hardware: Hardware, style: Style = STYLES[0]) -> Pla
     search.each, search.slow = style.each * search.capacity, style.slow
     if search.charge != style.charge:
         search.charge, search.tilings = style.charge, {}
+    unhindered: Found | None = None  # before any segment was given less room
     while True:
         found = cheapest(search)
         if isinstance(found, int):
             raise _too_small(search, graph.operators[found])
+        unhindered = unhindered or found
         made = _make(search, found, style)
         if made is None:
             continue
@@ -83,7 +85,8 @@ def planned(search: Search, hardware: Hardware, style: Style = STYLES[0]) -> Pla
     if search.policy != "serial":
         kept = [Kept(address, graph.storages[index].size_bytes, *made.lives[index]) for index, address in resident.items()]
         segments = place_ahead(search.capacity, kept, segments, _streamed(graph, found, segments) if style.is_wide else {})
-    return Plan(search.policy, hardware.sram_capacity_bytes, hardware.fused, segments, homes)
+    fewer = max(0, found.moved_bytes - unhindered.least_bytes)
+    return Plan(search.policy, hardware.sram_capacity_bytes, hardware.fused, segments, homes, fewer, unhindered.dropped)
 
 
 def _too_small(search: Search, operator: Operator) -> CapacityError:

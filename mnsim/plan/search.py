@@ -3,14 +3,20 @@
 Dynamic programming over the boundaries between segments: a state says which of the storages that are alive
 there are external. What a segment costs depends on where the maps that it touches are and on the room that
 the resident ones leave, so the best way to a state is the best way to one before it, and one segment.
+
+Where there are too many states, those are kept that can end with the fewest bytes: what they moved, and a
+lower bound of what is ahead. The same bound says what the others could have led to.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
+from mnsim.plan.ahead import Ahead, least_ahead, make_ahead
 from mnsim.plan.fusing import options_of
+from mnsim.plan.homes import Choice, make_choice, subsets, taken_before
 from mnsim.plan.model import Geometry, Kind, Tiling
 from mnsim.plan.options import Option, ends_in
 from mnsim.plan.tiles import CHARGE, MANY, best_tiling, count_commands
@@ -18,6 +24,9 @@ from mnsim.plan.tiling import make_geometry, tile_traffic
 from mnsim.spec.records import Policy
 
 MOST_STATES = 512  # kept at a boundary: exact up to nine storages alive at once
+FEWEST_STATES = 16  # kept in any case
+MOST_WAYS = 16_384  # that are looked at from a boundary, but for those of the fewest states
+MOST_CHOSEN = 6  # storages born in a segment whose homes are chosen freely
 
 Cost = tuple[int, int]  # bytes moved; then bytes in SRAM, summed over the operators
 
@@ -32,11 +41,16 @@ class Picked(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The cheapest segments, and the storages that are external."""
+    """The cheapest segments, and the storages that are external.
+
+    No choice goes below `least_bytes`; `dropped` counts the ways that were not followed to their end.
+    """
 
     segments: tuple[Picked, ...]
     external: frozenset[int]
     moved_bytes: int
+    least_bytes: int
+    dropped: int
 
 
 @dataclass(slots=True)
@@ -61,6 +75,9 @@ class Search:
     pipelined: dict[tuple[Geometry, Tiling], Tiling] = field(default_factory=dict)
     options: list[list[Option]] = field(default_factory=list)
     born: list[list[int]] = field(default_factory=list)
+    alive: list[int] = field(default_factory=list)  # by boundary, the storages alive there, as bits
+    choices: dict[int, list[Choice]] = field(default_factory=dict)
+    known: list[Ahead] = field(default_factory=list)  # what is ahead, once it was asked for
 
 
 class _State(NamedTuple):
@@ -82,6 +99,10 @@ def make_search(graph: Graph, policy: Policy, capacity: int, fused: tuple[str, .
     search.born = [[] for _ in graph.operators]
     for storage in graph.storages:
         search.born[storage.first].append(storage.index)
+    search.alive = [0] * (len(graph.operators) + 1)
+    for storage in graph.storages:
+        for boundary in range(storage.first + 1, storage.last + 1):
+            search.alive[boundary] |= 1 << storage.index
     return search
 
 
@@ -90,45 +111,62 @@ def fresh(search: Search) -> Search:
     return replace(search, room=[search.capacity] * len(search.graph.operators), bare=set(), narrow={})
 
 
+def of_policy(search: Search, policy: Policy) -> Search:
+    """A fresh search for a plan of another policy, without fusion."""
+    return replace(fresh(search), policy=policy, options=[], pipelined={}, choices={}, known=[])
+
+
+def of_size(search: Search, capacity: int) -> Search:
+    """A fresh search for a plan in less SRAM."""
+    return fresh(replace(search, capacity=capacity, pipelined={}, choices={}, known=[]))
+
+
+@dataclass(slots=True)
+class _Dropped:
+    """The ways that were not followed: how many, and the fewest bytes that one of them could have led to."""
+
+    count: int = 0
+    least_bytes: float = inf
+
+    def add(self, count: int, least_bytes: int) -> None:
+        self.count, self.least_bytes = self.count + count, min(self.least_bytes, least_bytes)
+
+
 def cheapest(search: Search) -> Found | int:
     """The cheapest segments; the first operator that none was found for, where there are none."""
-    graph = search.graph
+    graph, dropped = search.graph, _Dropped()
     count = len(graph.operators)
     states: list[dict[int, _State]] = [{} for _ in range(count + 1)]
     states[0][0] = _State((0, 0), 0, None, 0)
-    furthest = 0
     for first in range(count):
         if not states[first]:
             continue
-        states[first] = _fewest(states[first])
-        known = [storage for storage in graph.storages if storage.first < first <= storage.last]
-        options = search.options[first] if search.options else []
+        states[first] = _fewest(search, first, states[first], dropped)
         for mask, state in states[first].items():
-            resident = sum(storage.size_bytes for storage in known if not mask >> storage.index & 1)
-            for ahead, picked, added, external in _steps(search, first, options, mask, resident):
+            resident = sum(graph.storages[index].size_bytes for index in _bits(search.alive[first] & ~mask))
+            for picked, added, external in _steps(search, first, mask, resident):
                 total = (state.cost[0] + added[0], state.cost[1] + added[1])
-                later = states[picked.last + 1]
+                later, ahead = states[picked.last + 1], external & search.alive[picked.last + 1]
                 if ahead not in later or total < later[ahead].cost:
                     later[ahead] = _State(total, mask, picked, external)
-                    furthest = max(furthest, picked.last + 1)
+            _leave_out(search, first, mask, state, dropped)
     if not states[count]:
         return next(step for step in range(count) if not states[step + 1] and step >= _last_reached(states))
-    return _back(states)
+    return _back(states, dropped)
 
 
 def _last_reached(states: Sequence[Mapping[int, _State]]) -> int:
     return max(step for step, found in enumerate(states) if found)
 
 
-def _back(states: Sequence[Mapping[int, _State]]) -> Found:
-    mask, state = min(states[-1].items(), key=lambda item: item[1].cost)
+def _back(states: Sequence[Mapping[int, _State]], dropped: _Dropped) -> Found:
+    state = min(states[-1].values(), key=lambda each: each.cost)
     moved, segments, external = state.cost[0], [], 0
     while state.segment is not None:
         segments.append(state.segment)
         external |= state.external
         state = states[state.segment.first][state.before]
-    del mask
-    return Found(tuple(segments[::-1]), frozenset(_bits(external)), moved)
+    return Found(tuple(segments[::-1]), frozenset(_bits(external)), moved, int(min(moved, dropped.least_bytes)), dropped.count)
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -140,70 +178,83 @@ def _bits(mask: int) -> Iterator[int]:
         index += 1
 
 
-def _fewest(states: dict[int, _State]) -> dict[int, _State]:
-    """The cheapest states when there are too many, and always the one with most external: it never runs
-    out of room.
+def _ahead(search: Search) -> Ahead:
+    if not search.known:
+        search.known.append(make_ahead(search.graph, search.capacity, search.options))
+    return search.known[0]
+
+
+def _fewest(search: Search, first: int, states: dict[int, _State], dropped: _Dropped) -> dict[int, _State]:
+    """Of too many states those that can end with the fewest bytes, and always the one with most external: it
+    never runs out of room.
     """
-    if len(states) <= MOST_STATES:
+    ways = sum(len(choice.homes) for choice in _choices(search, first))
+    most = min(MOST_STATES, max(FEWEST_STATES, MOST_WAYS // max(1, ways)))
+    if len(states) <= most:
         return states
-    ordered = sorted(states, key=lambda mask: (states[mask].cost, sorted(_bits(mask))))
-    safest = max(ordered, key=int.bit_count)
-    return {mask: states[mask] for mask in (*ordered[: MOST_STATES - 1], safest)}
+    ahead = _ahead(search)
+    ranked = []
+    for mask, state in states.items():
+        least = least_ahead(ahead, first, mask)
+        if least is not None:
+            ranked.append((state.cost[0] + least, state.cost[1], mask))
+    ranked.sort()
+    safest = max((rank[2] for rank in ranked), key=int.bit_count, default=max(states, key=int.bit_count))
+    kept = dict.fromkeys((*(rank[2] for rank in ranked[: most - 1]), safest))
+    for moved, _, mask in ranked:
+        if mask not in kept:
+            dropped.add(1, moved + ahead.certain[first])
+    return {mask: states[mask] for mask in kept}
 
 
-_Step = tuple[int, Picked, Cost, int]  # the state behind it, the segment, its cost, the storages external in it
+def _choices(search: Search, first: int) -> list[Choice]:
+    """The fused segments that can begin at an operator, with the homes of what is born in them."""
+    if first not in search.choices:
+        found = search.choices[first] = []
+        for option in search.options[first] if search.options else []:
+            born = [index for step in range(first, option.last + 1) for index in search.born[step] if index not in option.inner]
+            spill_bytes = _ahead(search).spill_bytes if len(born) > MOST_CHOSEN else ()
+            found.append(make_choice(search.graph, option, born, spill_bytes))
+    return search.choices[first]
 
 
-def _steps(search: Search, first: int, options: Sequence[Option], mask: int, resident: int) -> Iterator[_Step]:
+def _leave_out(search: Search, first: int, mask: int, state: _State, dropped: _Dropped) -> None:
+    """Count the homes that are not looked at in the segments that can follow a state."""
+    choices = [choice for choice in _choices(search, first) if choice.left_out]
+    from_here = least_ahead(_ahead(search), first, mask) if choices else None
+    for choice in choices:
+        taken = taken_before(choice, mask)
+        if taken and choice.left_out and from_here is not None:
+            certain = _ahead(search).certain
+            moved = taken.moved_bytes + choice.left_out.moved_bytes + certain[choice.option.last + 1]
+            dropped.add(choice.left_out.ways, state.cost[0] + max(moved, from_here + certain[first]))
+
+
+_Step = tuple[Picked, Cost, int]  # the segment, its cost, the storages external in it
+
+
+def _steps(search: Search, first: int, mask: int, resident: int) -> Iterator[_Step]:
     """Every segment that can follow a state, with every choice of homes for what is born in it."""
     graph = search.graph
     operator = graph.operators[first]
-    for out in _subsets(search.born[first]):
+    for out in subsets(search.born[first]):
         external = mask | out
         size = resident + sum(graph.storages[index].size_bytes for index in search.born[first] if not out >> index & 1)
         cost = _single_cost(search, operator, external, size)
         if cost is not None:
-            yield _after(graph, external, first), Picked(first, first, "single"), cost, external
-    for option in options:
-        born = [index for step in range(first, option.last + 1) for index in search.born[step] if index not in option.inner]
+            yield Picked(first, first, "single"), cost, external
+    for choice in _choices(search, first):
+        option, taken = choice.option, taken_before(choice, mask)
+        if taken is None:
+            continue
         room = search.narrow.get((first, option.last, option.kind), search.capacity)
-        for out in _subsets(born):
-            external = mask | out
-            size = resident + sum(graph.storages[index].size_bytes for index in born if not out >> index & 1)
-            cost = _fused_cost(search, option, external, size, room)
-            if cost is not None:
-                yield _after(graph, external, option.last), Picked(first, option.last, option.kind, option.inner), cost, external
-
-
-def _subsets(indices: Sequence[int]) -> Iterator[int]:
-    """Every choice among storages, as bits."""
-    for number in range(1 << len(indices)):
-        yield sum(1 << index for place, index in enumerate(indices) if number >> place & 1)
-
-
-def _after(graph: Graph, external: int, last: int) -> int:
-    """The external storages that live on behind an operator."""
-    return sum(1 << index for index in _bits(external) if graph.storages[index].last > last)
-
-
-def _fused_cost(search: Search, option: Option, external: int, resident: int, room: int) -> Cost | None:
-    """What a fused segment adds to the cost, None where it does not fit or may not be."""
-    size, roomy, moved = option.working_bytes + resident, option.pipelined_bytes + resident, option.moved_bytes
-    for index, outside in option.outside.items():
-        if external >> index & 1:
-            if not outside.may_be_external:
-                return None
-            size += outside.ring_bytes
-            roomy += outside.pipelined_bytes
-            moved += outside.external_bytes
-        else:
-            moved += outside.resident_bytes
-    if size > room:
-        return None
-    if roomy > room and not search.slow:
-        return None
-    taken = roomy if roomy <= room else search.slow * size
-    return moved, taken * (option.last - option.first + 1) + search.each
+        picked = Picked(first, option.last, option.kind, option.inner)
+        for homes in choice.homes:
+            size = taken.size_bytes + homes.size_bytes + resident
+            roomy = taken.pipelined_bytes + homes.pipelined_bytes + resident
+            if size <= room and (roomy <= room or search.slow):
+                used = (roomy if roomy <= room else search.slow * size) * (option.last - first + 1) + search.each
+                yield picked, (taken.moved_bytes + homes.moved_bytes, used), mask | homes.external
 
 
 def _single_cost(search: Search, operator: Operator, external: int, resident: int) -> Cost | None:

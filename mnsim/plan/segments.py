@@ -26,11 +26,11 @@ MOST_PORTION = 65_536  # bytes of a channels pass's working space, as of a tile'
 class Style(NamedTuple):
     """How a plan's segments are picked and cut.
 
-    Passes are cut into so many `strips` at best, and more finely where their rings take more than 1 / `share` of
-    the SRAM. Plans of the same bytes are ranked by the SRAM that they take: a segment by itself counts as `each`
-    times all of it, so that more makes longer segments; a pass that has no room to be pipelined counts `slow` times,
-    and is not picked at 0. A command counts as `charge` bytes. `is_wide` gives rings that are loaded the room that
-    is left.
+    Passes are cut into so many `strips` at best, and more finely where their rings take more than 1 /
+    `share` of the SRAM. Plans of the same bytes are ranked by the SRAM that they take: a segment by itself
+    counts as `each` times all of it, so that more makes longer segments; a pass that has no room to be
+    pipelined counts `slow` times, and is not picked at 0. A command counts as `charge` bytes. `is_wide`
+    gives rings that are loaded the room that is left.
     """
 
     strips: int
@@ -92,20 +92,19 @@ def _shapes(height: int, style: Style) -> Iterator[_Shape]:
 def _rows(setting: Setting, picked: Picked, operators: Sequence[Operator]) -> Segment:
     graph = setting.graph
     height = max(graph.maps[index].shape[0] for index in (operators[-1].output, *operators[-1].inputs))
-    best: tuple[int, Segment] | None = None
+    best: tuple[tuple[bool, int], Segment] | None = None
     least = 0
-    for number, shape in enumerate(_shapes(height, setting.style)):
+    for shape in _shapes(height, setting.style):
+        if best and shape.order == "demand":
+            break  # a pass that waits for each of its strips is the last resort
         segment = _cut_in_rows(setting, picked, operators, shape)
         rings = sum(buffer.size_bytes for buffer in segment.buffers if buffer.storage is not None)
         least = size_of(segment)
-        if least > setting.room:
-            continue
-        excess = max(0, ceil(rings * setting.style.share / setting.capacity) - 1)
-        if best is None or excess < best[0]:
-            best = (excess, segment)
-        if not excess:
+        rank = (shape.order == "demand", max(0, ceil(rings * setting.style.share / setting.capacity) - 1))
+        if least <= setting.room and (best is None or rank < best[0]):
+            best = rank, segment
+        if best and not best[0][1]:
             break
-        del number
     if best is None:
         raise CapacityError(SRAM, least, setting.room, operators[0].name)
     return best[1]

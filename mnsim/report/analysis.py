@@ -22,14 +22,14 @@ def _blocks(estimate: Estimate, view: View) -> "Sequence[Block]":
     from mnsim.document.blocks import Headline, Table, Words
     from mnsim.report.columns import layer_columns, type_table
     from mnsim.report.segments import candidate_words, segment_words
-    from mnsim.report.words import headline, idle_memories, sentences, taken_out
+    from mnsim.report.words import headline, idle_memories, not_exact, sentences, taken_out
 
     record = as_dict(estimate)
     columns = layer_columns(estimate, record, view)
     layers = Table(columns, has_totals=True, elsewhere="--format csv, or --layer NAME")
     if view == "bare":
         return [layers]
-    more = (*candidate_words(estimate.plan), *taken_out(estimate.graph)) if view == "more" else ()
+    more = (*candidate_words(estimate.plan), *not_exact(estimate.plan), *taken_out(estimate.graph)) if view == "more" else ()
     fused = segment_words(estimate.plan, "column seg" if view == "page" else "in brackets")
     return [
         Headline(headline(estimate)),

@@ -13,7 +13,7 @@ from mnsim.analysis.rings import maps_in, rows_in_ring
 from mnsim.document.model import Rows, Values
 from mnsim.graph.model import Graph, Operator
 from mnsim.operators.quantities import Quantity
-from mnsim.plan.model import Buffer, Cut, Home, Segment, lifetime, segments_of
+from mnsim.plan.model import Buffer, Cut, Home, Plan, Segment, lifetime, segments_of
 from mnsim.plan.tiling import what_stays
 from mnsim.report.segments import place_of
 from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware
@@ -103,7 +103,7 @@ def _layer_record(estimate: Estimate, row: LayerCost) -> Record:
         "segment": segments_of(estimate.plan)[row.index],
         "stride": _window_part(operator, "stride"),
         "kernel": _window_part(operator, "kernel"),
-        "inputs": [_map_record(estimate, source) for source in operator.inputs],
+        "inputs": [_map_record(estimate, source) for source in operator.sources],
         "output": _map_record(estimate, operator.output),
         "macs": row.macs,
         "vector_ops": row.vector_ops,
@@ -138,6 +138,7 @@ def _plan_record(estimate: Estimate) -> Record:
 
     return {
         "policy": plan.policy,
+        **exactness_record(plan),
         "homes": [home_record(feature_map.name, home) for feature_map, home in zip(graph.maps, plan.homes, strict=True)],
         "segments": [_segment_record(graph, segment) for segment in plan.segments],
     }
@@ -182,6 +183,13 @@ def _buffer_record(graph: Graph, segment: Segment, buffer: Buffer) -> Record:
         "maps": [] if storage is None else [graph.maps[index].name for index in maps_in(graph, segment, storage)],
         "rows": rows_in_ring(graph, segment, buffer),
     }
+
+
+def exactness_record(plan: Plan) -> Record:
+    """Whether the plan is proved to move the fewest bytes of those that the planner chose from, how many
+    fewer it could be at most, and how many ways the search dropped before their end.
+    """
+    return {"exact": plan.exact, "at_most_fewer_bytes": plan.at_most_fewer_bytes, "dropped_ways": plan.dropped_ways}
 
 
 def flat_rows(record: Mapping[str, Any]) -> list[Record]:

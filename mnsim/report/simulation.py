@@ -12,7 +12,7 @@ from mnsim.pipeline import Simulated
 from mnsim.plan.model import segments_of
 from mnsim.program.model import Command, engines_of
 from mnsim.report.candidates import candidate_records
-from mnsim.report.records import Record, hardware_record, network_record
+from mnsim.report.records import Record, exactness_record, hardware_record, network_record
 
 
 def simulation_record(simulated: Simulated) -> Record:
@@ -23,6 +23,7 @@ def simulation_record(simulated: Simulated) -> Record:
         "network": network_record(estimate),
         "hardware": hardware_record(estimate),
         "policy": program.policy,
+        "plan": exactness_record(estimate.plan),
         "candidates": [] if simulated.choice is None else candidate_records(simulated.choice),
         "total": {
             "simulated_time_s": end_s,

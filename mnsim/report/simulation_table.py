@@ -12,7 +12,7 @@ from mnsim.report.columns import energy_column, name_column, segment_column, tim
 from mnsim.report.records import Record, number_of, rows_of
 from mnsim.report.segments import segment_words
 from mnsim.report.simulation import layer_rows, simulation_record, sram_of, total_row
-from mnsim.report.words import engine_words, headline, idle_memories, taken_out
+from mnsim.report.words import engine_words, headline, idle_memories, not_exact, taken_out
 from mnsim.units import format_scaled
 
 _ROUNDING = 1e-9  # of sums of durations, in another order
@@ -52,7 +52,7 @@ def _blocks(simulated: Simulated, record: Record, view: View) -> Sequence[Block]
     if view == "bare":
         return [layers]
     lines = Headline(headline(simulated.estimate, record["total"]["peak_sram_bytes"]))
-    more = taken_out(simulated.estimate.graph) if view == "more" else ()
+    more = (*not_exact(simulated.estimate.plan), *taken_out(simulated.estimate.graph)) if view == "more" else ()
     choice = simulated.choice
     tables = [candidate_table(choice)] if choice is not None and len(choice.tried) > 1 and view == "more" else []
     fused = segment_words(simulated.estimate.plan, "column seg" if view == "page" else "in brackets")

@@ -9,6 +9,7 @@ from mnsim.analysis.bounds import compulsory_bytes
 from mnsim.analysis.cost import Estimate
 from mnsim.graph.model import Graph
 from mnsim.graph.operators import vector_work
+from mnsim.plan.model import Plan
 from mnsim.report.records import ENGINE_TIMES
 from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware, OutsideMemory
 from mnsim.units import format_binary, format_peak, format_scaled
@@ -81,6 +82,14 @@ def sentences(estimate: Estimate) -> tuple[str, ...]:
 def taken_out(graph: Graph) -> tuple[str, ...]:
     """The sentence about layers that do nothing at inference, if there are any."""
     return (f"Taken out, since they do nothing at inference: {', '.join(graph.taken_out)}.",) if graph.taken_out else ()
+
+
+def not_exact(plan: Plan) -> tuple[str, ...]:
+    """The sentence about a plan that may not move the fewest bytes, if it may not."""
+    if plan.exact:
+        return ()
+    dropped = f"not exact, {plan.dropped_ways:,} ways to go on were dropped" if plan.dropped_ways else "exact, but addresses took more room"
+    return (f"The search for the plan was {dropped}: at most {plan.at_most_fewer_bytes:,} B fewer are possible for it.",)
 
 
 def _where_time_goes(estimate: Estimate) -> str:
