@@ -140,7 +140,7 @@ def test_what_is_scarce_comes_first(settings: list[str], winner: str) -> None:
 def test_scarce_sram_comes_first() -> None:
     """A map of 8192 bytes does not fit into 8000: 25 % more keeps one on chip, so that it does not cross the bus twice; 17 KiB two."""
     network = chain("{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", shape="[32, 32, 8]")
-    found = sensitivity(plan_network(network, seed_with("internal_memory.capacity=8000 B")))
+    found = sensitivity(plan_network(network, seed_with("internal_memory.capacity=8000 B"), "layerwise"))
     first = found.gains[0]
     assert (first.resource, first.enough_amount, first.worth_up_to_factor, found.then) == ("sram", 17408, 4, "bandwidth")
     assert first.saved_by_25_percent_s == pytest.approx(2 * 8192 / 1e9, rel=0.01)
@@ -151,13 +151,14 @@ def test_scarce_sram_comes_first() -> None:
     assert words.endswith(f"no size tried saves more than 66.2 %. {expected}; then buy bandwidth.")
 
 
-def test_fewer_transfers_are_a_reason_for_sram() -> None:
-    """Where each transfer waits long, 25 % more SRAM saves more than a fifth less latency: it has a plan with fewer transfers."""
+def test_fewer_transfers_need_no_sram() -> None:
+    """Where each transfer waits long, a plan of few transfers is a candidate already: a fifth less latency saves a fifth, SRAM less."""
     found = sensitivity(plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=512 KiB", "external_memory.latency=1 ms")))
-    assert [gain.resource for gain in found.gains][:2] == ["sram", "latency"]
-    serial, _, doubled, *_ = why_sentences(found)
-    assert serial.startswith("Buy nothing before trying --policy serial")
-    assert doubled.startswith("In a large step external latency gives more: half of it saves 49.7 %")
+    first = found.gains[0]
+    assert first.resource == "latency"
+    assert first.saved_by_25_percent_s == pytest.approx(0.2 * found.simulated_time_s, rel=0.02)
+    assert max(gain.saved_by_25_percent_s for gain in found.gains[1:]) < first.saved_by_25_percent_s
+    assert not any("--policy serial" in sentence for sentence in why_sentences(found))
 
 
 def test_more_sram_can_be_slower_and_is_said_to_be() -> None:
@@ -175,7 +176,7 @@ def test_more_sram_can_be_slower_and_is_said_to_be() -> None:
 def test_what_doubles_better_is_said() -> None:
     """9 KiB keep one map on chip, and no more does twice as much; bandwidth goes on."""
     network = chain("{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", shape="[32, 32, 8]")
-    found = sensitivity(plan_network(network, seed_with("internal_memory.capacity=8000 B")))
+    found = sensitivity(plan_network(network, seed_with("internal_memory.capacity=8000 B"), "layerwise"))
     assert [gain.resource for gain in found.gains][:2] == ["sram", "bandwidth"]
     assert why_sentences(found)[1] == "In a large step bandwidth gives more: twice as much saves 50.0 % (24.72 us)."
 
@@ -280,7 +281,8 @@ def test_a_latency_of_zero_is_no_resource() -> None:
 @pytest.mark.parametrize("policy", ["overlap", "serial"])
 def test_every_network_has_a_verdict_in_80_columns(network: str, policy: Any) -> None:
     found = sensitivity(plan_network(network, seed_with(), policy))
-    first = "SRAM" if network in ("squeezenet", "mobilenet_v1_shallow") else "bandwidth"
+    others = "a faster matrix unit" if policy == "overlap" else "SRAM"  # what fusion leaves of the traffic takes less time than the MACs
+    first = others if network == "squeezenet" else "bandwidth"
     assert why_sentences(found)[0].startswith(f"Buy {first} next: 25 % more saves ")
     text = as_text(why_document(found), 80)
     assert max(map(len, text.splitlines())) <= 80
@@ -339,17 +341,17 @@ def test_amounts_are_read_and_changed_in_one_place() -> None:
     assert isinstance(with_amount(machine, "sram", 12.6).sram_capacity_bytes, int)
 
 
-def test_a_plan_is_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_are_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
     import mnsim.why as module
 
     made: list[int] = []
-    real = module.lower
+    real = module.Contest
 
-    def counted(graph: Any, plan: Any) -> Any:
-        made.append(plan.sram_capacity_bytes)
-        return real(graph, plan)
+    def counted(graph: Any, machine: Any, policy: Any) -> Any:
+        made.append(machine.sram_capacity_bytes)
+        return real(graph, machine, policy)
 
-    monkeypatch.setattr(module, "lower", counted)
+    monkeypatch.setattr(module, "Contest", counted)
     planned: Planned = plan_network(SMALL, seed_with("internal_memory.capacity=1000 B"))
     sensitivity(planned)
     assert len(made) == len(set(made))
@@ -357,7 +359,7 @@ def test_a_plan_is_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_policy_serial_is_told_before_anything_is_bought(tmp_path: Path) -> None:
-    """Where latency makes overlap slower, changing the policy costs nothing; elsewhere nothing is said of it."""
+    """Changing the policy costs nothing. Serial's plan is a candidate under overlap, so that this is hardly ever faster."""
     path = tmp_path / "net.yaml"
     path.write_text("name: net\ninput: [16, 16, 8]\nlayers:\n" + "  - {conv: 16, kernel: 3, activation: relu}\n" * 4)
     slow = ["--sram", "4KiB", "--set", "external_memory.latency=2us", "--set", "matrix_unit.launch_overhead=1us"]
@@ -366,9 +368,11 @@ def test_policy_serial_is_told_before_anything_is_bought(tmp_path: Path) -> None
         json.loads(run("simulate", str(path), *slow, "--policy", policy, "--format", "json").out)["total"]["simulated_time_s"]
         for policy in ("serial", "overlap")
     )
-    assert serial < 0.99 * now
+    assert now <= serial
     assert record["serial_policy_time_s"] == pytest.approx(serial, rel=1e-12)
-    share = f"{100 * (now - serial) / now:.1f} %"
-    assert record["sentences"][0].startswith(f"Buy nothing before trying --policy serial: on this hardware it saves {share}")
+    assert "--policy serial" not in " ".join(record["sentences"])
+    found = sensitivity(plan_network(SMALL, seed_with("internal_memory.capacity=1000 B")))
+    said = why_sentences(replace(found, serial_policy_time_s=0.75 * found.simulated_time_s))
+    assert said[0].startswith("Buy nothing before trying --policy serial: on this hardware it saves 25.0 %")
     assert "--policy serial" not in run("why", "mobilenet_cifar").out
     assert "--policy serial" not in run("why", str(path), *slow, "--policy", "serial").out
