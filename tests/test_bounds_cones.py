@@ -137,3 +137,34 @@ def test_nearly_exact_on_usual_networks(layers: tuple[str, ...]) -> None:
     exact = check_graph(build_graph(chain(*layers)), 1)
     assert exact["before"] == exact["all"]
     assert exact["left"] >= 0.7 * exact["all"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        # What the fully connected layer reads needs half of the channels before the groups.
+        ("{conv: 4, kernel: 3}", "{conv: 4, kernel: 3}", "{conv: 4, kernel: 1, groups: 2}", "{dense: 3}"),
+        # An element of a concat needs one of its parts.
+        (
+            "{conv: 4, kernel: 3, name: s}",
+            "{conv: 4, kernel: 3, name: a1}",
+            "{conv: 4, kernel: 1, name: a}",
+            "{conv: 4, kernel: 3, input: s, name: b1}",
+            "{conv: 4, kernel: 1, name: b}",
+            "{concat: [a, b]}",
+            "{dense: 3}",
+        ),
+        # An element whose window lies in the padding needs none.
+        ("{conv: 4, kernel: 3}", "{conv: 4, kernel: 3}", "{conv: 4, kernel: 1, padding: [2, 2, 2, 2]}", "{dense: 3}"),
+        # One reader skips rows, the other columns.
+        (
+            "{conv: 4, kernel: 1, name: s}",
+            "{conv: 4, kernel: 1, stride: [2, 1], input: s, name: a}",
+            "{conv: 4, kernel: 1, stride: [1, 2], input: s, name: b}",
+        ),
+    ],
+)
+def test_never_more_where_only_a_part_is_needed(layers: tuple[str, ...]) -> None:
+    graph = build_graph(chain(*layers, shape="[4, 4, 4]"))
+    for seed in range(3):
+        check_graph(graph, seed)
