@@ -21,7 +21,8 @@ LAYER = [
 ]  # fmt: skip
 TOTAL = [
     "macs", "vector_ops", "parameters", "weight_bytes", "traffic_bytes", "reserved_sram_bytes", "transfer_time_s", "matrix_time_s",
-    "vector_time_s", "serial_time_s", "bound_time_s", "capacity_bound_time_s", "busiest", "bound_by",
+    "vector_time_s", "serial_time_s", "bound_time_s", "any_schedule_bound_time_s",
+    "capacity_bound_time_s", "busiest", "bound_by",
 ]  # fmt: skip
 BRANCHES = (
     "{conv: 6, kernel: 3, activation: relu, name: stem}",

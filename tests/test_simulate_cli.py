@@ -22,6 +22,7 @@ from tests.programs import played
 TOTAL = {
     "simulated_time_s",
     "bound_time_s",
+    "any_schedule_bound_time_s",
     "capacity_bound_time_s",
     "serial_time_s",
     "traffic_bytes",

@@ -1,5 +1,5 @@
-"""Lower bounds: times that no schedule beats, each with its proof. From numbers or from arrays of many
-settings.
+"""Lower bounds, each with its proof: one for any schedule (`any_schedule` has a larger one), and one for
+those that do a plan's segments one after another. From numbers or from arrays of many settings.
 """
 
 from collections.abc import Iterable
@@ -39,8 +39,9 @@ def bound_times(graph: Graph, hardware: Hardware, rates: Rates[Number]) -> tuple
 
 
 def capacity_bound_time_s(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Number]) -> Number:
-    """Seconds that no schedule beats which ends the matrix work of each of the plan's segments before that
-    of the next one starts.
+    """Seconds that a schedule takes at the least which does the plan's segments one after another, in their
+    order: it ends the matrix work of each before that of the next one starts. One that fuses across segments
+    may take less.
 
     However it tiles, prefetches and overlaps, and whenever vector work runs. Let E_k be when the matrix
     work of the segments up to k has ended (0 before the first). T_k <= E_k is the largest of

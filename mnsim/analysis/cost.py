@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
+from mnsim.analysis.any_schedule import any_schedule_bound_time_s
 from mnsim.analysis.bounds import bound_times, busy_s, capacity_bound_time_s, matrix_work, maximum, plain_sum
 from mnsim.clocks.rates import EngineRates, Number, Rates, rates_of
 from mnsim.graph.model import Graph, Operator
@@ -55,12 +56,13 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class TotalCost:
-    """The network's figures: sums over its layers, the most of their SRAM, and two lower bounds.
+    """The network's figures: sums over its layers, the most of their SRAM, and three lower bounds.
 
-    `bound_time_s` holds for any schedule (`bound_times`), `capacity_bound_time_s` for this capacity and
-    order of layers. `busiest` is the engine that takes longest of the plan's three times, `bound_by` the
-    one whose least work sets `bound_time_s`: a plan that moves maps out and in again can keep the bus
-    busiest where the matrix unit sets the bound.
+    `bound_time_s` holds for any schedule (`bound_times`); `any_schedule_bound_time_s` is the largest that
+    does; `capacity_bound_time_s` holds for those that do this plan's segments one after another. `busiest`
+    is the engine that takes longest of the plan's three times, `bound_by` the one whose least work sets
+    `bound_time_s`: a plan that moves maps out and in again can keep the bus busiest where the matrix unit
+    sets the bound.
     """
 
     macs: int
@@ -74,6 +76,7 @@ class TotalCost:
     vector_time_s: float
     serial_time_s: float
     bound_time_s: float
+    any_schedule_bound_time_s: float
     capacity_bound_time_s: float
     busiest: "EngineName"
     bound_by: "EngineName"
@@ -131,6 +134,7 @@ class TotalTimes(Generic[Number]):
     vector_time_s: Number
     serial_time_s: Number
     bound_time_s: Number
+    any_schedule_bound_time_s: Number
     capacity_bound_time_s: Number
     bounds: tuple[Number, Number, Number]
 
@@ -241,7 +245,7 @@ def _largest(transfer_s: float, matrix_s: float, vector_s: float) -> "EngineName
 
 
 def _added(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Number], layers: Sequence[LayerTimes[Number]]) -> TotalTimes[Number]:
-    """The layers' times added up, beside what no schedule beats."""
+    """The layers' times added up, beside their lower bounds."""
     bounds = bound_times(graph, hardware, rates)
     zero = 0.0 * bounds[0]
     return TotalTimes(
@@ -250,6 +254,7 @@ def _added(graph: Graph, plan: Plan, hardware: Hardware, rates: Rates[Number], l
         vector_time_s=plain_sum((layer.vector_s for layer in layers), zero),
         serial_time_s=plain_sum((layer.transfer_s + layer.matrix_s + layer.vector_s for layer in layers), zero),
         bound_time_s=maximum(*bounds),
+        any_schedule_bound_time_s=any_schedule_bound_time_s(graph, hardware, rates),
         capacity_bound_time_s=capacity_bound_time_s(graph, plan, hardware, rates),
         bounds=bounds,
     )
@@ -268,6 +273,7 @@ def _total(rows: Sequence[LayerCost], times: TotalTimes[float]) -> TotalCost:
         vector_time_s=times.vector_time_s,
         serial_time_s=times.serial_time_s,
         bound_time_s=times.bound_time_s,
+        any_schedule_bound_time_s=times.any_schedule_bound_time_s,
         capacity_bound_time_s=times.capacity_bound_time_s,
         busiest=_largest(times.transfer_time_s, times.matrix_time_s, times.vector_time_s),
         bound_by=_largest(*times.bounds),

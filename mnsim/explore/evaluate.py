@@ -37,6 +37,7 @@ TIMES = (
     "serial_time_s",
     "simulated_time_s",
     "bound_time_s",
+    "any_schedule_bound_time_s",
     "capacity_bound_time_s",
     "energy_j",
 )

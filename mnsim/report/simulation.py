@@ -28,12 +28,14 @@ def simulation_record(simulated: Simulated) -> Record:
         "total": {
             "simulated_time_s": end_s,
             "bound_time_s": total.bound_time_s,
+            "any_schedule_bound_time_s": total.any_schedule_bound_time_s,
             "capacity_bound_time_s": total.capacity_bound_time_s,
             "serial_time_s": total.serial_time_s,
             "serial_policy_time_s": simulated.serial_policy_time_s,
-            "simulated_to_bound": _ratio(end_s, total.bound_time_s),
-            "simulated_to_capacity_bound": _ratio(end_s, total.capacity_bound_time_s),
-            "simulated_to_serial": _ratio(end_s, total.serial_time_s),
+            "simulated_to_bound": ratio_to(end_s, total.bound_time_s),
+            "simulated_to_any_schedule_bound": ratio_to(end_s, total.any_schedule_bound_time_s),
+            "simulated_to_capacity_bound": ratio_to(end_s, total.capacity_bound_time_s),
+            "simulated_to_serial": ratio_to(end_s, total.serial_time_s),
             "traffic_bytes": total.traffic_bytes,
             "peak_sram_bytes": sram_of(simulated).peak_bytes,
             "reserved_sram_bytes": total.reserved_sram_bytes,
@@ -45,7 +47,7 @@ def simulation_record(simulated: Simulated) -> Record:
             **({} if estimate.energy_j is None else {"energy_j": estimate.energy_j}),
         },
         "engines": {
-            engine: {"busy_s": busy, "utilization": _ratio(busy, end_s)}
+            engine: {"busy_s": busy, "utilization": ratio_to(busy, end_s)}
             for engine, busy in busy_times_s(program.commands, rates_of(estimate.hardware)).items()
         },
         "layers": _layers(simulated),
@@ -57,7 +59,8 @@ def sram_of(simulated: Simulated) -> Occupancy:
     return occupancy(simulated.program, simulated.timeline)
 
 
-def _ratio(part: float, whole: float) -> float:
+def ratio_to(part: float, whole: float) -> float:
+    """The ratio; 1 of nothing to nothing."""
     return part / whole if whole else 1.0
 
 

@@ -9,6 +9,7 @@ from mnsim.operators import quantities
 from mnsim.operators.quantities import RESOURCES
 from mnsim.report.columns import time_unit
 from mnsim.report.records import Record, hardware_record, network_record, rows_of
+from mnsim.report.simulation import ratio_to
 from mnsim.report.words import headline, idle_memories, sentence_case
 from mnsim.units import format_binary, format_peak, format_scaled
 from mnsim.why import COSTS, SIZES, Gain, ResourceName, Sensitivity
@@ -32,6 +33,7 @@ def why_record(found: Sensitivity) -> Record:
         "hardware": hardware_record(found.estimate),
         "policy": found.estimate.plan.policy,
         "simulated_time_s": found.simulated_time_s,
+        "any_schedule_bound_time_s": found.estimate.total.any_schedule_bound_time_s,
         "serial_policy_time_s": found.serial_policy_time_s,
         "resources": [_gain_record(gain, found.simulated_time_s) for gain in found.gains],
         "then": found.then,
@@ -69,7 +71,7 @@ def why_document(found: Sensitivity) -> Document:
 
 
 def _blocks(found: Sensitivity, view: View) -> Sequence[Block]:
-    lines, total, columns = headline(found.estimate), format_scaled(found.simulated_time_s, "s"), _columns(found)
+    lines, total, columns = headline(found.estimate), _total(found), _columns(found)
     if view == "bare":
         return [Table(columns)]
     sentences = why_sentences(found)
@@ -77,6 +79,13 @@ def _blocks(found: Sensitivity, view: View) -> Sequence[Block]:
         return [Words((f"{' '.join(lines)}; simulated time {total}",)), Table(columns), Words(sentences, are_items=True)]
     title = f"Simulated time {total}, and what is saved of it:"
     return [Headline(tuple(map(_unbroken, lines))), Table(columns, title), Words(tuple(map(_unbroken, sentences)))]
+
+
+def _total(found: Sensitivity) -> str:
+    """The simulated time beside the largest bound for any schedule."""
+    bound_s = found.estimate.total.any_schedule_bound_time_s
+    beside = f"{ratio_to(found.simulated_time_s, bound_s):.3f}x the bound for any schedule ({format_scaled(bound_s, 's')})"
+    return f"{format_scaled(found.simulated_time_s, 's')}, {beside}"
 
 
 def _unbroken(text: str) -> str:

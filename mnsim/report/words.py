@@ -73,8 +73,8 @@ def nothing_lives_in(memories: Sequence[str]) -> tuple[str, ...]:
 
 
 def sentences(estimate: Estimate) -> tuple[str, ...]:
-    """A line each: the busiest engines, the bound, the bound by the SRAM (if much higher), the costliest
-    layers.
+    """A line each: the busiest engines, the bound for any schedule, the one for the plan's segments in order
+    (if much higher), the costliest layers.
     """
     return _where_time_goes(estimate), _what_no_schedule_beats(estimate), *_what_sram_adds(estimate), _costly_layers(estimate)
 
@@ -111,11 +111,16 @@ def _what_no_schedule_beats(estimate: Estimate) -> str:
         MATRIX: f"{format_scaled(total.macs, 'MACs')} on the matrix unit",
         VECTOR: f"{format_scaled(_needed_ops(estimate), 'ops')} on the vector unit",
     }[total.bound_by]
-    ratio = total.serial_time_s / total.bound_time_s if total.bound_time_s else 1.0
-    return (
-        f"No schedule beats {format_scaled(total.bound_time_s, 's')}, which {ENGINE_WORDS[total.bound_by]} sets ({work}): "
-        f"one thing at a time is {ratio:.2f}x that{_detour(estimate)}."
-    )
+    bound_s, engine = total.any_schedule_bound_time_s, ENGINE_WORDS[total.bound_by]
+    least, needs = (format_scaled(time_s, "s") for time_s in (bound_s, total.bound_time_s))
+    if least == needs:
+        fact = f"No schedule beats {least}, which {engine} sets ({work}):"
+    else:
+        more = format_scaled(bound_s - total.bound_time_s, "s")
+        waits = f"what must wait for the last element of a layer, or be loaded twice, adds {more}"
+        fact = f"No schedule beats {least}: {engine} needs {needs} ({work}), and {waits};"
+    ratio = total.serial_time_s / bound_s if bound_s else 1.0
+    return f"{fact} one thing at a time is {ratio:.2f}x that{_detour(estimate)}."
 
 
 def _needed_ops(estimate: Estimate) -> int:
@@ -125,12 +130,16 @@ def _needed_ops(estimate: Estimate) -> int:
 
 
 def _what_sram_adds(estimate: Estimate) -> tuple[str, ...]:
-    """The bound for this SRAM and order of layers, where it is noticeably higher than the one for any."""
-    total = estimate.total
-    if total.capacity_bound_time_s < _NOTICEABLE * total.bound_time_s:
+    """The bound for the plan's segments in their order, where it is noticeably higher than the one for any
+    schedule.
+    """
+    total, plan = estimate.total, estimate.plan
+    if total.capacity_bound_time_s < _NOTICEABLE * total.any_schedule_bound_time_s:
         return ()
     sram = format_binary(estimate.hardware.sram_capacity_bytes)
-    return (f"With {sram} of SRAM, layer after layer, no schedule beats {format_scaled(total.capacity_bound_time_s, 's')}.",)
+    parts = "layers" if len(plan.segments) == len(plan.cuts) else "segments of fused layers"
+    least = format_scaled(total.capacity_bound_time_s, "s")
+    return (f"With {sram} of SRAM, this plan's {parts}, one after another, take at least {least}.",)
 
 
 def _detour(estimate: Estimate) -> str:
