@@ -49,7 +49,7 @@ def plan_network(
 
 def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned:
     """The plan that the clock takes at the hardware's rates, with its program; `planned` has the first
-    candidate.
+    candidate, or has been chosen already.
 
     `progress` is told now and then how much of lowering is done, of how much. Raises LengthError where
     every candidate's program is too long.
@@ -57,7 +57,9 @@ def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned
     from mnsim.choice import Contest, arrays_of, choose
     from mnsim.program.progress import untold
 
-    contest = Contest(planned.graph, planned.hardware, planned.plan.policy, progress or untold)
+    if planned.program is not None:
+        return planned
+    contest = Contest(planned.graph, planned.hardware, planned.plan, progress or untold)
     number = int(choose(contest, arrays_of([rates_of(planned.hardware)])).numbers[0])
     return Planned(planned.graph, planned.hardware, contest.plan(number), contest.program(number))
 

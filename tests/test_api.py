@@ -142,7 +142,7 @@ WRONG: list[tuple[str, Callable[[], object], str, str]] = [
     ("got True", lambda: mnsim.analyze(NETWORK, rho=True), "rho", ""),
     ("rho must be above 0 and at most 16, got 17", lambda: mnsim.analyze(NETWORK, rho=17), "rho", "0.75"),
     ("it must be above 1/56", lambda: mnsim.analyze(NETWORK, rho=0.001), "rho", "0.018"),
-    ("one of 'overlap', 'serial', got 'fast'", lambda: mnsim.analyze(NETWORK, policy="fast"), "policy", ""),
+    ("one of 'serial', 'layerwise', 'overlap', got 'fast'", lambda: mnsim.analyze(NETWORK, policy="fast"), "policy", ""),
     ("one of 'int8', 'float16', 'float32', got 'int4'", lambda: mnsim.build_graph(NETWORK, dtype="int4"), "dtype", ""),
     ("analyze has no argument 'alhpa'", lambda: mnsim.analyze(NETWORK, alhpa=1), "alhpa", "did you mean 'alpha'?"),
     ("a Network, got a Hardware", lambda: mnsim.analyze(pieces()["hardware"]), "network", ""),
