@@ -22,6 +22,7 @@ from mnsim.clocks.rates import rates_of
 from mnsim.errors import CapacityError, LengthError
 from mnsim.graph.build import build_graph
 from mnsim.graph.model import Graph
+from mnsim.plan.residency import make_plan
 from mnsim.spec.load import bundled, load_hardware, load_network
 from mnsim.spec.records import Engine, Hardware, Policy
 from tests.generators import networks
@@ -52,7 +53,7 @@ def machine(kib: int, latency_s: float) -> Hardware:
 def times_s(graph: Graph, kib: int, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
     """Simulated seconds at each latency, and which candidates are taken."""
     machines = [machine(kib, latency_s) for latency_s in LATENCIES_S]
-    found = choose(Contest(graph, machines[0], policy), arrays_of([rates_of(each) for each in machines]))
+    found = choose(Contest(graph, machines[0], make_plan(graph, machines[0], policy)), arrays_of([rates_of(each) for each in machines]))
     return found.times_s, found.numbers
 
 

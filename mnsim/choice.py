@@ -22,7 +22,7 @@ from mnsim.plan.model import Plan
 from mnsim.program.check import check
 from mnsim.program.model import Program
 from mnsim.program.progress import Progress, untold
-from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware, Policy
+from mnsim.spec.records import BUS, MATRIX, VECTOR, Hardware
 
 SAME = 0.005  # share of the time by which two plans are as good as each other: then fewer commands are better
 
@@ -36,15 +36,15 @@ class Candidate(NamedTuple):
 
 
 class Contest:
-    """The candidates for one graph, capacity and policy. Each is planned, and its program made, when it is
-    first looked at.
+    """The candidates for one graph and capacity, `first` being the first of them. Each further one is
+    planned when it is first looked at, and a program made when it is first simulated.
     """
 
-    def __init__(self, graph: Graph, hardware: Hardware, policy: Policy, progress: Progress = untold) -> None:
+    def __init__(self, graph: Graph, hardware: Hardware, first: Plan, progress: Progress = untold) -> None:
         self.graph = graph
         self.hardware = hardware
         self.progress = progress
-        self._plans = candidates(graph, hardware, policy)
+        self._plans = candidates(graph, hardware, first.policy, first)
         self._found: list[Candidate] = []
         self._programs: dict[int, Program] = {}
         self._checked: set[int] = set()

@@ -52,7 +52,7 @@ def plan_network(
 
 def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned:
     """The plan that the clock takes at the hardware's rates, with its program; `planned` has the first
-    candidate.
+    candidate, or has been chosen already.
 
     `progress` is told now and then how much of lowering is done, of how much. Raises LengthError where
     every candidate's program is too long.
@@ -60,7 +60,9 @@ def choose_plan(planned: Planned, progress: "Progress | None" = None) -> Planned
     from mnsim.choice import Contest, choose_one
     from mnsim.program.progress import untold
 
-    contest = Contest(planned.graph, planned.hardware, planned.plan.policy, progress or untold)
+    if planned.program is not None:
+        return planned
+    contest = Contest(planned.graph, planned.hardware, planned.plan, progress or untold)
     choice = choose_one(contest, rates_of(planned.hardware))
     return planned._replace(plan=contest.plan(choice.taken), program=contest.program(choice.taken), choice=choice)
 

@@ -11,6 +11,8 @@ from mnsim.clocks.rates import rates_of
 from mnsim.graph.model import Graph
 from mnsim.operators.quantities import RESOURCES
 from mnsim.pipeline import Planned, serial_policy_time_s
+from mnsim.plan.model import Plan
+from mnsim.plan.residency import make_plan
 from mnsim.spec import records
 from mnsim.spec.records import Hardware
 
@@ -31,8 +33,8 @@ class Gain:
     """The time that more of one resource saves, in seconds of simulated time; below 0, it takes longer.
 
     `now` is the machine's amount (bytes/s, bytes, operations/s, seconds). 25 % more and 2x are a fifth less
-    (1 / 1.25) and half of latency and launch overheads. `saved_at_most_s` is saved by the best amount: an
-    endless one, none of a latency or an overhead, the best size tried of the SRAM. No doubling beyond
+    (1 / 1.25) and half of latency and launch overheads. `saved_at_most_s` is saved by the best amount tried,
+    endless ones and none of a latency or an overhead among them. No doubling beyond
     `worth_up_to_factor` saves 5 % of the time that is left; 1 means that none does, None that 20 doublings
     all do. `elasticity` is the share of time saved per share of resource added, as a ratio of logarithms: 1
     where 25 % more makes it 1.25x as fast. `enough_amount`, of SRAM alone, is the smallest size tried that
@@ -97,8 +99,13 @@ def sensitivity(planned: Planned, tell: Callable[[], None] = lambda: None) -> Se
         else:
             gains.append(_gain_by_rate(hardware, resource, found))
     gains.sort(key=lambda gain: (-gain.saved_by_25_percent_s, -gain.saved_by_2x_s))
-    found_now = estimate(planned.graph, planned.plan, hardware)
-    return Sensitivity(found_now, now_s, tuple(gains), _then(bench, hardware, gains[0]), serial_policy_time_s(planned))
+    return Sensitivity(
+        estimate(planned.graph, bench.plan(hardware), hardware),
+        now_s,
+        tuple(gains),
+        _then(bench, hardware, gains[0]),
+        serial_policy_time_s(planned),
+    )
 
 
 def resources_of(hardware: Hardware) -> tuple[ResourceName, ...]:
@@ -158,7 +165,7 @@ def _gain(hardware: Hardware, resource: ResourceName, times: Sequence[float], be
 
 def _gain_by_rate(hardware: Hardware, resource: ResourceName, times: Sequence[float]) -> Gain:
     """The gain by all but SRAM; the last time is that of an endless amount."""
-    gain = _gain(hardware, resource, times[:-1], times[-1])
+    gain = _gain(hardware, resource, times[:-1], min(times))
     return replace(gain, worth_up_to_factor=None) if gain.worth_up_to_factor == 2**DOUBLINGS else gain
 
 
@@ -242,8 +249,16 @@ class _Bench:
             self.tell()
         return times
 
+    def plan(self, machine: Hardware) -> Plan:
+        """The plan that the clock takes on a machine."""
+        contest = self._contest(machine)
+        return contest.plan(int(choose(contest, arrays_of([rates_of(machine)])).numbers[0]))
+
     def _contest(self, machine: Hardware) -> Contest:
         capacity = machine.sram_capacity_bytes
         if capacity not in self.contests:
-            self.contests[capacity] = Contest(self.planned.graph, machine, self.planned.plan.policy)
+            graph, _, first, program = self.planned
+            if program is not None or capacity != first.sram_capacity_bytes:
+                first = make_plan(graph, machine, first.policy)  # one that was chosen need not be the first candidate
+            self.contests[capacity] = Contest(graph, machine, first)
         return self.contests[capacity]

@@ -71,7 +71,7 @@ def test_settings(case: Case) -> None:
     ("rho", "«»", "U005", "there are no levels", "commas between"),
     ("dtype", "int8,«float3»", "S107", "dtype cannot be 'float3'", "did you mean 'float32'?"),
     ("dtype", "«log(1, 2, 3)»", "U005", "dtype takes words, not a range", "commas"),
-    ("policy", "«greedy»", "S107", "policy cannot be 'greedy'", "overlap, serial"),
+    ("policy", "«greedy»", "S107", "policy cannot be 'greedy'", "serial, layerwise, overlap"),
     ("sram", "256KiB,«256»", "S105", "256 has no unit", "256 KiB"),
     ("where", "«simulated_tme_s» < 1 ms", "U006", "no column 'simulated_tme_s'", "simulated_time_s"),
     ("where", "«simulated_time_s»", "U008", "is no condition", "simulated_time_s < 1 ms"),

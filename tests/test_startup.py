@@ -25,7 +25,7 @@ ANALYSIS = {
         "plan", "plan.ahead", "plan.fusing", "plan.growing", "plan.homes",
         "plan.least", "plan.model", "plan.options", "plan.packing", "plan.passes", "plan.pieces",
         "plan.prefetch", "plan.residency", "plan.search", "plan.segments", "plan.tiles", "plan.tiling", "plan.words",
-        "pipeline", "clocks", "clocks.rates", "analysis", "analysis.bounds", "analysis.cost", "analysis.rings",
+        "pipeline", "clocks", "clocks.rates", "analysis", "analysis.any_schedule", "analysis.bounds", "analysis.cones", "analysis.cost", "analysis.rings",
         "cli.show", "report", "report.analysis", "report.records", "report.segments",
         "document", "document.model", "render", "render.formats",
     ],

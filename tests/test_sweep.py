@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -13,8 +15,11 @@ import pytest
 from mnsim.explore.evaluate import COUNTS, TIMES, evaluate
 from mnsim.explore.points import count_groups, points_of
 from mnsim.explore.sweep import Means, columns_for, run_sweep
+from mnsim.pipeline import Simulated, choose_plan, plan_network
+from mnsim.pipeline import run as run_plan
+from mnsim.spec.records import Policy
 from mnsim.spec.sweep import Asked, read_sweep
-from tests.helpers import ROOT, run
+from tests.helpers import ROOT, run, seed_with
 
 FAST = ("mobilenet_cifar", "--alpha", "0.25,0.5")
 ENERGIES = {
@@ -37,6 +42,13 @@ def single(command: str, point: list[str], settings: list[str]) -> dict[str, Any
     assert ran.code == 0, ran.err
     record: dict[str, Any] = json.loads(ran.out)
     return record
+
+
+def simulated_in_process(network: str, options: dict[str, str], settings: list[str]) -> Simulated:
+    """A simulation by itself, for figures that `simulate` does not print."""
+    numbers = {key.removeprefix("--"): Fraction(text) for key, text in options.items() if key in ("--alpha", "--rho")}
+    names: dict[str, Any] = {key.removeprefix("--"): text for key, text in options.items() if key in ("--policy", "--dtype")}
+    return run_plan(choose_plan(plan_network(network, seed_with(*settings), **numbers, **names)))
 
 
 CASES: list[tuple[list[str], dict[str, list[str]], dict[str, list[str]]]] = [
@@ -76,11 +88,13 @@ def test_rows_are_what_the_other_commands_say(networks: list[str], options: dict
         point = [network, *(part for key in options for part in (key, chosen[key]))]
         given = [f"{key}={chosen[key]}" for key in settings]
         analyzed, simulated = single("analyze", point, given), single("simulate", point, given)
+        chosen_total = simulated_in_process(network, {key: chosen[key] for key in options}, given).estimate.total
         for name in (*COUNTS, *TIMES, "busiest", "bound_by"):
-            record = simulated if name in ("commands", "simulated_time_s") else analyzed
-            if name != "energy_j" or "energy_j" in analyzed["total"]:
-                assert row[name] == record["total"][name], name
-        assert ("energy_j" in row) == ("energy_j" in analyzed["total"])
+            if name in simulated["total"]:
+                assert row[name] == simulated["total"][name], name
+            elif name != "energy_j":
+                assert row[name] == getattr(chosen_total, name), name
+        assert ("energy_j" in row) == ("energy_j" in simulated["total"])
         hardware = analyzed["hardware"]
         for name in ("sram_capacity_bytes", "bus_bandwidth_bytes_per_s", "external_latency_s", "external_capacity_bytes"):
             assert row[name] == hardware[name]
@@ -93,6 +107,40 @@ def test_rows_are_what_the_other_commands_say(networks: list[str], options: dict
         assert (row["network"], row["dtype"]) == (analyzed["network"]["name"], analyzed["network"]["dtype"])
         assert (row["alpha"], row["rho"]) == (analyzed["network"]["alpha"], analyzed["network"]["rho"])
         assert row["policy"] == simulated["policy"]
+
+
+CONTESTED = [
+    ("mobilenet_cifar", "overlap", ["256 KiB"], ["0 ns", "1 us"], "log(0.1 GB/s, 100 GB/s, 5)", ["0 ns", "1 us"]),
+    ("squeezenet", "overlap", ["256 KiB"], ["0 ns", "1 us"], "log(0.1 GB/s, 100 GB/s, 3)", ["0 ns"]),
+    ("mobilenet_cifar", "layerwise", ["48 KiB"], ["0 ns", "1 us"], "log(0.1 GB/s, 100 GB/s, 3)", ["0 ns", "2 us"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("network", "policy", "sizes", "latencies", "bandwidths", "overheads"), CONTESTED)
+def test_a_row_is_a_simulation_whatever_other_points_there_are(
+    network: str, policy: str, sizes: list[str], latencies: list[str], bandwidths: str, overheads: list[str]
+) -> None:
+    """Where the clock takes different plans at different rates of one sweep: every figure, to the last bit."""
+    rows = rows_of(
+        network, "--policy", policy, "--sram", ",".join(sizes),
+        "--set", f"external_memory.latency={','.join(latencies)}",
+        "--set", f"bus.bandwidth={bandwidths}",
+        "--set", f"matrix_unit.launch_overhead={','.join(overheads)}",
+    )  # fmt: skip
+    assert len({(row["traffic_bytes"], row["commands"]) for row in rows}) > 1
+    for row in rows:
+        hardware = replace(
+            seed_with(f"internal_memory.capacity={row['sram_capacity_bytes']} B"),
+            external_latency_s=row["external_latency_s"],
+            bus_bandwidth_bytes_per_s=row["bus_bandwidth_bytes_per_s"],
+        )
+        hardware = replace(hardware, matrix=replace(hardware.matrix, launch_overhead_s=row["matrix_launch_overhead_s"]))
+        found = run_plan(choose_plan(plan_network(network, hardware, cast(Policy, policy))))
+        assert row["simulated_time_s"] == found.timeline.end_s
+        assert row["commands"] == len(found.program.commands)
+        for name in (*COUNTS, *TIMES, "busiest", "bound_by"):
+            if name not in ("commands", "simulated_time_s", "energy_j"):
+                assert row[name] == getattr(found.estimate.total, name), name
 
 
 def test_every_format_says_the_same(tmp_path: Path) -> None:
@@ -160,12 +208,14 @@ def test_a_defect_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ZeroDivisionError("by zero")
         return real(graph, hardware, policy)
 
-    module._prepare.cache_clear()
+    module._contest.cache_clear()
+    module._first.cache_clear()
     monkeypatch.setattr(module, "find_plan", broken)
     ran = run("sweep", *FAST, "--format", "json")
     assert ran.code == 1
     assert [row["error"] for row in json.loads(ran.out)["rows"]] == ["W003: ZeroDivisionError: by zero", None]
-    module._prepare.cache_clear()
+    module._contest.cache_clear()
+    module._first.cache_clear()
 
 
 def test_a_shape_that_cannot_be_is_a_row(tmp_path: Path) -> None:
@@ -200,7 +250,8 @@ def test_a_plan_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         made.append((graph.alpha, graph.dtype, hardware.sram_capacity_bytes, policy, hardware.fused))
         return real(graph, hardware, policy)
 
-    module._prepare.cache_clear()
+    module._contest.cache_clear()
+    module._first.cache_clear()
     monkeypatch.setattr(module, "find_plan", counted)
     seed = (ROOT / "hw" / "seed.yaml").read_text()
     (tmp_path / "other.yaml").write_text(seed.replace("name: seed", "name: other").replace("1 GB/s", "7 GB/s"))
@@ -263,7 +314,8 @@ def test_plans_are_shared_across_sections_of_rates(monkeypatch: pytest.MonkeyPat
 
     made = []
     real = module.find_plan
-    module._prepare.cache_clear()
+    module._contest.cache_clear()
+    module._first.cache_clear()
     monkeypatch.setattr(module, "find_plan", lambda *given: (made.append(given[1].sram_capacity_bytes), real(*given))[1])
     sections = ",".join(f"{{conv: 0.{share}}}" for share in range(1, 7))
     arguments = [

@@ -317,7 +317,8 @@ def test_a_failure_that_may_pass_is_not_stored(tmp_path: Path, monkeypatch: pyte
     def broken(graph: Any, hardware: Any, policy: Any) -> Any:
         raise MemoryError
 
-    module._prepare.cache_clear()
+    module._contest.cache_clear()
+    module._first.cache_clear()
     with monkeypatch.context() as context:
         context.setattr(module, "find_plan", broken)
         assert run("sweep", "mobilenet_cifar", "--store", str(tmp_path)).code == 1

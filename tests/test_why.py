@@ -14,10 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnsim.choice import SAME, Contest
 from mnsim.clocks.rates import rates_of
 from mnsim.clocks.recurrence import recur
+from mnsim.graph.model import Graph
 from mnsim.lowering.lower import lower
-from mnsim.pipeline import Planned, plan_network
+from mnsim.pipeline import Planned, choose_plan, estimate_plan, plan_network
+from mnsim.plan.model import Plan
 from mnsim.report.why import why_document, why_sentences
 from mnsim.spec.records import Engine, Hardware
 from mnsim.why import (
@@ -151,14 +154,13 @@ def test_scarce_sram_comes_first() -> None:
     assert words.endswith(f"no size tried saves more than 66.2 %. {expected}; then buy bandwidth.")
 
 
-def test_fewer_transfers_need_no_sram() -> None:
-    """Where each transfer waits long, a plan of few transfers is a candidate already: a fifth less latency saves a fifth, SRAM less."""
-    found = sensitivity(plan_network("mobilenet_cifar", seed_with("internal_memory.capacity=512 KiB", "external_memory.latency=1 ms")))
-    first = found.gains[0]
-    assert first.resource == "latency"
-    assert first.saved_by_25_percent_s == pytest.approx(0.2 * found.simulated_time_s, rel=0.02)
-    assert max(gain.saved_by_25_percent_s for gain in found.gains[1:]) < first.saved_by_25_percent_s
-    assert not any("--policy serial" in sentence for sentence in why_sentences(found))
+def test_fewer_transfers_are_a_reason_for_sram() -> None:
+    """Where each transfer waits long, 25 % more SRAM saves more than a fifth less latency: it has a plan with fewer transfers."""
+    network = chain("{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", "{conv: 8, kernel: 1}", shape="[32, 32, 8]")
+    found = sensitivity(plan_network(network, seed_with("internal_memory.capacity=2000 B", "external_memory.latency=1 ms")))
+    assert [gain.resource for gain in found.gains][:2] == ["sram", "latency"]
+    assert found.gains[0].saved_by_25_percent_s > 15 * 1e-3  # that of so many transfers
+    assert why_sentences(found)[1].startswith("In a large step external latency gives more: half of it saves 50.0 %")
 
 
 def test_more_sram_can_be_slower_and_is_said_to_be() -> None:
@@ -217,15 +219,15 @@ def test_gains_keep_their_promises(data: st.DataObject) -> None:
     found = sensitivity(planned, lambda: ticks.append(None))
     assert 3 <= len(ticks) <= most_sizes_of_sram(planned) + 2  # the first purchase, and that with more SRAM
     assert {gain.resource for gain in found.gains} == set(resources_of(machine))
-    total = found.simulated_time_s
+    total, about = found.simulated_time_s, 2.1 * SAME
     for gain in found.gains:
         assert gain.saved_at_most_s >= max(gain.saved_by_25_percent_s, gain.saved_by_2x_s, 0)
         assert gain.elasticity == pytest.approx(log(total / (total - gain.saved_by_25_percent_s)) / _step(gain))
-        if gain.resource != "sram":
-            assert -1e-12 * total <= gain.saved_by_25_percent_s <= gain.saved_by_2x_s + 1e-12 * total
-            assert gain.saved_by_2x_s <= total / 2 * (1 + 1e-12)
-            assert gain.elasticity <= 1 + 1e-9
-            assert (gain.worth_up_to_factor != 1) == (gain.saved_by_2x_s >= 0.05 * total)
+        if gain.resource != "sram":  # of plans that are about as fast, the one with fewer commands is taken
+            assert -about * total <= gain.saved_by_25_percent_s <= gain.saved_by_2x_s + about * total
+            assert gain.saved_by_2x_s <= total / 2 * (1 + about)
+            assert gain.elasticity <= 1 + about / log(1.25)
+            assert gain.worth_up_to_factor != 1 or gain.saved_by_2x_s < 0.05 * total
     assert all("  " not in sentence and sentence.endswith(".") for sentence in why_sentences(found))
 
 
@@ -281,8 +283,8 @@ def test_a_latency_of_zero_is_no_resource() -> None:
 @pytest.mark.parametrize("policy", ["overlap", "serial"])
 def test_every_network_has_a_verdict_in_80_columns(network: str, policy: Any) -> None:
     found = sensitivity(plan_network(network, seed_with(), policy))
-    others = "a faster matrix unit" if policy == "overlap" else "SRAM"  # what fusion leaves of the traffic takes less time than the MACs
-    first = others if network == "squeezenet" else "bandwidth"
+    squeezed = {"overlap": "a faster matrix unit", "serial": "SRAM"}  # fused, squeezenet's maps cross the bus no more
+    first = squeezed[policy] if network == "squeezenet" else "bandwidth"
     assert why_sentences(found)[0].startswith(f"Buy {first} next: 25 % more saves ")
     text = as_text(why_document(found), 80)
     assert max(map(len, text.splitlines())) <= 80
@@ -341,25 +343,36 @@ def test_amounts_are_read_and_changed_in_one_place() -> None:
     assert isinstance(with_amount(machine, "sram", 12.6).sram_capacity_bytes, int)
 
 
-def test_candidates_are_made_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_are_planned_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
     import mnsim.why as module
 
     made: list[int] = []
-    real = module.Contest
 
-    def counted(graph: Any, machine: Any, policy: Any) -> Any:
-        made.append(machine.sram_capacity_bytes)
-        return real(graph, machine, policy)
+    class Counted(Contest):
+        def __init__(self, graph: Graph, hardware: Hardware, first: Plan) -> None:
+            made.append(hardware.sram_capacity_bytes)
+            super().__init__(graph, hardware, first)
 
-    monkeypatch.setattr(module, "Contest", counted)
+    monkeypatch.setattr(module, "Contest", Counted)
     planned: Planned = plan_network(SMALL, seed_with("internal_memory.capacity=1000 B"))
     sensitivity(planned)
     assert len(made) == len(set(made))
     assert made[:4] == [1000, 1250, 2000, 4000]
 
 
+def test_the_estimate_is_that_of_the_plan_that_is_timed() -> None:
+    """Whether it starts from the first candidate, or from the one that the clock takes, which here is another."""
+    hardware = seed_with("internal_memory.capacity=256 KiB", "external_memory.latency=1 us", "matrix_unit.launch_overhead=1 us")
+    planned = plan_network("mobilenet_cifar", hardware)
+    chosen = choose_plan(planned)
+    assert chosen.plan != planned.plan
+    found = sensitivity(planned)
+    assert found.estimate == estimate_plan(chosen)
+    assert found == sensitivity(chosen)
+
+
 def test_policy_serial_is_told_before_anything_is_bought(tmp_path: Path) -> None:
-    """Changing the policy costs nothing. Serial's plan is a candidate under overlap, so that this is hardly ever faster."""
+    """Overlap takes serial's plan where it is the fastest: nothing is said of it unless it saves something all the same."""
     path = tmp_path / "net.yaml"
     path.write_text("name: net\ninput: [16, 16, 8]\nlayers:\n" + "  - {conv: 16, kernel: 3, activation: relu}\n" * 4)
     slow = ["--sram", "4KiB", "--set", "external_memory.latency=2us", "--set", "matrix_unit.launch_overhead=1us"]
@@ -368,11 +381,11 @@ def test_policy_serial_is_told_before_anything_is_bought(tmp_path: Path) -> None
         json.loads(run("simulate", str(path), *slow, "--policy", policy, "--format", "json").out)["total"]["simulated_time_s"]
         for policy in ("serial", "overlap")
     )
-    assert now <= serial
+    assert now <= 1.01 * serial
     assert record["serial_policy_time_s"] == pytest.approx(serial, rel=1e-12)
-    assert "--policy serial" not in " ".join(record["sentences"])
-    found = sensitivity(plan_network(SMALL, seed_with("internal_memory.capacity=1000 B")))
-    said = why_sentences(replace(found, serial_policy_time_s=0.75 * found.simulated_time_s))
-    assert said[0].startswith("Buy nothing before trying --policy serial: on this hardware it saves 25.0 %")
+    found = sensitivity(plan_network(str(path), seed_with("internal_memory.capacity=4 KiB")))
+    better = replace(found, serial_policy_time_s=0.99 * found.simulated_time_s)  # made by hand
+    assert why_sentences(better)[0].startswith("Buy nothing before trying --policy serial: on this hardware it saves 1.0 %")
+    assert why_sentences(better)[1:] == why_sentences(replace(found, serial_policy_time_s=found.simulated_time_s))
     assert "--policy serial" not in run("why", "mobilenet_cifar").out
     assert "--policy serial" not in run("why", str(path), *slow, "--policy", "serial").out

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mnsim import pipeline
 from mnsim.errors import CapacityError, ShapeError
-from mnsim.pipeline import choose_plan, plan_network
+from mnsim.pipeline import plan_network
 from mnsim.spec.records import Hardware, Network, Policy
 from mnsim.why import Gain, Sensitivity, sensitivity, sizes_between
 from tests.helpers import chain, seed_with
@@ -22,14 +22,14 @@ def gain_of(found: Sensitivity) -> Gain:
 
 
 def simulated_by_size(network: Any, hardware: Hardware, sizes: Iterable[int], policy: Policy = "overlap") -> dict[int, float]:
-    """The time by simpy, planned and chosen anew for each size of the SRAM."""
+    """The time by simpy of the plan that the clock takes, for each size of the SRAM."""
     plans = {size: plan_network(network, replace(hardware, sram_capacity_bytes=size), policy) for size in sizes}
-    ends = {size: pipeline.run(choose_plan(planned)).timeline.end_s for size, planned in plans.items()}
-    return {size: float(end_s) for size, end_s in ends.items()}
+    return {size: float(pipeline.run(pipeline.choose_plan(planned)).timeline.end_s) for size, planned in plans.items()}
 
 
 @pytest.mark.parametrize(("network", "first"), [("squeezenet", "sram"), ("mobilenet_v1", "bandwidth")])
 def test_the_smallest_size_that_is_enough_is_that_of_trying_all_around_it(network: str, first: str) -> None:
+    """Without fusion, as these networks need more than 1 MiB then."""
     found = sensitivity(plan_network(network, policy="layerwise"))
     assert found.gains[0].resource == first
     gain, now_s, seed = gain_of(found), found.simulated_time_s, seed_with()

@@ -182,8 +182,8 @@ def _first(structure: Structure) -> tuple[Graph, Plan]:
 @lru_cache(maxsize=KEPT)
 def _contest(structure: Structure) -> Contest:
     """The candidates, with their programs once they are made."""
-    graph = _graph(structure.network, structure.alpha, structure.rho, structure.dtype)
-    return Contest(graph, structure.hardware, structure.policy)
+    graph, plan = _first(structure)
+    return Contest(graph, structure.hardware, plan)
 
 
 @lru_cache(maxsize=KEPT)

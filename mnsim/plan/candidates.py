@@ -20,26 +20,23 @@ RUNGS = 16  # sizes of SRAM on the ladder between one power of two and the next
 LESS = 2  # rungs below the SRAM's own size that have candidates of their own
 
 
-def candidates(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Plan]:
-    """The plans for a policy, the first of which `make_plan` gives. Raises CapacityError where there is
-    none.
+def candidates(graph: Graph, hardware: Hardware, policy: Policy, first: Plan | None = None) -> Iterator[Plan]:
+    """The plans for a policy, the first of which `make_plan` gives, unless it is there already. Raises
+    CapacityError where there is none.
     """
     found: list[Plan] = []
-    for plan in _all(graph, hardware, policy):
+    for plan in _all(graph, hardware, policy, first):
         own = replace(plan, policy=policy)
         if own not in found:
             found.append(own)
             yield own
 
 
-def _all(graph: Graph, hardware: Hardware, policy: Policy) -> Iterator[Plan]:
-    search = make_search(graph, policy, hardware.sram_capacity_bytes, hardware.fused)
-    try:
-        yield planned(fresh(search), hardware)
-    except CapacityError:
-        yield make_plan(graph, hardware, policy)  # raises, with a remedy
+def _all(graph: Graph, hardware: Hardware, policy: Policy, first: Plan | None) -> Iterator[Plan]:
+    yield first or make_plan(graph, hardware, policy)
     if policy == "serial":
         return
+    search = make_search(graph, policy, hardware.sram_capacity_bytes, hardware.fused)
     if policy == "overlap":
         for style in STYLES[1:]:
             yield from _tried(fresh(search), hardware, style)

@@ -222,8 +222,15 @@ def _figures(found: Sensitivity, gain: Gain) -> str:
         f"{twice} {_saves(gain.saved_by_2x_s, total_s)}",
         _at_most(gain, total_s),
     ]
-    slower = min(figures[:2]) <= -_LEAST * total_s  # the planner promises the fewest bytes, not the shortest time
-    return f"{', '.join(parts)}{' (a plan for more SRAM can be slower, and the one for less still runs)' if slower else ''}"
+    if min(figures[:2]) > -_LEAST * total_s:
+        return ", ".join(parts)
+    is_size = gain.resource in SIZES  # the planner promises the fewest bytes, not the shortest time
+    why = (
+        "a plan for more SRAM can be slower, and the one for less still runs"
+        if is_size
+        else "of plans about as fast, that of fewer commands is taken"
+    )
+    return f"{', '.join(parts)} ({why})"
 
 
 def _nearly(most_s: float, total_s: float) -> str:
