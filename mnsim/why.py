@@ -257,7 +257,7 @@ class _Bench:
     def _contest(self, machine: Hardware) -> Contest:
         capacity = machine.sram_capacity_bytes
         if capacity not in self.contests:
-            graph, _, first, program = self.planned
+            graph, _, first, program, _ = self.planned
             if program is not None or capacity != first.sram_capacity_bytes:
                 first = make_plan(graph, machine, first.policy)  # one that was chosen need not be the first candidate
             self.contests[capacity] = Contest(graph, machine, first)

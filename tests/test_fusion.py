@@ -239,3 +239,14 @@ def test_geometry_that_disagrees_with_homes_is_refused() -> None:
     segments = (replace(plan.segments[0], cuts=(wrong, *plan.segments[0].cuts[1:])), *plan.segments[1:])
     with pytest.raises(AssertionError):
         lower(planned.graph, replace(plan, segments=segments))
+
+
+def test_a_pass_has_a_member_that_moves() -> None:
+    """A concat and a flatten behind one another are names alone: no pass, at any size of the SRAM."""
+    layers = [f"{{conv: 2, kernel: 1, name: x{number}, input: input}}" for number in range(3)]
+    graph = build_graph(chain(*layers, "{concat: [x0, x1], name: both}", "{flatten: , input: x0}", shape="[1, 1, 2]"))
+    for size in range(12, 200, 4):
+        try:
+            list(candidates(graph, replace(seed_with(), sram_capacity_bytes=size), "overlap"))
+        except CapacityError:
+            continue

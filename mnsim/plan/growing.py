@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from mnsim.graph.model import Graph, Operator
 from mnsim.operators.table import RULES
 from mnsim.plan.options import MOST_MEMBERS, Option, Outside, crossings, ends_in
-from mnsim.plan.passes import parts_of, wants_all
+from mnsim.plan.passes import moves, parts_of, wants_all
 
 
 def rows_options(graph: Graph, last: int, capacity: int, fused: tuple[str, ...]) -> Iterator[Option]:
@@ -30,7 +30,7 @@ def rows_options(graph: Graph, last: int, capacity: int, fused: tuple[str, ...])
         if grown.is_overtaken:
             return
         option = _option(grown)
-        if first < last and option.working_bytes <= capacity:
+        if first < last and any(map(moves, grown.members)) and option.working_bytes <= capacity:
             yield option
 
 
