@@ -243,9 +243,9 @@ def test_geometry_that_disagrees_with_homes_is_refused() -> None:
 
 
 def test_a_pass_has_a_member_that_moves() -> None:
-    """A concat and a flatten behind one another are names alone: no pass."""
-    layers = [f"{{conv: 2, kernel: 1, name: x{number}, input: input}}" for number in range(2)]
-    graph = build_graph(chain(*layers, "{concat: [x0, x1], name: both}", "{flatten: , input: both}", shape="[1, 1, 2]"))
+    """Two concats behind one another are names alone: no pass."""
+    layers = [f"{{conv: 2, kernel: 1, name: x{number}, input: input}}" for number in range(3)]
+    graph = build_graph(chain(*layers, "{concat: [x0, x1], name: both}", "{concat: [both, x2]}", shape="[4, 4, 2]"))
     found = [option for options in options_of(graph, 1000, ()) for option in options]
     assert found
     assert all(any(map(moves, graph.operators[option.first : option.last + 1])) for option in found)
