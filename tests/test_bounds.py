@@ -171,7 +171,7 @@ def test_what_waits_for_the_last_matrix_operator(last: tuple[str, ...], after: i
     layers = ("{conv: 4, kernel: 1, name: a}", "{conv: 4, kernel: 1, groups: 2, input: input, name: b}", *last)
     hardware = replace(tiny_hardware(1), matrix=Engine(2048.0, 0.0, (("pointwise", 1 / 1024),)))
     graph = build_graph(chain(*layers))
-    assert capacity_bound_s(graph, make_plan(graph, SEED), hardware) == 1024 + after - 1
+    assert capacity_bound_s(graph, make_plan(graph, SEED, "layerwise"), hardware) == 1024 + after - 1
 
 
 class State(NamedTuple):

@@ -69,7 +69,7 @@ def chosen(network: str, sram: str, **rates: str) -> Planned:
 
 
 def ratio(planned: Planned) -> float:
-    graph, hardware, plan, _ = planned
+    graph, hardware, plan = planned[:3]
     return end_s(graph, plan, hardware) / estimate(graph, plan, hardware).total.bound_time_s
 
 

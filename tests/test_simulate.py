@@ -80,7 +80,7 @@ def test_bound_simulated_serial_and_two_clocks(data: st.DataObject) -> None:
 def test_two_clocks_and_bounds_on_bundled_networks(network: str, policy: Policy) -> None:
     for alpha, kib, settings_ in ((1, 1024, ()), (0.25, 64, ("external_memory.latency=100 ns", "matrix_unit.launch_overhead=1 us"))):
         hardware = seed_with(f"internal_memory.capacity={kib} KiB", *settings_)
-        program, timeline, found, _ = run(plan_network(network, hardware, policy, alpha))
+        program, timeline, found, *_ = run(plan_network(network, hardware, policy, alpha))
         assert timeline == recur(program, rates_of(hardware))
         total = found.total
         assert total.capacity_bound_time_s <= timeline.end_s * (1 + 1e-12)
@@ -91,7 +91,7 @@ def test_two_clocks_and_bounds_on_bundled_networks(network: str, policy: Policy)
 
 @pytest.mark.parametrize(("network", "most"), [("mobilenet_cifar", 1.03), ("mobilenet_v1", 1.25)])
 def test_how_near_the_bound(network: str, most: float) -> None:
-    _, timeline, found, _ = played(network)
+    _, timeline, found, *_ = played(network)
     assert timeline.end_s <= most * found.total.capacity_bound_time_s
 
 
@@ -213,7 +213,7 @@ def test_rates_take_effect() -> None:
 
 def test_the_capacity_bound_stands_beside_the_time() -> None:
     planned = plan_network("mobilenet_v1", seed_with("internal_memory.capacity=64 KiB"))
-    found = capacity_bound_time_s(*planned[::2], planned.hardware, rates_of(planned.hardware))
+    found = capacity_bound_time_s(planned.graph, planned.plan, planned.hardware, rates_of(planned.hardware))
     assert found == run(planned).estimate.total.capacity_bound_time_s
 
 

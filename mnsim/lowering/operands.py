@@ -194,6 +194,8 @@ def _load_rows(scene: Scene, name: str, source: int, number: int, pixel_bytes: i
     """
     held, wanted = scene.strips[name], scene.cuts.strips[number].held
     there = (held.pieces[0].rows[0], held.pieces[-1].rows[1]) if held.pieces else (0, 0)
+    if number == 0 and wanted[0] >= wanted[1] and there != (0, scene.geometry.rows_in):
+        held.pieces = ()  # padding alone; what lies there is the end of the pass before
     if wanted[0] >= wanted[1] or (there[0] <= wanted[0] and wanted[1] <= there[1]):
         return
     follows = held.last == number - 1 and number > 0
