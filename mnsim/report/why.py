@@ -77,14 +77,14 @@ def _blocks(found: Sensitivity, view: View) -> Sequence[Block]:
     sentences = why_sentences(found)
     if view == "page":
         return [Words((f"{' '.join(lines)}; simulated time {total}",)), Table(columns), Words(sentences, are_items=True)]
-    title = f"Simulated time {total}, and what is saved of it:"
+    title = f"Simulated time {total}: what is saved of it"
     return [Headline(tuple(map(_unbroken, lines))), Table(columns, title), Words(tuple(map(_unbroken, sentences)))]
 
 
 def _total(found: Sensitivity) -> str:
     """The simulated time beside the largest bound for any schedule."""
     bound_s = found.estimate.total.any_schedule_bound_time_s
-    beside = f"{ratio_to(found.simulated_time_s, bound_s):.3f}x the bound for any schedule ({format_scaled(bound_s, 's')})"
+    beside = f"{ratio_to(found.simulated_time_s, bound_s):.3f}x the bound ({format_scaled(bound_s, 's')})"
     return f"{format_scaled(found.simulated_time_s, 's')}, {beside}"
 
 
