@@ -300,9 +300,8 @@ def test_all_seven_rows_fit_80_columns() -> None:
 
 def test_formats_say_the_same() -> None:
     record = why("mobilenet_cifar")
-    assert list(record) == [
-        "network", "hardware", "policy", "simulated_time_s", "any_schedule_bound_time_s", "serial_policy_time_s", "resources", "then", "sentences",
-    ]  # fmt: skip
+    times = ["simulated_time_s", "any_schedule_bound_time_s", "serial_policy_time_s"]
+    assert list(record) == ["network", "hardware", "policy", *times, "resources", "then", "sentences"]
     assert 0 < record["any_schedule_bound_time_s"] <= record["simulated_time_s"]
     rows = list(csv.DictReader(io.StringIO(run("why", "mobilenet_cifar", "--format", "csv").out)))
     assert rows == [{key: "" if value is None else str(value) for key, value in gain.items()} for gain in record["resources"]]
