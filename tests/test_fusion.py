@@ -30,7 +30,7 @@ from tests.generators import networks
 from tests.helpers import seed_with
 from tests.test_plan import chain
 
-EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def end_s(graph: Graph, plan: Plan, hardware: Hardware) -> float:

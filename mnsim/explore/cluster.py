@@ -77,7 +77,7 @@ def _connect(distributed: Any, scheduler: str, tell: Callable[[str], None]) -> A
     address = scheduler if file is None else _address_in(file, scheduler, tell)
     try:
         return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # a timeout is an OSError
+    except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as error:  # a timeout is an OSError, or Dask's loop not started
         remedy = "start one with `dask scheduler`, and give the address that it prints"
         message = f"no Dask scheduler can be reached at {shown(address, 100)}"
         raise WorkError("W001", message, _place(scheduler), remedy) from error

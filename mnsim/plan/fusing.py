@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.plan.growing import rows_options
-from mnsim.plan.options import MOST_MEMBERS, Option, Outside, ends_in
+from mnsim.plan.options import Option, Outside, ends_in, most_members
 
 CHANNEL_BLOCK = 16  # output channels that pass at a time, at least where there are twice as many
 
@@ -30,7 +30,7 @@ def _channels_options(graph: Graph, first: int, capacity: int) -> Iterator[Optio
     members = [leader]
     channels = graph.maps[leader.output].shape[2]
     block = min(CHANNEL_BLOCK, max(1, channels // 2))
-    for last in range(first, min(len(graph.operators), first + MOST_MEMBERS)):
+    for last in range(first, min(len(graph.operators), first + most_members(graph))):
         if last > first:
             operator, before = graph.operators[last], graph.operators[last - 1]
             follows = operator.inputs == (before.output,) and _is_passed(graph, before.output, last)

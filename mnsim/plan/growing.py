@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mnsim.graph.model import Graph, Operator
 from mnsim.operators.table import RULES
-from mnsim.plan.options import MOST_MEMBERS, Option, Outside, crossings, ends_in
+from mnsim.plan.options import Option, Outside, crossings, ends_in, most_members
 from mnsim.plan.passes import moves, parts_of, wants_all
 
 
@@ -19,7 +19,7 @@ def rows_options(graph: Graph, last: int, capacity: int, fused: tuple[str, ...])
     the matrix unit's output stage.
     """
     grown = _Pass(graph, fused)
-    for first in range(last, max(-1, last - MOST_MEMBERS), -1):
+    for first in range(last, max(-1, last - most_members(graph)), -1):
         operator = graph.operators[first]
         ends_early = first < last and wants_all(graph, operator)
         if grown.weight_bytes + operator.weight_bytes > capacity or ends_early or not _makes_rows(graph, operator):

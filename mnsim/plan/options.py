@@ -12,6 +12,13 @@ from mnsim.plan.model import Kind
 from mnsim.plan.passes import moves
 
 MOST_MEMBERS = 24  # of a fused segment; longer ones were never chosen
+FEWEST_MEMBERS = 4  # that are tried in the longest network
+MOST_OPTIONS = 12_000  # that a network of many operators has, about: shorter segments are tried then
+
+
+def most_members(graph: Graph) -> int:
+    """How many operators a fused segment of the network may have."""
+    return max(FEWEST_MEMBERS, min(MOST_MEMBERS, MOST_OPTIONS // len(graph.operators)))
 
 
 class Outside(NamedTuple):
