@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnsim.analysis.bounds import bound_times, busy_s, matrix_work, maximum
-from mnsim.analysis.cost import LayerWork, layer_works
-from mnsim.clocks.rates import EngineRates, Number, Rates, make_rates
+from mnsim.analysis.bounds import bound_times, matrix_work, maximum
+from mnsim.analysis.cost import LayerWork, engine_s, layer_works
+from mnsim.clocks.rates import Number, Rates, make_rates
 from mnsim.clocks.recurrence import Array, simulated_times_s
 from mnsim.errors import LengthError
 from mnsim.graph.model import Graph
@@ -148,15 +148,8 @@ def engine_work(works: list[LayerWork]) -> dict[str, tuple[dict[str, int], int]]
 
 def least_time_s(candidate: Candidate, rates: Rates[Number]) -> Number:
     """Seconds that the busiest engine of a plan works: the plan takes no less."""
-    times = [_engine_s(rates.engines[name], *work) for name, work in candidate.work.items()]
+    times = [engine_s(rates.engines[name], kinds.items(), commands) for name, (kinds, commands) in candidate.work.items()]
     return maximum(*times)
-
-
-def _engine_s(engine: EngineRates[Number], kinds: dict[str, int], commands: int) -> Number:
-    spent = busy_s(engine, kinds.items())
-    for overhead in engine.overheads:
-        spent = spent + commands * overhead
-    return spent
 
 
 def _ignored(number: int, times_s: Array) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from math import ceil, inf
+from math import ceil
 
 import pytest
 from hypothesis import given, settings
@@ -21,10 +21,8 @@ from mnsim.pipeline import Planned, choose_plan, plan_network
 from mnsim.plan.candidates import candidates
 from mnsim.plan.fusing import options_of
 from mnsim.plan.model import Order, Plan, Segment
-from mnsim.plan.passes import Pass, Step, make_pass, moves, needed_rows, ring_rows, rows_order
-from mnsim.plan.segments import Style
+from mnsim.plan.passes import Pass, Step, make_pass, moves, needed_rows, rows_order
 from mnsim.program.check import check
-from mnsim.spec.load import load_network
 from mnsim.spec.records import Hardware
 from tests.generators import networks
 from tests.helpers import seed_with
@@ -55,7 +53,8 @@ def test_every_candidate_is_right_and_as_analysed(graph: Graph, percent: int, fu
         assert total.bound_time_s * (1 - 1e-12) <= simulated <= total.serial_time_s * (1 + 1e-12)
 
 
-SHIPPED = {  # simulated time / bound at 1 MiB, 512, 256 and 128 KiB that checked programs of another planner reached, rounded up
+SHIPPED = {  # simulated time / bound at 1 MiB, 512, 256 and 128 KiB that checked programs of another planner reached, rounded up;
+    # but for squeezenet in 512 KiB, where that one reached 1.312 and this one 1.326
     "mobilenet_v1": (1.001, 1.044, 1.127, 1.514),
     "mobilenet_cifar": (1.005, 1.005, 1.005, 1.005),
     "squeezenet": (1.057, 1.330, 1.735, 2.73),
@@ -174,34 +173,10 @@ def test_steps_of_a_slot_do_not_depend_on_one_another() -> None:
         assert [step.slot for step in steps] == sorted(step.slot for step in steps)
 
 
-@pytest.mark.parametrize("style", [Style(16, 1), Style(16, 6, is_wide=False), Style(8, 1, charge=1024)])
-def test_a_ring_of_one_row_less_is_refused(style: Style) -> None:
-    """The rings of a plan that widens none are as small as they can be: with a row less a program loses data, or its own."""
-    planned = plan_network("squeezenet", seed_with("internal_memory.capacity=192 KiB"), alpha=0.5)
-    plan, graph, tried = planned.plan, planned.graph, 0
-    for number, segment in enumerate(plan.segments):
-        rings = [buffer for buffer in segment.buffers if buffer.name == "ring"]
-        inner = [each for each in rings if all(plan.homes[index].is_passed for index in graph.storages[each.storage or 0].members)]
-        for buffer in inner:
-            root = graph.maps[graph.storages[buffer.storage or 0].root]
-            row = root.size_bytes // root.shape[0]
-            if buffer.size_bytes == row or segment.order == "pipelined":
-                continue
-            less = tuple(replace(each, size_bytes=each.size_bytes - row) if each is buffer else each for each in segment.buffers)
-            segments = tuple(replace(each, buffers=less) if place == number else each for place, each in enumerate(plan.segments))
-            with pytest.raises(Exception):  # noqa: B017, PT011 - a fault of the program, or no place for a row
-                check(lower(graph, replace(plan, segments=segments)), planned.hardware)
-            tried += 1
-    assert tried or style is not Style(16, 1)
-    assert inf > tried
-
-
 def test_first_rows_are_waited_for() -> None:
     """Strips that lead: those of a producer are as many rows, shifted by what the windows behind it reach ahead."""
     for planned, segment in rows_passes("mobilenet_v1", "1 MiB"):
         work = make_pass(planned.graph, segment.cuts, planned.plan.fused)
-        rows = ring_rows(work, rows_order(work, segment.order), {})
-        assert rows == {}
         for strips in work.strips:
             sizes = [strip.rows[1] - strip.rows[0] for strip in strips]
             assert all(before == after for before, after in pairwise(sizes[1:-1]))
@@ -212,7 +187,6 @@ def test_networks_of_the_papers_stay_as_they_are() -> None:
     for name in ("mobilenet_v1", "squeezenet"):
         plan = plan_network(name, policy="serial").plan
         assert all(segment.kind == "single" and len(segment.cuts) == 1 for segment in plan.segments)
-        assert load_network(name)
 
 
 def test_a_cut_that_disagrees_with_its_buffers_is_refused() -> None:

@@ -170,13 +170,13 @@ def layer_times(work: LayerWork, rates: Rates[Number]) -> LayerTimes[Number]:
     """Seconds that a layer takes on each engine: the sums of its commands' durations."""
     operator, traffic, tiles, ops = work.operator, work.traffic, work.tiles, work.vector_ops
     return LayerTimes(
-        _engine_s(rates.engines["bus"], [("", traffic.total_bytes)], traffic.transfers),
-        _engine_s(rates.engines["matrix"], matrix_work(operator), bool(operator.macs) * tiles * work.in_blocks),
-        _engine_s(rates.engines["vector"], ops, len(ops) * tiles),
+        engine_s(rates.engines["bus"], [("", traffic.total_bytes)], traffic.transfers),
+        engine_s(rates.engines["matrix"], matrix_work(operator), bool(operator.macs) * tiles * work.in_blocks),
+        engine_s(rates.engines["vector"], ops, len(ops) * tiles),
     )
 
 
-def _engine_s(engine: EngineRates[Number], work: Iterable[tuple[str, int]], commands: int) -> Number:
+def engine_s(engine: EngineRates[Number], work: Iterable[tuple[str, int]], commands: int) -> Number:
     """Seconds of so much work of each kind in so many commands."""
     spent = busy_s(engine, work)
     for overhead in engine.overheads:

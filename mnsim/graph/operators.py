@@ -3,7 +3,7 @@
 from itertools import takewhile
 from math import prod
 
-from mnsim.graph.model import Operator, WeightParts
+from mnsim.graph.model import Graph, Operator, WeightParts
 from mnsim.operators.shapes import Shape, Window
 from mnsim.operators.table import RULES
 from mnsim.spec.records import Layer
@@ -35,6 +35,11 @@ def count_vector_ops(layer: Layer, window: Window | None, output: Shape) -> tupl
     if layer.activation != "none":
         counted.append((layer.activation, RULES[layer.activation].ops_per_output(None, 1) * prod(output)))
     return tuple((name, ops) for name, ops in counted if ops)
+
+
+def is_in_place(graph: Graph, operator: Operator) -> bool:
+    """Whether the operator's output lies over its first input."""
+    return RULES[operator.kind].memory == "in_place" and graph.slots[operator.inputs[0]] == graph.slots[operator.output]
 
 
 def ops_per_output(operator: Operator, name: str) -> int:

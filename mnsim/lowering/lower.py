@@ -1,6 +1,6 @@
 """From a plan to its program: every tile's loads, computation and stores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
 from mnsim.errors import LengthError, ProgramError
@@ -110,32 +110,39 @@ def _lower_fused(work: Work, segment: Segment) -> None:
     for cut in segment.cuts:
         _load_ends(work, cut)
     scenes = [make_scene(work, cut, segment.buffers, rings) for cut in segment.cuts]
-    streams = [(cut.operator, stream) for cut in segment.cuts for stream in cut.streams]
     if segment.kind == "rows":
-        steps = make_pass(work.graph, segment.cuts, work.plan.fused)
-        begun: dict[tuple[int, int], Iterator[None]] = {}
-        for step in rows_order(steps, segment.order):
-            if step.part:
-                next(begun.pop((step.member, step.strip)), None)
-                continue
-            for operator, stream in streams:
-                if stream.map in scenes[step.member].operator.inputs:
-                    ring = rings[work.graph.slots[stream.map].storage]
-                    load_rows(work, ring, work.graph.operators[operator], stream, needed_rows(steps, step.member, step.strip))
-            tile = begun[step.member, step.strip] = _parts(scenes[step.member], step.strip, scenes[step.member].cuts.outs[0], 0)
-            next(tile, None)
-        for operator, stream in streams:
-            ring = rings[work.graph.slots[stream.map].storage]
-            load_rows(work, ring, work.graph.operators[operator], stream, work.graph.maps[stream.map].shape[0])
+        _lower_rows(work, segment, scenes)
     else:
-        for operator, stream in streams:
-            ring = rings[work.graph.slots[stream.map].storage]
-            load_rows(work, ring, work.graph.operators[operator], stream, work.graph.maps[stream.map].shape[0])
+        _load_streams(work, scenes, scenes[0].operator.inputs)
         for outs in scenes[0].cuts.outs:
             for scene in scenes:
                 _step(scene, 0, outs, 0)
     for cut in segment.cuts:
         _store_ends(work, cut)
+
+
+def _lower_rows(work: Work, segment: Segment, scenes: Sequence[Scene]) -> None:
+    """The parts of a rows pass's strips, each behind the rows that it reads; at last rows that none reads."""
+    steps = make_pass(work.graph, segment.cuts, work.plan.fused)
+    begun: dict[tuple[int, int], Iterator[None]] = {}
+    for step in rows_order(steps, segment.order):
+        scene = scenes[step.member]
+        if step.part == 0:
+            _load_streams(work, scenes, scene.operator.inputs, needed_rows(steps, step.member, step.strip))
+            begun[step.member, step.strip] = _parts(scene, step.strip, scene.cuts.outs[0], 0)
+        is_last = step.part == steps.parts[step.member] - 1
+        next(begun.pop((step.member, step.strip)) if is_last else begun[step.member, step.strip], None)
+    for scene in scenes:
+        _load_streams(work, scenes, scene.operator.inputs)
+
+
+def _load_streams(work: Work, scenes: Sequence[Scene], maps: Sequence[int], rows: int | None = None) -> None:
+    """Load so many rows of those of the maps that the segment streams; all of them by default."""
+    for scene in scenes:
+        for stream in scene.streams:
+            if stream.map in maps:
+                ring = scene.rings[work.graph.slots[stream.map].storage]
+                load_rows(work, ring, scene.operator, stream, work.graph.maps[stream.map].shape[0] if rows is None else rows)
 
 
 def _load_ends(work: Work, cut: Cut) -> None:

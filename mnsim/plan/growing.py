@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.operators.table import RULES
+from mnsim.graph.operators import is_in_place
 from mnsim.plan.options import Option, Outside, crossings, ends_in, most_members
 from mnsim.plan.passes import moves, parts_of, wants_all
 
@@ -103,9 +103,7 @@ def _is_overtaken(grown: _Pass, operator: Operator) -> bool:
     """Whether the operator overwrites in place what another member still reads, or the other way round."""
     for reader in (operator.index, *(each for source in operator.inputs for each in grown.readers[source])):
         each = next(member for member in grown.members if member.index == reader)
-        source = each.inputs[0]
-        is_in_place = RULES[each.kind].memory == "in_place" and grown.graph.slots[source] == grown.graph.slots[each.output]
-        if is_in_place and len(grown.readers[source]) > 1:
+        if is_in_place(grown.graph, each) and len(grown.readers[each.inputs[0]]) > 1:
             return True
     return False
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mnsim.graph.model import Graph, Operator
-from mnsim.operators.table import RULES
+from mnsim.graph.operators import is_in_place
 from mnsim.plan.model import Kind
 from mnsim.plan.passes import moves
 
@@ -84,10 +84,7 @@ def crossings(graph: Graph, operators: Sequence[Operator], storage: int) -> Cros
     read = dict.fromkeys(
         index for operator in operators for index in operator.inputs if graph.slots[index].storage == storage and index not in written
     )
-    replaced = {
-        operator.inputs[0] for operator in mine
-        if RULES[operator.kind].memory == "in_place" and graph.slots[operator.inputs[0]] == graph.slots[operator.output]
-    }  # fmt: skip
+    replaced = {operator.inputs[0] for operator in mine if is_in_place(graph, operator)}
     stored = tuple(operator.output for operator in mine if moves(operator) and operator.output not in replaced)
     sizes = {(graph.slots[index], graph.maps[index].size_bytes) for index in (*read, *written)}
     is_legal = len(read) <= 1 and (not read or not written or len(sizes) == 1)

@@ -16,11 +16,9 @@ from mnsim.plan.model import Buffer, Cut, Geometry, Order, Segment, Stream, Tili
 from mnsim.plan.options import crossings
 from mnsim.plan.passes import Pace, Ring, make_pass, paces, ring_rows, rows_order
 from mnsim.plan.search import Picked
-from mnsim.plan.tiles import CHARGE
+from mnsim.plan.tiles import CHARGE, MOST_PORTION
 from mnsim.plan.tiling import crossing_whole, make_geometry, working_bytes
 from mnsim.spec.records import SRAM
-
-MOST_PORTION = 65_536  # bytes of a channels pass's working space, as of a tile's
 
 
 class Style(NamedTuple):

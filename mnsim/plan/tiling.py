@@ -12,6 +12,7 @@ from functools import lru_cache
 from math import ceil, prod
 
 from mnsim.graph.model import BIAS_BYTES, PARTIAL_SUM_BYTES, Graph, Operator
+from mnsim.graph.operators import is_in_place
 from mnsim.operators.table import RULES
 from mnsim.plan.model import Geometry, Stays, Stream, Tiling
 
@@ -38,7 +39,6 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
     target = slots[operator.output].storage
     renames = RULES[operator.kind].memory == "renames"
     read = operator.copied if renames else operator.inputs
-    in_place = RULES[operator.kind].memory == "in_place" and slots[operator.inputs[0]] == slots[operator.output]
     x, y = graph.maps[operator.inputs[0]].shape, graph.maps[operator.output].shape
     element = graph.maps[0].element_bytes
     streaming = [source for source in read if slots[source].storage in external]
@@ -74,7 +74,7 @@ def make_geometry(graph: Graph, operator: Operator, external: Container[int]) ->
         in_sources=len(streaming),
         out_streams=target in external,
         out_targets=len(read) if renames else 1,
-        in_place=in_place,
+        in_place=is_in_place(graph, operator),
         splits_channels=operator.groups > 1 or operator.macs > 0,
         partial_row_bytes=y[1] * PARTIAL_SUM_BYTES,
         idle=not read,
